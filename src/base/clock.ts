@@ -1,0 +1,30 @@
+/**
+ * Time as a value that is passed in. Only assembly makes the real clock; tests and simulations own theirs.
+ */
+export interface Clock {
+  /** Milliseconds since the Unix epoch; may jump. For logs and records, never for measuring. */
+  wallMs(): number;
+  /** Milliseconds from an arbitrary start; never goes back. For spans and deadlines. */
+  monotonicMs(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when the signal fires first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** The clock of this process. */
+export const systemClock: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => {
+        clearTimeout(timer);
+        reject(signal?.reason);
+      };
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, ms);
+      signal?.addEventListener('abort', onAbort, { once: true });
+    }),
+};

@@ -1,0 +1,281 @@
+/**
+ * The one error class, and the one table that says for each code what it means outside: HTTP status, OpenAI error type,
+ * whose fault it is, whether trying again is safe, and what to do. `docs/reference/errors.md` is generated from it.
+ * `cause` is for the log and never reaches a client.
+ */
+export interface ErrorSpec {
+  /** HTTP status of the response. */
+  status: number;
+  /** The `type` of the OpenAI error object. */
+  type: string;
+  fault: 'caller' | 'platform' | 'engine';
+  /** Whether the same request may be sent again. */
+  retryable: boolean;
+  /** One sentence: when it happens. */
+  meaning: string;
+  /** One sentence: what to do about it. */
+  remedy: string;
+}
+
+const spec = (
+  status: number,
+  type: string,
+  fault: ErrorSpec['fault'],
+  retryable: boolean,
+  meaning: string,
+  remedy: string,
+): ErrorSpec => ({ status, type, fault, retryable, meaning, remedy });
+
+export const ERROR_SPECS = {
+  invalid_json: spec(
+    400,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The body is not valid JSON.',
+    'Send a JSON object; the message names the position of the first error.',
+  ),
+  invalid_request: spec(
+    400,
+    'invalid_request_error',
+    'caller',
+    false,
+    'A field is missing, has the wrong type or a value out of range.',
+    'Change the field that `param` names; the message says what was found and what would have been right.',
+  ),
+  context_length_exceeded: spec(
+    400,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The prompt does not fit into the context of the model.',
+    'Shorten the prompt or use a model with a longer context; the message states both numbers.',
+  ),
+  invalid_api_key: spec(
+    401,
+    'authentication_error',
+    'caller',
+    false,
+    'The key is missing or unknown.',
+    'Send `Authorization: Bearer KEY` with a key from `autoglm.yaml` or AUTOGLM_API_KEYS.',
+  ),
+  forbidden: spec(
+    403,
+    'permission_error',
+    'caller',
+    false,
+    'The caller is known but may not do this.',
+    'Use a key that is allowed to, or ask its owner.',
+  ),
+  model_not_found: spec(
+    404,
+    'invalid_request_error',
+    'caller',
+    false,
+    'No pool serves a model of this name.',
+    'Use one of the models that `GET /v1/models` lists.',
+  ),
+  not_found: spec(
+    404,
+    'invalid_request_error',
+    'caller',
+    false,
+    'There is nothing at this path.',
+    'See docs/reference/http-api.md for the paths that exist.',
+  ),
+  method_not_allowed: spec(
+    405,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The path exists, but not with this method.',
+    'Use the method that the `Allow` header names.',
+  ),
+  queue_timeout: spec(
+    408,
+    'timeout_error',
+    'platform',
+    true,
+    'The request waited in the queue until its deadline.',
+    'Try again after `Retry-After`; add replicas when it happens often.',
+  ),
+  conflict: spec(
+    409,
+    'conflict_error',
+    'caller',
+    false,
+    'The thing is in a state that does not allow this.',
+    'Read its state with `autoglm status` and try again.',
+  ),
+  body_too_large: spec(
+    413,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The body is larger than the configured limit.',
+    'Send less, or raise `gateway.body_bytes_max`.',
+  ),
+  unsupported_media_type: spec(
+    415,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The content type or encoding of the body is not supported.',
+    'Send `Content-Type: application/json` without `Content-Encoding`.',
+  ),
+  headers_too_large: spec(
+    431,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The request headers are too large.',
+    'Send fewer or shorter headers.',
+  ),
+  saturated: spec(
+    429,
+    'rate_limit_error',
+    'platform',
+    true,
+    'The queue of the pool is full.',
+    'Try again after `Retry-After`; add replicas when it happens often.',
+  ),
+  client_closed: spec(
+    499,
+    'cancelled',
+    'caller',
+    true,
+    'The client closed the connection before the answer was complete. Appears in logs only.',
+    'Nothing.',
+  ),
+  internal: spec(
+    500,
+    'server_error',
+    'platform',
+    true,
+    'A bug of the platform.',
+    'Report it with the `x-request-id` of the response.',
+  ),
+  not_supported: spec(
+    501,
+    'not_supported_error',
+    'engine',
+    false,
+    'The engine or the model cannot do this.',
+    'Use a model that can; the message says what is missing.',
+  ),
+  engine_failed: spec(
+    502,
+    'upstream_error',
+    'engine',
+    true,
+    'The engine died, or its answer was broken, and no other replica could take over.',
+    'Try again; look at `autoglm status` for the incident.',
+  ),
+  stream_interrupted: spec(
+    502,
+    'upstream_error',
+    'engine',
+    true,
+    'The engine died in the middle of a stream that could not be continued elsewhere (tier D).',
+    'Send the request again; docs/continuation.md says which requests can be continued.',
+  ),
+  no_replica: spec(
+    503,
+    'service_unavailable',
+    'platform',
+    true,
+    'The model is known, but none of its replicas is ready.',
+    'Try again after `Retry-After`; `autoglm status` says why the replicas are not ready.',
+  ),
+  shutting_down: spec(
+    503,
+    'service_unavailable',
+    'platform',
+    true,
+    'This process is being stopped or replaced.',
+    'Try again; another process answers.',
+  ),
+  upstream_timeout: spec(
+    504,
+    'timeout_error',
+    'engine',
+    true,
+    'The engine did not send the first token, or the next one, in time.',
+    'Try again; raise `timeouts` of the model when its prompts are long.',
+  ),
+  config_invalid: spec(
+    400,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The configuration file is not valid.',
+    'Correct the path that the message names; `autoglm validate` checks the file.',
+  ),
+  model_file_invalid: spec(
+    500,
+    'server_error',
+    'caller',
+    false,
+    'The model file is missing, truncated or not a GGUF file.',
+    'Check path, size and checksum that the message names, and copy the file again.',
+  ),
+  engine_binary_missing: spec(
+    500,
+    'server_error',
+    'caller',
+    false,
+    'The program of the engine is not installed, or has no build for this platform.',
+    'Install it, or point `url:` of the model at an engine that runs elsewhere.',
+  ),
+  port_in_use: spec(
+    500,
+    'server_error',
+    'caller',
+    false,
+    'Another process listens on the port.',
+    'Stop that process or choose another port; `autoglm doctor` names it.',
+  ),
+  already_running: spec(
+    409,
+    'conflict_error',
+    'caller',
+    false,
+    'Another `autoglm serve` holds the state directory.',
+    'Use the running one, stop it, or choose another `state_dir`.',
+  ),
+} as const satisfies Record<string, ErrorSpec>;
+
+export type ErrorCode = keyof typeof ERROR_SPECS;
+
+export interface PlatformErrorOptions {
+  /** The request field at fault, as the OpenAI error object names it. */
+  param?: string;
+  /** Seconds after which trying again makes sense; becomes `Retry-After`. */
+  retryAfterS?: number;
+  cause?: unknown;
+}
+
+export class PlatformError extends Error {
+  readonly code: ErrorCode;
+  readonly param: string | undefined;
+  readonly retryAfterS: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: PlatformErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'PlatformError';
+    this.code = code;
+    this.param = options.param;
+    this.retryAfterS = options.retryAfterS;
+  }
+
+  get spec(): ErrorSpec {
+    return ERROR_SPECS[this.code];
+  }
+
+  /** Called where foreign code ends: whatever was thrown becomes a `PlatformError`, with the original as `cause`. */
+  static from(thrown: unknown, code: ErrorCode = 'internal', message?: string): PlatformError {
+    if (thrown instanceof PlatformError) return thrown;
+    const detail = thrown instanceof Error ? thrown.message : String(thrown);
+    return new PlatformError(code, message ?? detail, { cause: thrown });
+  }
+}

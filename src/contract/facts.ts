@@ -1,0 +1,20 @@
+/**
+ * Facts: what was observed, by whom and when. They go up from the planes; telemetry and recovery read the same ones.
+ */
+import type { ReplicaState } from './fleet.ts';
+
+/** How an attempt on a replica failed, as the gateway saw it. A client's 4xx is never one of these. */
+export type AttemptFailure =
+  | 'connect-refused'
+  | 'connect-timeout'
+  | 'connection-lost'
+  | 'engine-error'
+  | 'empty-response'
+  | 'first-token-timeout'
+  | 'stall-timeout';
+
+export type Fact =
+  | { type: 'attemptFailed'; atMs: number; replica: string; generation: number; failure: AttemptFailure; requestId: string }
+  | { type: 'streamContinued'; atMs: number; from: string; to: string; tier: 'A' | 'B' | 'C'; requestId: string; gapMs: number }
+  | { type: 'workerReplaced'; atMs: number; worker: number; reason: string }
+  | { type: 'replicaStateChanged'; atMs: number; replica: string; generation: number; from: ReplicaState; to: ReplicaState; reason: string };

@@ -1,0 +1,71 @@
+/**
+ * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
+ */
+export const ENGINE_KINDS = ['embedded', 'vllm', 'sglang', 'llama-server', 'openai', 'simulator'] as const;
+export type EngineKind = (typeof ENGINE_KINDS)[number];
+
+/** Named states of a replica, one sentence each; `decide/recovery` is the one place that changes them. */
+export const REPLICA_STATES = [
+  /** Not started, or stopped on request. */
+  'stopped',
+  /** The process is being started and climbs the readiness ladder: port, health, model, one token. */
+  'starting',
+  /** Takes traffic. */
+  'ready',
+  /** Was ready, but its probes fail; takes no traffic until they pass again. */
+  'unready',
+  /** Takes no new traffic and finishes what runs. */
+  'draining',
+  /** Was told to stop and has not ended yet. */
+  'stopping',
+  /** Ended unasked; waits out its backoff before the next start. */
+  'backing-off',
+  /** Restarted too often; stays down until a person says otherwise. */
+  'quarantined',
+] as const;
+export type ReplicaState = (typeof REPLICA_STATES)[number];
+
+/** What an engine can do for the continuation of a stream (tiers A to D, docs/continuation.md). */
+export interface EngineCapabilities {
+  /** Raw completions take token-id prompts, and `return_token_ids` returns ids (tier A). */
+  tokenReplay: boolean;
+  /** Chat takes `continue_final_message: true, add_generation_prompt: false` (tier B). */
+  chatContinuation: boolean;
+  /** `POST /tokenize` takes `messages` as well as `prompt`, as vLLM does. */
+  tokenize: boolean;
+  /** When the same request gives the same text: never, at temperature 0, or with a fixed seed too (tier C). */
+  determinism: 'none' | 'greedy' | 'seeded';
+  /** Every stream event carries whole tokens, also while text is held back for a stop string. */
+  wholeTokenEvents: boolean;
+}
+
+export interface ReplicaView {
+  /** Stable over restarts: `<pool>/<ordinal>`. */
+  id: string;
+  /** Counts starts of the process; a fact about an older generation is stale. */
+  generation: number;
+  /** Origin, such as `http://127.0.0.1:40123`. */
+  url: string;
+  engine: EngineKind;
+  /** The name by which the engine itself knows the model. */
+  servedModel: string;
+  state: ReplicaState;
+  /** Requests that may be in flight at once (`max_batch_size`). */
+  window: number;
+  capabilities: EngineCapabilities;
+  /** Bearer key that the engine wants; never logged. */
+  engineKey?: string;
+}
+
+export interface PoolView {
+  /** The name that clients use. */
+  model: string;
+  aliases: string[];
+  /** Tokens; undefined where the engine has not said. */
+  contextLength?: number;
+  replicas: ReplicaView[];
+}
+
+export interface FleetSnapshot {
+  pools: PoolView[];
+}

@@ -1,0 +1,55 @@
+/**
+ * All that a gateway needs to serve: settings and fleet, with a version. It keeps the last good one on disk and serves on
+ * with it when the node process is away.
+ */
+import type { FleetSnapshot } from './fleet.ts';
+
+export interface GatewaySettings {
+  host: string;
+  port: number;
+  /** Worker threads; at least 2, so that a thread that dies costs only its own requests. */
+  workers: number;
+  /** SHA-256 (hex) of each accepted key, with its name. Empty: no key is needed (loopback only). */
+  keys: { name: string; sha256: string }[];
+  /** Largest request body, in bytes. */
+  bodyBytesMax: number;
+  /** Requests that may wait per pool, over all workers of one gateway. */
+  queueSizeMax: number;
+  /** Longest wait in the queue. */
+  queueTimeoutMs: number;
+  /** Further attempts after the first, per request, before the first content token. */
+  retryAttemptsMax: number;
+  /** Share of requests in flight that may be retries at once; at least 3 are always allowed. */
+  retryBudgetRatio: number;
+  /** Times one stream may be continued elsewhere. */
+  continuationsMax: number;
+  connectTimeoutMs: number;
+  /** From the attempt's start to its first content token. */
+  firstTokenTimeoutMs: number;
+  /** Longest silence between two reads of a response that has begun. */
+  stallTimeoutMs: number;
+  /** From admission to the end of the answer. */
+  totalTimeoutMs: number;
+  /** A client that reads nothing for this long while data waits is dropped. */
+  writeStallTimeoutMs: number;
+  /** Bytes of a stream that are kept for its continuation; beyond them the stream can only end by tier D. */
+  replayBytesMax: number;
+  /** How long a stopping gateway waits for its streams. */
+  drainTimeoutMs: number;
+}
+
+/** Ordered by epoch (start of the node process, Unix ms), then sequence. */
+export interface SnapshotVersion {
+  epoch: number;
+  seq: number;
+}
+
+export interface GatewaySnapshot {
+  version: SnapshotVersion;
+  settings: GatewaySettings;
+  fleet: FleetSnapshot;
+}
+
+export function isNewer(a: SnapshotVersion, b: SnapshotVersion): boolean {
+  return a.epoch !== b.epoch ? a.epoch > b.epoch : a.seq > b.seq;
+}
