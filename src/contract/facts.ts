@@ -14,7 +14,30 @@ export type AttemptFailure =
   | 'stall-timeout';
 
 export type Fact =
-  | { type: 'attemptFailed'; atMs: number; replica: string; generation: number; failure: AttemptFailure; requestId: string }
-  | { type: 'streamContinued'; atMs: number; from: string; to: string; tier: 'A' | 'B' | 'C'; requestId: string; gapMs: number }
+  | {
+      type: 'attemptFailed';
+      atMs: number;
+      replica: string;
+      generation: number;
+      failure: AttemptFailure;
+      requestId: string;
+    }
+  | {
+      type: 'streamContinued';
+      atMs: number;
+      from: string;
+      to: string;
+      tier: 'A' | 'B' | 'C';
+      requestId: string;
+      gapMs: number;
+    }
   | { type: 'workerReplaced'; atMs: number; worker: number; reason: string }
-  | { type: 'replicaStateChanged'; atMs: number; replica: string; generation: number; from: ReplicaState; to: ReplicaState; reason: string };
+  | {
+      type: 'replicaStateChanged';
+      atMs: number;
+      replica: string;
+      generation: number;
+      from: ReplicaState;
+      to: ReplicaState;
+      reason: string;
+    };

@@ -1,0 +1,80 @@
+/**
+ * Bodies of the admin API (`/api/v1/...` on the admin port). `client/` reads them, `assembly/admin-server` writes them.
+ */
+import type { EngineKind, ReplicaState } from './fleet.ts';
+
+export interface ReplicaStatus {
+  id: string;
+  model: string;
+  engine: EngineKind;
+  state: ReplicaState;
+  /** Why it is in that state, in one readable sentence. */
+  reason: string;
+  /** `external` replicas are watched, not started. */
+  managed: boolean;
+  generation: number;
+  url: string | null;
+  pid: number | null;
+  inFlight: number;
+  window: number;
+  /** Unasked restarts since the record began. */
+  restarts: number;
+  /** Milliseconds in the present state. */
+  stateForMs: number;
+  lastIncident: { atMs: number; summary: string } | null;
+  logFile: string | null;
+}
+
+export interface PoolStatus {
+  model: string;
+  aliases: string[];
+  ready: number;
+  total: number;
+  queued: number;
+  replicas: ReplicaStatus[];
+}
+
+export interface GatewayStatus {
+  id: string;
+  pid: number;
+  state: 'starting' | 'listening' | 'draining' | 'away';
+  address: string;
+  workers: { index: number; state: string; restarts: number }[];
+  inFlight: number;
+  queued: number;
+}
+
+export interface SystemStatus {
+  release: string;
+  node: {
+    pid: number;
+    startedAtMs: number;
+    adoptedEngines: number;
+    stateDir: string;
+    configPath: string | null;
+  };
+  gatewayAddress: string;
+  adminAddress: string;
+  gateways: GatewayStatus[];
+  pools: PoolStatus[];
+}
+
+/** POST /api/v1/actions/<name> */
+export interface ActionResult {
+  ok: boolean;
+  message: string;
+}
+
+/*
+ * Routes:
+ *   GET  /api/v1/status                          -> SystemStatus
+ *   GET  /api/v1/facts?limit=N                   -> { facts: Fact[] }
+ *   POST /api/v1/replicas/:pool/:ordinal/drain   -> ActionResult   (finish what runs, then stop; stays stopped)
+ *   POST /api/v1/replicas/:pool/:ordinal/restart -> ActionResult   (drain, then start again; releases quarantine)
+ *   POST /api/v1/pools/:pool/restart             -> ActionResult   (rolling, one replica at a time)
+ *   POST /api/v1/gateway/restart                 -> ActionResult   (new process beside the old, then two-phase drain)
+ *   POST /api/v1/node/restart                    -> ActionResult
+ *   POST /api/v1/stop { immediate?: boolean }    -> ActionResult
+ *   GET  /metrics, /livez, /readyz, /startupz, /health
+ *   GET  /                                       -> status page (HTML)
+ */

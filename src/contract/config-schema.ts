@@ -1,0 +1,243 @@
+/**
+ * `autoglm.yaml`: one zod schema gives the type, the JSON Schema for editors and the reference page. Keys are strict and in
+ * snake_case, units come last. Loaded only by processes that read files, never by gateway workers.
+ */
+import { z } from 'zod';
+import { ENGINE_KINDS } from './fleet.ts';
+
+const port = z.number().int().min(0).max(65535);
+const positiveMs = (defaultMs: number, text: string) =>
+  z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
+
+export const modelSchema = z
+  .strictObject({
+    model_name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
+    engine: z
+      .enum(ENGINE_KINDS)
+      .default('embedded')
+      .describe(
+        'What serves the model. `embedded` needs nothing else installed; `openai` is any OpenAI-compatible endpoint.',
+      ),
+    model: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'For engines that we start: path of a GGUF file, `hf:` address, or the name the engine understands. Relative to this file.',
+      ),
+    served_model_name: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The name by which the engine itself knows the model, where it differs from `model_name`.'),
+    aliases: z.array(z.string().min(1)).default([]).describe('Further names for the model.'),
+    replicas: z.number().int().min(1).max(64).default(1).describe('Engines to start. Ignored with `urls`.'),
+    urls: z
+      .array(z.url({ protocol: /^https?$/ }))
+      .min(1)
+      .optional()
+      .describe(
+        'Engines that run already: they are watched and used, never started or stopped. Origin, or origin with /v1.',
+      ),
+    api_key: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Bearer key that the engine wants. `${NAME}` reads the environment.'),
+    command: z
+      .array(z.string())
+      .min(1)
+      .optional()
+      .describe(
+        'Program and arguments that start the engine; {port}, {host} and {model} are filled in. No shell.',
+      ),
+    env: z
+      .record(z.string(), z.string())
+      .default({})
+      .describe('Environment of the engine, beside PATH, HOME and the like.'),
+    max_batch_size: z
+      .number()
+      .int()
+      .min(1)
+      .max(4096)
+      .optional()
+      .describe(
+        'Requests in flight per replica; the rest waits in our queue. Default: 16 embedded, 256 others.',
+      ),
+    max_seq_length: z
+      .number()
+      .int()
+      .min(64)
+      .max(10_000_000)
+      .optional()
+      .describe('Context in tokens. Default: what the model was trained for (embedded: at most 8192).'),
+    threads: z
+      .number()
+      .int()
+      .min(1)
+      .max(512)
+      .optional()
+      .describe('Processor threads per embedded replica. Default: 1.'),
+    start_timeout_ms: positiveMs(600_000, 'Longest time from start to ready.'),
+  })
+  .superRefine((model, context) => {
+    if (model.urls === undefined && model.engine === 'openai' && model.command === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['urls'],
+        message: 'missing: engine "openai" needs `urls:` of a running engine or a `command:` that starts one',
+      });
+    }
+    if (model.urls !== undefined && model.command !== undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['command'],
+        message:
+          'found together with `urls`; give `urls` for engines that run already or `command` for engines to start',
+      });
+    }
+    if (model.urls !== undefined && model.engine === 'embedded') {
+      context.addIssue({
+        code: 'custom',
+        path: ['engine'],
+        message:
+          'found "embedded" with `urls`; say which engine runs there: vllm, sglang, llama-server or openai',
+      });
+    }
+  });
+
+export const configSchema = z.strictObject({
+  state_dir: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Records, logs and sockets. Default: $AUTOGLM_STATE_DIR, else $XDG_STATE_HOME/autoglm, else ~/.local/state/autoglm.',
+    ),
+  gateway: z
+    .strictObject({
+      host: z
+        .string()
+        .default('127.0.0.1')
+        .describe('Address to listen on. Any address but loopback needs keys.'),
+      port: port.default(8080).describe('0 chooses a free port.'),
+      workers: z
+        .number()
+        .int()
+        .min(1)
+        .max(128)
+        .optional()
+        .describe('Worker threads. Default: processor cores, at least 2.'),
+      keys: z
+        .array(z.strictObject({ name: z.string().min(1), key: z.string().min(8) }))
+        .default([])
+        .describe(
+          'Keys that clients may use. `${NAME}` reads the environment. AUTOGLM_API_KEYS (comma-separated) adds to them.',
+        ),
+      allow_unauthenticated: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Serve without keys on an address that is not loopback. Only behind something that authenticates.',
+        ),
+      body_bytes_max: z
+        .number()
+        .int()
+        .min(1024)
+        .max(1_073_741_824)
+        .default(8_388_608)
+        .describe('Largest request body, bytes.'),
+      queue_size: z
+        .number()
+        .int()
+        .min(0)
+        .max(1_000_000)
+        .default(1024)
+        .describe('Requests that may wait, per model.'),
+      queue_timeout_ms: positiveMs(30_000, 'Longest wait in the queue.'),
+      retry_attempts: z
+        .number()
+        .int()
+        .min(0)
+        .max(5)
+        .default(2)
+        .describe('Further attempts before the first token.'),
+      retry_budget: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.2)
+        .describe('Share of requests in flight that may be retries.'),
+      continuations: z
+        .number()
+        .int()
+        .min(0)
+        .max(10)
+        .default(3)
+        .describe('Times one stream may be continued on another replica.'),
+      replay_bytes_max: z
+        .number()
+        .int()
+        .min(65_536)
+        .max(1_073_741_824)
+        .default(4_194_304)
+        .describe('Bytes of a stream kept for its continuation.'),
+    })
+    .prefault({}),
+  timeouts: z
+    .strictObject({
+      connect_ms: positiveMs(5_000, 'Longest connect to an engine.'),
+      first_token_ms: positiveMs(300_000, 'From the start of an attempt to its first token.'),
+      stall_ms: positiveMs(60_000, 'Longest silence inside an answer.'),
+      inference_timeout_ms: positiveMs(3_600_000, 'From admission to the end of the answer.'),
+      write_stall_ms: positiveMs(60_000, 'A client that reads nothing for so long is dropped.'),
+      drain_ms: positiveMs(30_000, 'How long a stopping process waits for what runs.'),
+    })
+    .prefault({}),
+  admin: z
+    .strictObject({
+      host: z
+        .string()
+        .default('127.0.0.1')
+        .describe('Address of admin API and status page. Loopback unless you know why not.'),
+      port: port.default(8081).describe('0 chooses a free port.'),
+    })
+    .prefault({}),
+  supervisor: z
+    .strictObject({
+      restarts_max: z
+        .number()
+        .int()
+        .min(1)
+        .max(1000)
+        .default(5)
+        .describe('Restarts of a replica within the window before quarantine.'),
+      restart_window_ms: positiveMs(60_000, 'The window of `restarts_max`.'),
+      backoff_initial_ms: positiveMs(
+        500,
+        'Wait before the first restart; doubles each time, with jitter of 20 %.',
+      ),
+      backoff_max_ms: positiveMs(30_000, 'Longest wait before a restart.'),
+      probe_interval_ms: positiveMs(5_000, 'Time between health probes of a ready replica.'),
+      probe_timeout_ms: positiveMs(2_000, 'Longest wait for a health probe.'),
+      probe_failures: z
+        .number()
+        .int()
+        .min(1)
+        .max(100)
+        .default(3)
+        .describe('Failed probes in a row before a replica leaves rotation.'),
+    })
+    .prefault({}),
+  models: z
+    .array(modelSchema)
+    .min(1)
+    .prefault([{ model_name: 'inference-ops-demo', engine: 'embedded', replicas: 2 }])
+    .describe('The models to serve. Default: the built-in demo model, two replicas.'),
+});
+
+/** What the user wrote, validated, with every default filled. */
+export type Config = z.output<typeof configSchema>;
+export type ModelConfig = z.output<typeof modelSchema>;
+/** What a user may write. */
+export type ConfigInput = z.input<typeof configSchema>;

@@ -1,0 +1,48 @@
+/**
+ * Reads whole server-sent events out of bytes that end on an event border (see frame-splitter.ts), as the WHATWG
+ * specification says: fields, comments, several data lines joined by LF, one leading space of a value dropped, a leading
+ * byte order mark ignored.
+ */
+export interface SseEvent {
+  /** Absent: "message". */
+  event?: string;
+  data: string;
+  id?: string;
+}
+
+/** The events in `text`; blocks without data (comments, keep-alives) are left out. */
+export function parseSseEvents(text: string): SseEvent[] {
+  const events: SseEvent[] = [];
+  const clean = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
+  let data: string[] = [];
+  let event: string | undefined;
+  let id: string | undefined;
+  for (const line of clean.split(/\r\n|\n|\r/)) {
+    if (line === '') {
+      if (data.length > 0) {
+        events.push({
+          data: data.join('\n'),
+          ...(event !== undefined && { event }),
+          ...(id !== undefined && { id }),
+        });
+      }
+      data = [];
+      event = undefined;
+      continue;
+    }
+    if (line.startsWith(':')) continue;
+    const colon = line.indexOf(':');
+    const field = colon < 0 ? line : line.slice(0, colon);
+    let value = colon < 0 ? '' : line.slice(colon + 1);
+    if (value.startsWith(' ')) value = value.slice(1);
+    if (field === 'data') data.push(value);
+    else if (field === 'event') event = value;
+    else if (field === 'id') id = value;
+  }
+  return events;
+}
+
+/** One event with JSON data, ready to be written. */
+export function sseData(json: unknown): string {
+  return `data: ${typeof json === 'string' ? json : JSON.stringify(json)}\n\n`;
+}
