@@ -1,0 +1,283 @@
+/**
+ * Maps node:http to `HttpExchange`. Refuses what could be read in two ways before a plane sees it, bounds bodies while they
+ * arrive, and tells the plane at once when a client goes away.
+ *
+ * Ends in two ways: `close()` drains (see docs/lifecycle.md), `destroy()` cuts all connections.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { ERROR_SPECS, type ErrorCode, PlatformError } from '../../contract/errors.ts';
+import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import { canonicalTarget, headerFault } from '../../wire/http/canonical-request.ts';
+import { openAiError } from '../../wire/openai/error-object.ts';
+
+export interface HttpServerOptions {
+  handle(exchange: HttpExchange): void;
+  /** Idle keep-alive connections are closed after this. Default 10 s: longer than clients keep theirs (httpx 5 s). */
+  keepAliveTimeoutMs?: number;
+  /** Longest time for the header block, ms; 10 s stops slow-header attacks. */
+  headersTimeoutMs?: number;
+  /** Longest time for the whole request, body included, ms. Default 120 s. */
+  requestTimeoutMs?: number;
+}
+
+export interface ListenOptions {
+  host: string;
+  port: number;
+  /** Shares the port with other threads and processes that ask for the same (SO_REUSEPORT). */
+  reusePort?: boolean;
+}
+
+export interface HttpServer {
+  listen(options: ListenOptions): Promise<{ port: number }>;
+  /** From here on each answer carries `Connection: close`. */
+  announceClose(): void;
+  /** Accepts no more connections; the open ones live on. Resolves when the last one has ended. */
+  close(): Promise<void>;
+  destroy(): void;
+  readonly connections: number;
+}
+
+const HEADER_BYTES_MAX = 16_384;
+
+export function createHttpServer(options: HttpServerOptions): HttpServer {
+  const sockets = new Set<Socket>();
+  const state = { closing: false };
+  const server: Server = createServer(
+    {
+      keepAliveTimeout: options.keepAliveTimeoutMs ?? 10_000,
+      headersTimeout: options.headersTimeoutMs ?? 10_000,
+      requestTimeout: options.requestTimeoutMs ?? 120_000,
+      connectionsCheckingInterval: 2_000,
+      maxHeaderSize: HEADER_BYTES_MAX,
+      noDelay: true,
+    },
+    (request, response) => {
+      if (state.closing) response.setHeader('connection', 'close');
+      const exchange = openExchange(request, response);
+      if (exchange !== null) options.handle(exchange);
+    },
+  );
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
+    refuseBrokenRequest(error, socket),
+  );
+  server.on('upgrade', (_request, socket: Socket) => {
+    // Upgrades are not offered; answering with plain HTTP is what RFC 9110 section 7.8 allows, closing is simpler and safe.
+    socket.end(rawRefusal('invalid_request', 'protocol upgrades are not offered'));
+  });
+
+  return {
+    listen: ({ host, port, reusePort }) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ host, port, reusePort: reusePort ?? false, backlog: 4096 }, () => {
+          server.off('error', reject);
+          resolve({ port: (server.address() as AddressInfo).port });
+        });
+      }),
+    announceClose: () => {
+      state.closing = true;
+    },
+    close: () => {
+      state.closing = true;
+      return new Promise((resolve) => {
+        // Not server.close() alone: since Node 19 that cuts idle keep-alive connections at once, and a client that sends at
+        // that moment sees a reset (nodejs/node#60617). They end by their keep-alive timeout, which clients know.
+        closeListenerOnly(server, () => {
+          if (sockets.size === 0) return resolve();
+          const check = () => {
+            if (sockets.size === 0) resolve();
+          };
+          for (const socket of sockets) socket.once('close', () => setImmediate(check));
+        });
+      });
+    },
+    destroy: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+    get connections() {
+      return sockets.size;
+    },
+  };
+}
+
+/** Stops accepting, and leaves idle keep-alive connections to their timeout. */
+function closeListenerOnly(server: Server, done: () => void): void {
+  const closeIdle = server.closeIdleConnections;
+  server.closeIdleConnections = () => {};
+  server.close();
+  server.closeIdleConnections = closeIdle;
+  done();
+}
+
+/** Null when the request was refused and answered already. */
+function openExchange(request: IncomingMessage, response: ServerResponse): HttpExchange | null {
+  const fault = headerFault(request.rawHeaders, request.httpVersion);
+  const target = canonicalTarget(request.url ?? '', request.headers.host);
+  const refused = fault ?? ('refused' in target ? target.refused : null) ?? bodyOnGet(request);
+  if (refused !== null || 'refused' in target) {
+    const body = JSON.stringify(openAiError('invalid_request', refused ?? 'invalid request'));
+    response.writeHead(400, { 'content-type': 'application/json', connection: 'close' }).end(body);
+    return null;
+  }
+  return new NodeExchange(request, response, target.path, target.query);
+}
+
+function bodyOnGet(request: IncomingMessage): string | null {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return null;
+  const length = request.headers['content-length'];
+  if (request.headers['transfer-encoding'] === undefined && (length === undefined || length === '0'))
+    return null;
+  return `a ${request.method} request with a body`;
+}
+
+class NodeExchange implements HttpExchange {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  #goneListener: (() => void) | null = null;
+  #gone = false;
+
+  constructor(request: IncomingMessage, response: ServerResponse, path: string, query: string) {
+    this.method = request.method ?? 'GET';
+    this.path = path;
+    this.query = query;
+    this.headers = request.headers as Record<string, string | undefined>;
+    this.#request = request;
+    this.#response = response;
+    response.on('close', () => {
+      if (response.writableFinished) return;
+      this.#gone = true;
+      this.#goneListener?.();
+    });
+    response.on('error', () => {});
+  }
+
+  get fromLoopback(): boolean {
+    const address = this.#request.socket.remoteAddress ?? '';
+    return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+  }
+
+  get clientGone(): boolean {
+    return this.#gone;
+  }
+
+  get headSent(): boolean {
+    return this.#response.headersSent;
+  }
+
+  onClientGone(listener: () => void): void {
+    this.#goneListener = listener;
+  }
+
+  readBody(bytesMax: number): Promise<Buffer> {
+    const request = this.#request;
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') {
+      return Promise.reject(
+        new PlatformError(
+          'unsupported_media_type',
+          `Content-Encoding "${encoding.slice(0, 40)}" is not supported; send the body as it is`,
+        ),
+      );
+    }
+    const tooLarge = (found: string) => {
+      // The rest of the body is not read; the connection can not be used again.
+      this.#response.setHeader('connection', 'close');
+      return new PlatformError(
+        'body_too_large',
+        `the body has ${found} bytes; the limit is ${bytesMax} bytes`,
+      );
+    };
+    const announced = Number(request.headers['content-length'] ?? 0);
+    if (announced > bytesMax) return Promise.reject(tooLarge(String(announced)));
+    return new Promise((resolve, reject) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const onData = (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > bytesMax) {
+          request.off('data', onData);
+          request.pause();
+          reject(tooLarge(`more than ${bytesMax}`));
+        } else {
+          chunks.push(chunk);
+        }
+      };
+      request.on('data', onData);
+      request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
+      const lost = () =>
+        reject(new PlatformError('client_closed', 'the client closed the connection while it sent the body'));
+      request.on('error', lost);
+      request.on('close', () => {
+        if (!request.complete) lost();
+      });
+    });
+  }
+
+  sendHead(status: number, headers: Record<string, string>): void {
+    if (this.#gone || this.#response.headersSent) return;
+    this.#response.writeHead(status, headers);
+    this.#response.flushHeaders();
+  }
+
+  write(chunk: Uint8Array | string): boolean {
+    if (this.#gone) return true;
+    return this.#response.write(chunk);
+  }
+
+  onDrain(listener: () => void): void {
+    this.#response.once('drain', listener);
+  }
+
+  end(chunk?: Uint8Array | string): void {
+    if (this.#gone) return;
+    this.#response.end(chunk);
+  }
+
+  send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
+    if (this.#gone) return;
+    headers['content-length'] = String(typeof body === 'string' ? Buffer.byteLength(body) : body.length);
+    this.#response.writeHead(status, headers);
+    this.#response.end(body);
+  }
+
+  destroy(): void {
+    this.#request.socket.destroy();
+  }
+}
+
+function rawRefusal(code: ErrorCode, message: string): string {
+  const { status } = ERROR_SPECS[code];
+  const body = JSON.stringify(openAiError(code, message));
+  return (
+    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  );
+}
+
+/** What llhttp refused: answered in our error shape, as far as the socket still takes it. */
+function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  if (error.code === 'HPE_HEADER_OVERFLOW') {
+    socket.end(rawRefusal('headers_too_large', `the header block is larger than ${HEADER_BYTES_MAX} bytes`));
+  } else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    socket.end(rawRefusal('queue_timeout', 'the request did not arrive in time'));
+  } else {
+    socket.end(
+      rawRefusal('invalid_request', `not a valid HTTP/1.1 request (${error.code ?? 'parse error'})`),
+    );
+  }
+  socket.destroySoon();
+}
