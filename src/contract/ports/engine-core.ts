@@ -40,6 +40,11 @@ export interface GenerateRequest {
   jsonSchema: Readonly<Record<string, unknown>> | undefined;
   /** Lower is served first, as in vLLM. */
   priority: number;
+  /**
+   * A continuation: so many tokens at the end of `promptTokens` were generated before, by another replica. They count as
+   * generated for penalties, and a grammar starts after them. Undefined: 0.
+   */
+  generatedPrefix?: number;
 }
 
 export interface TokenLogprob {
@@ -113,6 +118,8 @@ export interface EngineCore {
   tokenize(text: string, options: { parseSpecial: boolean }): number[];
   /** Tokens to bytes; special tokens give nothing. Throws RangeError for an id outside the vocabulary. */
   detokenize(tokens: readonly number[]): Uint8Array;
+  /** A token as people read it: special tokens by name, partial characters as U+FFFD. Undefined: wire decodes the bytes. */
+  tokenText?(id: number): string;
   /** Chat messages to prompt tokens; user text can not smuggle in special tokens. */
   renderChat(messages: readonly ChatTurn[], options: RenderOptions): number[];
   /** Each array holds the tokens of one step. The return value says why it ended. */
