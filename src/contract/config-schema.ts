@@ -3,7 +3,29 @@
  * snake_case, units come last. Loaded only by processes that read files, never by gateway workers.
  */
 import { z } from 'zod';
+import { Secret } from '../base/secret.ts';
 import { ENGINE_KINDS } from './fleet.ts';
+
+/** Secrets become a type that prints as `[secret]` the moment they are validated. */
+const secret = (lengthMin: number, text: string) =>
+  z
+    .string()
+    .min(lengthMin)
+    .max(4096)
+    .describe(text)
+    .transform((written) => new Secret(written));
+
+const keyList = (text: string) =>
+  z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(200).describe('Whose key it is; appears in logs.'),
+        key: secret(8, 'The key itself, at least 8 characters. `${NAME}` reads the environment.'),
+      }),
+    )
+    .max(10_000)
+    .default([])
+    .describe(text);
 
 const port = z.number().int().min(0).max(65535);
 const positiveMs = (defaultMs: number, text: string) =>
@@ -39,11 +61,7 @@ export const modelSchema = z
       .describe(
         'Engines that run already: they are watched and used, never started or stopped. Origin, or origin with /v1.',
       ),
-    api_key: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('Bearer key that the engine wants. `${NAME}` reads the environment.'),
+    api_key: secret(1, 'Bearer key that the engine wants. `${NAME}` reads the environment.').optional(),
     command: z
       .array(z.string())
       .min(1)
@@ -120,7 +138,9 @@ export const configSchema = z.strictObject({
         .string()
         .default('127.0.0.1')
         .describe('Address to listen on. Any address but loopback needs keys.'),
-      port: port.default(8080).describe('0 chooses a free port.'),
+      port: port
+        .default(8080)
+        .describe('0 chooses a free port. The environment variable PORT goes before this.'),
       workers: z
         .number()
         .int()
@@ -128,12 +148,7 @@ export const configSchema = z.strictObject({
         .max(128)
         .optional()
         .describe('Worker threads. Default: processor cores, at least 2.'),
-      keys: z
-        .array(z.strictObject({ name: z.string().min(1), key: z.string().min(8) }))
-        .default([])
-        .describe(
-          'Keys that clients may use. `${NAME}` reads the environment. AUTOGLM_API_KEYS (comma-separated) adds to them.',
-        ),
+      keys: keyList('Keys that clients may use. AUTOGLM_API_KEYS (comma-separated) adds to them.'),
       allow_unauthenticated: z
         .boolean()
         .default(false)
@@ -199,8 +214,11 @@ export const configSchema = z.strictObject({
       host: z
         .string()
         .default('127.0.0.1')
-        .describe('Address of admin API and status page. Loopback unless you know why not.'),
+        .describe('Address of admin API and status page. Any address but loopback needs `admin.keys`.'),
       port: port.default(8081).describe('0 chooses a free port.'),
+      keys: keyList(
+        'Keys for the admin API, the status page and `/metrics`. Empty: none is needed, which only loopback allows.',
+      ),
     })
     .prefault({}),
   supervisor: z

@@ -243,6 +243,14 @@ export const ERROR_SPECS = {
     'Another `autoglm serve` holds the state directory.',
     'Use the running one, stop it, or choose another `state_dir`.',
   ),
+  not_running: spec(
+    503,
+    'service_unavailable',
+    'caller',
+    true,
+    'Nothing answers at the admin address.',
+    'Start it with `autoglm serve`, or name the right address with `--admin-url`.',
+  ),
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorCode = keyof typeof ERROR_SPECS;
