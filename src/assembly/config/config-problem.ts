@@ -1,0 +1,35 @@
+/** One thing wrong with a configuration, where it stands, and how all of them are shown to a person at once. */
+import { PlatformError } from '../../contract/errors.ts';
+
+export type ConfigPath = readonly (string | number)[];
+
+export interface ConfigProblem {
+  path: ConfigPath;
+  /** What was found and what would be right. */
+  message: string;
+  /** Point at the key instead of its value; for keys that are not known. */
+  atKey?: boolean;
+}
+
+export interface Position {
+  line: number;
+  column: number;
+}
+
+/** `models[0].replicas`; the document itself is `(document)`. */
+export function showPath(path: ConfigPath): string {
+  if (path.length === 0) return '(document)';
+  return path
+    .map((step, index) => (typeof step === 'number' ? `[${step}]` : index === 0 ? step : `.${step}`))
+    .join('');
+}
+
+export function showProblem(file: string, problem: ConfigProblem, position: Position | undefined): string {
+  const place = position === undefined ? file : `${file}:${position.line}:${position.column}`;
+  return `${place}: ${showPath(problem.path)}: ${problem.message}`;
+}
+
+/** One error for all problems, one line each. */
+export function configError(lines: readonly string[]): PlatformError {
+  return new PlatformError('config_invalid', lines.join('\n'));
+}

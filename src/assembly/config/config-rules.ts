@@ -1,0 +1,158 @@
+/**
+ * Rules that span several keys: names that may be given once, keys where strangers can reach us, times that must agree.
+ * Run after the schema has accepted the document, so each value here has its type.
+ */
+import type { Config } from '../../contract/config-schema.ts';
+import type { ConfigPath, ConfigProblem } from './config-problem.ts';
+import { isLoopbackHost } from './loopback.ts';
+
+export interface RuleContext {
+  /** How many keys AUTOGLM_API_KEYS adds. */
+  environmentKeys: number;
+  /** Whether the user wrote a value there; defaults give way to what was written instead of being a problem. */
+  written(path: ConfigPath): boolean;
+}
+
+export function checkConfigRules(config: Config, { environmentKeys, written }: RuleContext): ConfigProblem[] {
+  return [
+    ...checkModelNames(config),
+    ...checkModelSources(config),
+    ...checkExposure(config, environmentKeys),
+    ...checkKeyNames('gateway', config.gateway.keys),
+    ...checkKeyNames('admin', config.admin.keys),
+    ...checkPorts(config),
+    ...checkTimes(config, written),
+  ];
+}
+
+function checkModelNames(config: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const takenBy = new Map<string, string>();
+  const claim = (name: string, path: ConfigPath, place: string) => {
+    const other = takenBy.get(name);
+    if (other === undefined) takenBy.set(name, place);
+    else {
+      const remedy = place.endsWith('model_name')
+        ? 'give each model its own name; use `replicas` or several `urls` for more engines of one model'
+        : 'leave this alias out or choose another';
+      problems.push({ path, message: `found "${name}", which is taken by ${other}; ${remedy}` });
+    }
+  };
+  for (const [index, { model_name }] of config.models.entries()) {
+    claim(model_name, ['models', index, 'model_name'], `models[${index}].model_name`);
+  }
+  for (const [index, { aliases }] of config.models.entries()) {
+    for (const [position, alias] of aliases.entries()) {
+      claim(alias, ['models', index, 'aliases', position], `models[${index}].aliases[${position}]`);
+    }
+  }
+  return problems;
+}
+
+function checkModelSources(config: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  for (const [index, model] of config.models.entries()) {
+    const needsModel =
+      model.engine === 'vllm' || model.engine === 'sglang' || model.engine === 'llama-server';
+    const usesModel = model.command === undefined || model.command.some((part) => part.includes('{model}'));
+    if (model.urls === undefined && needsModel && model.model === undefined && usesModel) {
+      problems.push({
+        path: ['models', index, 'model'],
+        message: `missing; engine "${model.engine}" needs to be told what to load: the name or path of the model (or \`urls\` of an engine that runs already)`,
+      });
+    }
+    if (model.command !== undefined && !model.command.some((part) => part.includes('{port}'))) {
+      problems.push({
+        path: ['models', index, 'command'],
+        message:
+          'found no {port} in it; write {port} where the engine is told its port, such as "--port", "{port}"',
+      });
+    }
+  }
+  return problems;
+}
+
+function checkExposure({ gateway, admin }: Config, environmentKeys: number): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  const gatewayKeys = gateway.keys.length + environmentKeys;
+  if (!isLoopbackHost(gateway.host) && gatewayKeys === 0 && !gateway.allow_unauthenticated) {
+    problems.push({
+      path: ['gateway', 'host'],
+      message: `found "${gateway.host}" without keys, so anyone who reaches this machine could use the models; add \`gateway.keys\`, set AUTOGLM_API_KEYS, listen on 127.0.0.1, or set \`gateway.allow_unauthenticated: true\` behind something that authenticates`,
+    });
+  }
+  if (!isLoopbackHost(admin.host) && admin.keys.length === 0) {
+    problems.push({
+      path: ['admin', 'host'],
+      message: `found "${admin.host}" without \`admin.keys\`, so anyone who reaches this machine could stop the engines; add \`admin.keys\` or listen on 127.0.0.1`,
+    });
+  }
+  return problems;
+}
+
+function checkKeyNames(section: 'gateway' | 'admin', keys: Config['gateway']['keys']): ConfigProblem[] {
+  const seen = new Map<string, number>();
+  return keys.flatMap(({ name }, index) => {
+    const other = seen.get(name);
+    seen.set(name, other ?? index);
+    if (other === undefined) return [];
+    const message = `found "${name}", which is taken by ${section}.keys[${other}].name; give each key its own name`;
+    return [{ path: [section, 'keys', index, 'name'], message }];
+  });
+}
+
+function checkPorts({ gateway, admin }: Config): ConfigProblem[] {
+  if (gateway.port === 0 || gateway.port !== admin.port) return [];
+  const message = `found ${admin.port}, which is also gateway.port; give each its own port, or 0 for a free one`;
+  return [{ path: ['admin', 'port'], message }];
+}
+
+interface TimeRule {
+  path: readonly [string, string];
+  value: number;
+  limitName: string;
+  limit: number;
+  why: string;
+}
+
+function timeRules({ timeouts, gateway, supervisor }: Config): TimeRule[] {
+  const limitName = 'timeouts.inference_timeout_ms';
+  const limit = timeouts.inference_timeout_ms;
+  const why = 'it is a part of the whole';
+  return [
+    {
+      path: ['timeouts', 'connect_ms'],
+      value: timeouts.connect_ms,
+      limitName: 'timeouts.first_token_ms',
+      limit: timeouts.first_token_ms,
+      why: 'the first token cannot come before the connection',
+    },
+    { path: ['timeouts', 'first_token_ms'], value: timeouts.first_token_ms, limitName, limit, why },
+    { path: ['timeouts', 'stall_ms'], value: timeouts.stall_ms, limitName, limit, why },
+    { path: ['gateway', 'queue_timeout_ms'], value: gateway.queue_timeout_ms, limitName, limit, why },
+    {
+      path: ['supervisor', 'probe_timeout_ms'],
+      value: supervisor.probe_timeout_ms,
+      limitName: 'supervisor.probe_interval_ms',
+      limit: supervisor.probe_interval_ms,
+      why: 'a probe must end before the next begins',
+    },
+    {
+      path: ['supervisor', 'backoff_initial_ms'],
+      value: supervisor.backoff_initial_ms,
+      limitName: 'supervisor.backoff_max_ms',
+      limit: supervisor.backoff_max_ms,
+      why: 'the wait starts there and grows',
+    },
+  ];
+}
+
+/** Intervals that contradict each other would make a limit that can never act. */
+function checkTimes(config: Config, written: RuleContext['written']): ConfigProblem[] {
+  return timeRules(config)
+    .filter(({ path, value, limit }) => value > limit && written(path))
+    .map(({ path, value, limit, limitName, why }) => ({
+      path,
+      message: `found ${value}; would be right: at most ${limit}, the value of ${limitName}, because ${why}`,
+    }));
+}

@@ -1,0 +1,51 @@
+/** Settings that the environment may give beside the file: AUTOGLM_API_KEYS, AUTOGLM_STATE_DIR and PORT. */
+import { isAbsolute, join, resolve } from 'node:path';
+import { Secret } from '../../base/secret.ts';
+import { configError } from './config-problem.ts';
+import type { Environment } from './environment.ts';
+
+/** As for keys in the file. */
+const KEY_CHARACTERS_MIN = 8;
+
+export interface EnvironmentSettings {
+  /** From AUTOGLM_API_KEYS, comma-separated. */
+  keys: Secret[];
+  /** From PORT. */
+  gatewayPort: number | undefined;
+  /** Where records go when the file does not say. */
+  defaultStateDir: string;
+}
+
+/** Throws PlatformError `config_invalid`; a message names the variable and never its value when that is a key. */
+export function readEnvironmentSettings({ variables, homeDir, workDir }: Environment): EnvironmentSettings {
+  const keys = (variables.AUTOGLM_API_KEYS ?? '')
+    .split(',')
+    .map((key) => key.trim())
+    .filter((key) => key !== '');
+  const short = keys.findIndex((key) => key.length < KEY_CHARACTERS_MIN);
+  if (short >= 0) {
+    throw configError([
+      `environment variable AUTOGLM_API_KEYS: key ${short + 1} of ${keys.length} has ${keys[short]?.length} characters; would be right: keys of at least ${KEY_CHARACTERS_MIN} characters, separated by commas`,
+    ]);
+  }
+  const stateHome = variables.XDG_STATE_HOME || join(homeDir, '.local', 'state');
+  const named = variables.AUTOGLM_STATE_DIR;
+  return {
+    keys: keys.map((key) => new Secret(key)),
+    gatewayPort: readPort(variables.PORT),
+    defaultStateDir: named
+      ? isAbsolute(named)
+        ? named
+        : resolve(workDir, named)
+      : join(resolve(workDir, stateHome), 'autoglm'),
+  };
+}
+
+function readPort(text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (port >= 0 && port <= 65_535) return port;
+  throw configError([
+    `environment variable PORT: found ${JSON.stringify(text.slice(0, 80))}; would be right: an integer from 0 to 65535`,
+  ]);
+}

@@ -1,0 +1,89 @@
+/**
+ * What a value at a path of `autoglm.yaml` must look like, in words, taken from the JSON Schema so that messages, the
+ * reference page and the editor's schema cannot disagree.
+ */
+import { z } from 'zod';
+import { configSchema } from '../../contract/config-schema.ts';
+import type { ConfigPath } from './config-problem.ts';
+
+export interface SchemaNode {
+  type?: string;
+  description?: string;
+  default?: unknown;
+  enum?: unknown[];
+  format?: string;
+  minimum?: number;
+  maximum?: number;
+  minLength?: number;
+  maxLength?: number;
+  minItems?: number;
+  maxItems?: number;
+  properties?: Record<string, SchemaNode>;
+  required?: string[];
+  items?: SchemaNode;
+  additionalProperties?: boolean | SchemaNode;
+}
+
+let cached: SchemaNode | undefined;
+
+/** JSON Schema of what a user may write. */
+export function configJsonSchema(): SchemaNode {
+  cached ??= z.toJSONSchema(configSchema, { io: 'input' }) as SchemaNode;
+  return cached;
+}
+
+/** The part of the schema that rules the value at `path`; undefined for a path that the schema does not know. */
+export function schemaAt(path: ConfigPath): SchemaNode | undefined {
+  let node: SchemaNode | undefined = configJsonSchema();
+  for (const step of path) {
+    if (node === undefined) return undefined;
+    node = typeof step === 'number' ? node.items : propertyOf(node, step);
+  }
+  return node;
+}
+
+function propertyOf({ properties, additionalProperties }: SchemaNode, key: string): SchemaNode | undefined {
+  if (properties !== undefined && Object.hasOwn(properties, key)) return properties[key];
+  return typeof additionalProperties === 'object' ? additionalProperties : undefined;
+}
+
+/** "an integer from 1 to 64", "one of embedded, vllm", "a list of http or https addresses". */
+export function describeExpectation(node: SchemaNode): string {
+  if (node.enum !== undefined) return `one of ${node.enum.join(', ')}`;
+  switch (node.type) {
+    case 'integer':
+    case 'number':
+      return `${node.type === 'integer' ? 'an integer' : 'a number'}${range(node)}`;
+    case 'boolean':
+      return 'true or false';
+    case 'string':
+      return describeString(node);
+    case 'array':
+      return `a list${node.minItems ? ` with at least ${plural(node.minItems, 'entry', 'entries')}` : ''}${
+        node.items === undefined ? '' : `, each ${describeExpectation(node.items)}`
+      }`;
+    case 'object':
+      return node.properties === undefined
+        ? 'a map of names to strings'
+        : `a map with the keys ${Object.keys(node.properties).join(', ')}`;
+    default:
+      return 'another value';
+  }
+}
+
+function describeString(node: SchemaNode): string {
+  if (node.format === 'uri') return 'an address such as http://127.0.0.1:8000';
+  if (node.minLength !== undefined && node.minLength > 1)
+    return `a text of at least ${node.minLength} characters`;
+  return node.minLength === 1 ? 'a text that is not empty' : 'a text';
+}
+
+function range({ minimum, maximum }: SchemaNode): string {
+  if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
+  if (minimum !== undefined) return `, at least ${minimum}`;
+  return maximum !== undefined ? `, at most ${maximum}` : '';
+}
+
+function plural(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,300 @@
+import { inspect } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { PlatformError } from '../../contract/errors.ts';
+import type { Environment } from './environment.ts';
+import { parseConfig } from './load-config.ts';
+import { resolveConfig } from './resolve-config.ts';
+
+const environment = (variables: Record<string, string> = {}): Environment => ({
+  variables,
+  homeDir: '/home/ada',
+  workDir: '/srv',
+});
+
+/** The lines of the error that `text` causes. */
+function complaints(text: string, variables: Record<string, string> = {}): string[] {
+  try {
+    parseConfig('a.yaml', text, environment(variables));
+  } catch (error) {
+    expect(error).toBeInstanceOf(PlatformError);
+    expect((error as PlatformError).code).toBe('config_invalid');
+    return (error as PlatformError).message.split('\n');
+  }
+  return [];
+}
+
+const resolved = (text: string, variables: Record<string, string> = {}) => {
+  const env = environment(variables);
+  return resolveConfig({
+    file: '/etc/autoglm/a.yaml',
+    config: parseConfig('a.yaml', text, env),
+    environment: env,
+  });
+};
+
+describe('messages of the configuration', () => {
+  it.each([
+    [
+      'a value out of range',
+      'models:\n  - model_name: a\n    replicas: 0\n',
+      ['a.yaml:3:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
+    ],
+    [
+      'a wrong type',
+      'gateway:\n  port: eighty\n',
+      ['a.yaml:2:9: gateway.port: found "eighty"; would be right: an integer from 0 to 65535'],
+    ],
+    [
+      'a misspelt key',
+      'gatway:\n  port: 1\n',
+      ['a.yaml:1:1: gatway: this key is not known; did you mean "gateway"?'],
+    ],
+    [
+      'a key with dashes',
+      'gateway:\n  queue-size: 1\n',
+      ['a.yaml:2:3: gateway.queue-size: this key is not known; did you mean "queue_size"?'],
+    ],
+    [
+      'a key that resembles nothing',
+      'admin:\n  colour: red\n',
+      ['a.yaml:2:3: admin.colour: this key is not known; known keys: host, port, keys'],
+    ],
+    [
+      'a missing key',
+      'models:\n  - engine: embedded\n',
+      ['a.yaml:2:5: models[0].model_name: missing; would be right: a text that is not empty'],
+    ],
+    [
+      'a key without a value',
+      'models:\n  - model_name:\n',
+      [
+        'a.yaml:2:16: models[0].model_name: found nothing (an empty value); would be right: a text that is not empty',
+      ],
+    ],
+    [
+      'an unknown engine',
+      'models:\n  - model_name: a\n    engine: vlm\n',
+      [
+        'a.yaml:3:13: models[0].engine: found "vlm"; would be right: one of embedded, vllm, sglang, llama-server, openai, simulator',
+      ],
+    ],
+    [
+      'an address that is none',
+      'models:\n  - model_name: a\n    engine: vllm\n    urls: [localhost]\n',
+      [
+        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000',
+      ],
+    ],
+    [
+      'a list where a map should be',
+      '- a\n',
+      [
+        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, admin, supervisor, models',
+      ],
+    ],
+    [
+      'two models of one name',
+      'models:\n  - model_name: a\n  - model_name: a\n',
+      [
+        'a.yaml:3:17: models[1].model_name: found "a", which is taken by models[0].model_name; give each model its own name; use `replicas` or several `urls` for more engines of one model',
+      ],
+    ],
+    [
+      'an alias that is a model',
+      'models:\n  - model_name: a\n    aliases: [b]\n  - model_name: b\n',
+      [
+        'a.yaml:3:15: models[0].aliases[0]: found "b", which is taken by models[1].model_name; leave this alias out or choose another',
+      ],
+    ],
+    [
+      'a model that nothing names',
+      'models:\n  - model_name: a\n    engine: vllm\n',
+      [
+        'a.yaml:2:5: models[0].model: missing; engine "vllm" needs to be told what to load: the name or path of the model (or `urls` of an engine that runs already)',
+      ],
+    ],
+    [
+      'a command without a port',
+      'models:\n  - model_name: a\n    engine: openai\n    command: [serve]\n',
+      [
+        'a.yaml:4:14: models[0].command: found no {port} in it; write {port} where the engine is told its port, such as "--port", "{port}"',
+      ],
+    ],
+    [
+      'times that contradict each other',
+      'timeouts:\n  stall_ms: 5000\n  inference_timeout_ms: 1000\n',
+      [
+        'a.yaml:2:13: timeouts.stall_ms: found 5000; would be right: at most 1000, the value of timeouts.inference_timeout_ms, because it is a part of the whole',
+      ],
+    ],
+    [
+      'one port for two servers',
+      'gateway: { port: 9000 }\nadmin: { port: 9000 }\n',
+      [
+        'a.yaml:2:16: admin.port: found 9000, which is also gateway.port; give each its own port, or 0 for a free one',
+      ],
+    ],
+    [
+      'a variable that is not set',
+      'state_dir: ${NOWHERE}/x\n',
+      [
+        'a.yaml:1:12: state_dir: the environment variable NOWHERE is not set; set it, or write ${NOWHERE:-default}',
+      ],
+    ],
+    [
+      'a reference that is none',
+      'state_dir: ${1 2}\n',
+      [
+        'a.yaml:1:12: state_dir: found ${1 2}; would be right: ${NAME} or ${NAME:-default}, and $${ for a plain ${',
+      ],
+    ],
+  ])('name place, value and remedy for %s', (_name, text, expected) => {
+    expect(complaints(text)).toEqual(expected);
+  });
+
+  it('names the position of a syntax error and of a key given twice', () => {
+    expect(complaints('gateway:\n  port: [1\n')[0]).toMatch(/^a\.yaml:\d+:\d+: /);
+    expect(complaints('admin:\n  port: 1\n  port: 2\n')[0]).toMatch(/^a\.yaml:3:3: .*unique/);
+  });
+
+  it('lists all problems at once', () => {
+    expect(complaints('gateway:\n  port: -1\n  prot: 1\nmodels: []\n')).toHaveLength(3);
+  });
+
+  it('survives keys that name prototypes', () => {
+    expect(complaints('__proto__:\n  a: 1\n')[0]).toContain('__proto__: this key is not known');
+    expect(complaints('constructor: 1\n')[0]).toContain('constructor: this key is not known');
+  });
+
+  it('refuses a file that is too large and aliases that multiply', () => {
+    expect(complaints('a'.repeat(2_000_000))[0]).toContain('at most 1048576');
+    const laughs = Array.from({ length: 12 }, (_, n) => `a${n}: &a${n} [${`*a${n - 1},`.repeat(9)}]`).join(
+      '\n',
+    );
+    expect(complaints(laughs.replace('*a-1', '1').replaceAll('*a-1', '1'))[0]).toMatch(/alias/i);
+  });
+});
+
+describe('exposure to other machines', () => {
+  it('wants keys on any gateway address but loopback', () => {
+    const text = 'gateway:\n  host: 0.0.0.0\n';
+    expect(complaints(text)[0]).toMatch(/^a\.yaml:2:9: gateway\.host: found "0\.0\.0\.0" without keys/);
+    expect(complaints(text, { AUTOGLM_API_KEYS: 'sk-12345678' })).toEqual([]);
+    expect(complaints(`${text}  allow_unauthenticated: true\n`)).toEqual([]);
+    expect(complaints('gateway:\n  host: localhost\n')).toEqual([]);
+    expect(complaints('gateway:\n  host: 127.0.0.2\n')).toEqual([]);
+  });
+
+  it('wants admin keys on any admin address but loopback', () => {
+    expect(complaints('admin:\n  host: "::"\n')[0]).toContain('admin.host: found "::" without `admin.keys`');
+    expect(complaints('admin:\n  host: "::"\n  keys: [{ name: ops, key: 12345678abc }]\n')).toEqual([]);
+  });
+});
+
+describe('secrets', () => {
+  it('never appear in a message, wherever they come from', () => {
+    const canary = 'canary';
+    const texts = [
+      `gateway:\n  keys: [{ name: a, key: ${canary} }]\n`,
+      'gateway:\n  keys: [{ name: a, key: "${KEY}" }]\n',
+      'models:\n  - model_name: a\n    engine: ${KEY}\n',
+      'models:\n  - model_name: a\n    env: { A: [canary] }\n',
+    ];
+    for (const text of texts) {
+      const lines = complaints(text, { KEY: canary });
+      expect(lines).not.toEqual([]);
+      expect(lines.join('\n')).not.toContain(canary);
+    }
+    expect(complaints('', { AUTOGLM_API_KEYS: 'canary1,sk-12345678' }).join('\n')).not.toContain('canary1');
+  });
+
+  it('become hashes in the form that runs', () => {
+    const text =
+      'gateway:\n  keys: [{ name: a, key: sk-canary-1 }]\nmodels:\n  - { model_name: m, engine: vllm, urls: ["http://127.0.0.1:1/v1"], api_key: sk-canary-2 }\n';
+    const config = resolved(text, { AUTOGLM_API_KEYS: 'sk-canary-3' });
+    expect(config.gateway.keys.map(({ name }) => name)).toEqual(['a', 'AUTOGLM_API_KEYS[0]']);
+    expect(config.gateway.keys[0]?.sha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(inspect(config, { depth: 9 }) + JSON.stringify(config)).not.toContain('sk-canary');
+    expect(config.models[0]?.engineKey?.reveal()).toBe('sk-canary-2');
+  });
+});
+
+describe('the environment', () => {
+  it('fills values, with defaults, and gives them the type the schema wants', () => {
+    const text =
+      'gateway:\n  port: ${P}\n  allow_unauthenticated: ${A:-true}\n  host: ${H:-127.0.0.1}\nstate_dir: "$${x}"\n';
+    const config = parseConfig('a.yaml', text, environment({ P: '8123' }));
+    expect(config.gateway).toMatchObject({ port: 8123, allow_unauthenticated: true, host: '127.0.0.1' });
+    expect(config.state_dir).toBe('${x}');
+  });
+
+  it('keeps a key of digits a text', () => {
+    const text = 'gateway:\n  keys: [{ name: a, key: "${K}" }]\n';
+    expect(parseConfig('a.yaml', text, environment({ K: '1234567890' })).gateway.keys[0]?.key.reveal()).toBe(
+      '1234567890',
+    );
+  });
+
+  it('goes before the file with PORT, and says what is wrong with it', () => {
+    expect(resolved('gateway: { port: 1 }\n', { PORT: '7777' }).gateway.port).toBe(7777);
+    expect(complaints('', { PORT: '99999' })).toEqual([
+      'environment variable PORT: found "99999"; would be right: an integer from 0 to 65535',
+    ]);
+  });
+});
+
+describe('the form that runs', () => {
+  it('needs no file: two replicas of the embedded demo model', () => {
+    const config = resolved('');
+    expect(config.models).toMatchObject([
+      { modelName: 'inference-ops-demo', engine: 'embedded', replicas: 2 },
+    ]);
+    expect(config.models[0]?.model).toMatch(/models\/inference-ops-demo\.Q8_0\.gguf$/);
+    expect(config.gateway.workers).toBeGreaterThanOrEqual(2);
+    expect(config.paths.root).toBe('/home/ada/.local/state/autoglm');
+  });
+
+  it('makes paths absolute from the file, and leaves names of models alone', () => {
+    const text =
+      'state_dir: state\nmodels:\n' +
+      '  - { model_name: a, model: a.gguf }\n' +
+      '  - { model_name: b, model: "hf:x/y" }\n' +
+      '  - { model_name: c, engine: vllm, model: org/name }\n' +
+      '  - { model_name: d, engine: vllm, model: ./local }\n' +
+      '  - { model_name: e, engine: openai, urls: ["http://h:1/v1/", "http://h:2"] }\n';
+    const { models, paths } = resolved(text);
+    expect(paths.root).toBe('/etc/autoglm/state');
+    expect(models.map(({ model }) => model)).toEqual([
+      '/etc/autoglm/a.gguf',
+      'hf:x/y',
+      'org/name',
+      '/etc/autoglm/local',
+      'e',
+    ]);
+    expect(models[4]).toMatchObject({ urls: ['http://h:1', 'http://h:2'], replicas: 2 });
+  });
+
+  it('lets defaults give way to a short total time', () => {
+    const { gateway } = resolved('timeouts:\n  inference_timeout_ms: 2000\n');
+    expect(gateway).toMatchObject({
+      totalTimeoutMs: 2000,
+      firstTokenTimeoutMs: 2000,
+      stallTimeoutMs: 2000,
+      queueTimeoutMs: 2000,
+      connectTimeoutMs: 2000,
+    });
+  });
+
+  it('is frozen all the way down', () => {
+    const config = resolved('');
+    expect(
+      Object.isFrozen(config) && Object.isFrozen(config.models[0]) && Object.isFrozen(config.gateway.keys),
+    ).toBe(true);
+  });
+
+  it('keeps Unix sockets short under a deep state directory', () => {
+    const deep = resolved(`state_dir: /${'x'.repeat(90)}\n`);
+    expect(deep.paths.socketDir).toMatch(/autoglm-[0-9a-f]{12}$/);
+    expect(resolved('state_dir: /var/a\n').paths.socketDir).toBe('/var/a/sockets');
+  });
+});

@@ -1,0 +1,197 @@
+/**
+ * From the validated form to the form that runs: absolute paths, numbers that depend on this machine, hashes instead of
+ * keys, units and names as the planes use them. Frozen. Does no I/O but to ask where the state directory really lies.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, realpathSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import type { Secret } from '../../base/secret.ts';
+import type { Config, ModelConfig } from '../../contract/config-schema.ts';
+import type { EngineKind } from '../../contract/fleet.ts';
+import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import { inheritedVariables } from './environment.ts';
+import { readEnvironmentSettings } from './environment-settings.ts';
+import type { LoadedConfig } from './load-config.ts';
+import { type StatePaths, statePaths } from './state-paths.ts';
+
+export interface ResolvedModel {
+  /** The name that clients send; also the name of the pool. */
+  modelName: string;
+  aliases: string[];
+  engine: EngineKind;
+  /** The name by which the engine knows the model. */
+  servedModel: string;
+  /** Origins of engines that run already; undefined for engines that we start. */
+  urls: string[] | undefined;
+  engineKey: Secret | undefined;
+  /** Engines to start, or the number of `urls`. */
+  replicas: number;
+  /** Absolute path, `hf:` address, or the name that the engine understands. */
+  model: string;
+  command: string[] | undefined;
+  /** Variables that the file names; `inheritedVariables` come beside them. */
+  env: Record<string, string>;
+  /** Undefined: the engine's own default. */
+  maxBatchSize: number | undefined;
+  maxSeqLength: number | undefined;
+  threads: number | undefined;
+  startTimeoutMs: number;
+}
+
+export interface SupervisorSettings {
+  restartsMax: number;
+  restartWindowMs: number;
+  backoffInitialMs: number;
+  backoffMaxMs: number;
+  probeIntervalMs: number;
+  probeTimeoutMs: number;
+  probeFailuresMax: number;
+  drainTimeoutMs: number;
+}
+
+export interface AdminSettings {
+  host: string;
+  port: number;
+  /** SHA-256 (hex) of each key, with its name; empty: no key is needed. */
+  keys: { name: string; sha256: string }[];
+}
+
+export interface ResolvedConfig {
+  /** Null with zero config. */
+  configPath: string | null;
+  paths: StatePaths;
+  gateway: GatewaySettings;
+  admin: AdminSettings;
+  supervisor: SupervisorSettings;
+  models: ResolvedModel[];
+  /** What the processes that we start inherit from our environment. */
+  inherited: Record<string, string>;
+}
+
+/** The demo model that ships with the package. */
+export const DEMO_MODEL_FILE = resolve(import.meta.dirname, '../../../models/inference-ops-demo.Q8_0.gguf');
+
+export function resolveConfig({ file, config, environment }: LoadedConfig): ResolvedConfig {
+  const settings = readEnvironmentSettings(environment);
+  const baseDir = file === null ? environment.workDir : dirname(file);
+  const fromHere = (path: string) => {
+    const home = path === '~' || path.startsWith('~/') ? join(environment.homeDir, path.slice(1)) : path;
+    return isAbsolute(home) ? home : resolve(baseDir, home);
+  };
+  const stateDir = config.state_dir === undefined ? settings.defaultStateDir : fromHere(config.state_dir);
+  return deepFreeze({
+    configPath: file,
+    paths: statePaths(canonicalPath(stateDir)),
+    gateway: gatewaySettings(config, settings.keys, settings.gatewayPort),
+    admin: {
+      host: config.admin.host,
+      port: config.admin.port,
+      keys: config.admin.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
+    },
+    supervisor: supervisorSettings(config),
+    models: config.models.map((model) => resolveModel(model, fromHere)),
+    inherited: inheritedVariables(environment),
+  });
+}
+
+function gatewaySettings(
+  { gateway, timeouts }: Config,
+  environmentKeys: readonly Secret[],
+  environmentPort: number | undefined,
+): GatewaySettings {
+  const totalTimeoutMs = timeouts.inference_timeout_ms;
+  const firstTokenTimeoutMs = Math.min(timeouts.first_token_ms, totalTimeoutMs);
+  return {
+    host: gateway.host,
+    port: environmentPort ?? gateway.port,
+    // One thread more than one core needs: a thread that dies must not take all connections with it.
+    workers: gateway.workers ?? Math.max(2, availableParallelism()),
+    keys: [
+      ...gateway.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
+      ...environmentKeys.map((key, index) => ({ name: `AUTOGLM_API_KEYS[${index}]`, sha256: sha256(key) })),
+    ],
+    bodyBytesMax: gateway.body_bytes_max,
+    queueSizeMax: gateway.queue_size,
+    queueTimeoutMs: Math.min(gateway.queue_timeout_ms, totalTimeoutMs),
+    retryAttemptsMax: gateway.retry_attempts,
+    retryBudgetRatio: gateway.retry_budget,
+    continuationsMax: gateway.continuations,
+    connectTimeoutMs: Math.min(timeouts.connect_ms, firstTokenTimeoutMs),
+    firstTokenTimeoutMs,
+    stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),
+    totalTimeoutMs,
+    writeStallTimeoutMs: timeouts.write_stall_ms,
+    replayBytesMax: gateway.replay_bytes_max,
+    drainTimeoutMs: timeouts.drain_ms,
+  };
+}
+
+function supervisorSettings({ supervisor, timeouts }: Config): SupervisorSettings {
+  return {
+    restartsMax: supervisor.restarts_max,
+    restartWindowMs: supervisor.restart_window_ms,
+    backoffInitialMs: Math.min(supervisor.backoff_initial_ms, supervisor.backoff_max_ms),
+    backoffMaxMs: supervisor.backoff_max_ms,
+    probeIntervalMs: supervisor.probe_interval_ms,
+    probeTimeoutMs: Math.min(supervisor.probe_timeout_ms, supervisor.probe_interval_ms),
+    probeFailuresMax: supervisor.probe_failures,
+    drainTimeoutMs: timeouts.drain_ms,
+  };
+}
+
+function resolveModel(model: ModelConfig, fromHere: (path: string) => string): ResolvedModel {
+  const source = modelSource(model, fromHere);
+  return {
+    modelName: model.model_name,
+    aliases: model.aliases,
+    engine: model.engine,
+    servedModel: model.served_model_name ?? defaultServedModel(model, source),
+    urls: model.urls?.map((url) => url.replace(/\/+$/, '').replace(/\/v1$/, '')),
+    engineKey: model.api_key,
+    replicas: model.urls?.length ?? model.replicas,
+    model: source,
+    command: model.command,
+    env: model.env,
+    maxBatchSize: model.max_batch_size,
+    maxSeqLength: model.max_seq_length,
+    threads: model.threads,
+    startTimeoutMs: model.start_timeout_ms,
+  };
+}
+
+function modelSource(model: ModelConfig, fromHere: (path: string) => string): string {
+  if (model.model === undefined) return model.engine === 'embedded' ? DEMO_MODEL_FILE : model.model_name;
+  if (/^(hf|huggingface|https?):/.test(model.model)) return model.model;
+  const takesFiles = model.engine === 'embedded' || model.engine === 'llama-server';
+  const looksLikePath = /^(\.{0,2}\/|~\/|~$|\.{1,2}$)/.test(model.model);
+  return takesFiles || looksLikePath ? fromHere(model.model) : model.model;
+}
+
+/**
+ * Engines that we start are told `model_name`, but where the command is the user's own, or the engine runs already, the
+ * model is known there by the name that the user loads it under.
+ */
+function defaultServedModel(model: ModelConfig, source: string): string {
+  const named = model.model !== undefined && (model.urls !== undefined || model.command !== undefined);
+  return named ? source : model.model_name;
+}
+
+/** The real path of what exists of `path`, with the rest appended: two spellings of one directory become one. */
+function canonicalPath(path: string): string {
+  if (existsSync(path)) return realpathSync(path);
+  const parent = dirname(path);
+  return parent === path ? path : join(canonicalPath(parent), basename(path));
+}
+
+function sha256(key: Secret): string {
+  return createHash('sha256').update(key.reveal()).digest('hex');
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const inner of Object.values(value)) deepFreeze(inner);
+  }
+  return value;
+}
