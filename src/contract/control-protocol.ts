@@ -2,22 +2,30 @@
  * What the node process and a gateway say to each other: newline-delimited JSON over a Unix socket that the node listens on.
  * The gateway connects, says hello, and reconnects for ever; it never waits for an answer on the request path.
  */
+import type { ErrorCode } from './errors.ts';
 import type { Fact } from './facts.ts';
 import type { GatewaySnapshot } from './gateway-snapshot.ts';
 
 export type GatewayToNode =
-  | { type: 'hello'; gatewayId: string; pid: number; startTicks: number; release: string }
+  | { type: 'hello'; gatewayId: string; pid: number }
   /** All workers listen. */
   | { type: 'listening'; host: string; port: number; workers: number }
   | { type: 'facts'; facts: Fact[] }
   | { type: 'report'; id: number; report: GatewayReport }
-  | { type: 'drained' };
+  /** The gateway can not serve and ends. */
+  | { type: 'failed'; code: ErrorCode; message: string };
 
 export type NodeToGateway =
   | { type: 'snapshot'; snapshot: GatewaySnapshot }
   | { type: 'collect'; id: number }
-  /** Two-phase drain, then exit: `Connection: close` on answers first, then stop listening, then wait for streams. */
-  | { type: 'drain'; deadlineMs: number };
+  /**
+   * Drain, then exit. `replace`: another gateway serves beside this one, so answers carry `Connection: close` for a while
+   * before the port is let go, and idle connections end by their own timeout. `stop`: nobody takes over; as soon as what runs
+   * has ended, all is closed.
+   */
+  | { type: 'drain'; mode: 'replace' | 'stop'; deadlineMs: number }
+  /** Fault injection for tests and drills; ignored unless the gateway was started with --enable-faults. */
+  | { type: 'fault'; worker: number; kind: 'throw' };
 
 /** State of one gateway at one moment, for `status` and `/metrics`. */
 export interface GatewayReport {

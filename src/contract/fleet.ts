@@ -37,6 +37,8 @@ export interface EngineCapabilities {
   determinism: 'none' | 'greedy' | 'seeded';
   /** Every stream event carries whole tokens, also while text is held back for a stop string. */
   wholeTokenEvents: boolean;
+  /** The engine may repeat a prefilled answer at the start of its own; a leading copy is then stripped. Default false. */
+  mayEchoPrefill?: boolean;
 }
 
 export interface ReplicaView {

@@ -34,6 +34,8 @@ export interface HttpServer {
   announceClose(): void;
   /** Accepts no more connections; the open ones live on. Resolves when the last one has ended. */
   close(): Promise<void>;
+  /** Cuts connections on which no request runs. */
+  closeIdle(): void;
   destroy(): void;
   readonly connections: number;
 }
@@ -96,6 +98,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         });
       });
     },
+    closeIdle: () => server.closeIdleConnections(),
     destroy: () => {
       server.close();
       for (const socket of sockets) socket.destroy();

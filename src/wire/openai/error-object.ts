@@ -10,5 +10,8 @@ export function openAiError(code: ErrorCode, message: string, param: string | nu
 }
 
 export function openAiErrorFrom(error: PlatformError): OpenAiErrorBody {
+  // The message of a bug may quote anything; it goes to the log, under the request id that the client sees too.
+  if (error.code === 'internal')
+    return openAiError('internal', 'internal error; the x-request-id of this answer finds it in the log');
   return openAiError(error.code, error.message, error.param ?? null);
 }

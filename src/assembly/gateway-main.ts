@@ -1,0 +1,249 @@
+/**
+ * A gateway process: worker threads that serve, and this main thread, which takes snapshots from the node process, keeps the
+ * last good one on disk, and reports facts and metrics. It serves on, for ever if need be, while the node process is away,
+ * and connects to it again when it is back.
+ */
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { systemClock } from '../base/clock.ts';
+import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/control-protocol.ts';
+import { PlatformError } from '../contract/errors.ts';
+import type { Fact } from '../contract/facts.ts';
+import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
+import type { ControlLink } from '../contract/ports/control-link.ts';
+import { connectLink } from '../drivers/control-link/socket-link.ts';
+import { openLineLog } from '../drivers/telemetry/line-log.ts';
+import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
+import {
+  createSharedMemory,
+  POOL_SLOTS,
+  REPLICA_SLOTS,
+  SharedState,
+} from '../planes/gateway/shared-state.ts';
+import { MetricSet } from '../wire/prometheus/metric-set.ts';
+import { GatewayWorkers } from './gateway-workers.ts';
+
+export interface GatewayProcessOptions {
+  id: string;
+  /** Last good snapshot: read at start, written at each change. */
+  snapshotFile: string;
+  logFile: string;
+  /** Unix socket of the node process; null serves from the snapshot alone. */
+  socketPath: string | null;
+  /** Another gateway of ours listens on the port already. */
+  beside: boolean;
+  enableFaults: boolean;
+}
+
+const RECONNECT_MS = 200;
+/** Answers say `Connection: close` for this long before a replaced gateway lets go of the port (reliability.md T5). */
+const ANNOUNCE_MS = 1_500;
+/** Facts kept while the node process is away. */
+const FACTS_MAX = 10_000;
+
+export async function runGateway(options: GatewayProcessOptions): Promise<void> {
+  const gateway = new GatewayProcess(options);
+  await gateway.start();
+}
+
+class GatewayProcess {
+  readonly #options: GatewayProcessOptions;
+  readonly #memory = createSharedMemory();
+  readonly #shared = new SharedState(this.#memory, 0);
+  readonly #slots = new SlotAssigner(REPLICA_SLOTS, POOL_SLOTS, (slot) => this.#shared.inFlight(slot) === 0);
+  readonly #metrics = new MetricSet(GATEWAY_METRICS);
+  readonly #log: ReturnType<typeof openLineLog>;
+  readonly #workers: GatewayWorkers;
+  #slotted: SlottedSnapshot;
+  #link: ControlLink<NodeToGateway, GatewayToNode> | null = null;
+  #facts: Fact[] = [];
+  #port = 0;
+  #ending = false;
+
+  constructor(options: GatewayProcessOptions) {
+    this.#options = options;
+    this.#log = openLineLog(options.logFile);
+    this.#slotted = this.#slots.assign(
+      JSON.parse(readFileSync(options.snapshotFile, 'utf8')) as GatewaySnapshot,
+    );
+    const { settings } = this.#slotted.snapshot;
+    this.#workers = new GatewayWorkers({
+      count: settings.workers,
+      memory: this.#memory,
+      host: settings.host,
+      port: settings.port,
+      logFile: options.logFile,
+      gatewayId: options.id,
+      enableFaults: options.enableFaults,
+      snapshot: () => this.#slotted,
+      onTelemetry: (deltas, facts) => {
+        this.#metrics.merge(deltas);
+        this.#report(facts);
+      },
+      onReplaced: (worker, reason) => {
+        this.#metrics.add('autoglm_worker_restarts_total', {});
+        this.#report([{ type: 'workerReplaced', atMs: systemClock.wallMs(), worker, reason }]);
+      },
+      logError: (message, error) => this.#logError(message, error),
+    });
+  }
+
+  async start(): Promise<void> {
+    process.on('SIGHUP', () => {});
+    process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
+    if (this.#options.socketPath !== null) void this.#keepConnected(this.#options.socketPath);
+    try {
+      const { host, port } = this.#slotted.snapshot.settings;
+      if (!this.#options.beside && port !== 0) await assertFree(host, port);
+      this.#port = await this.#workers.start();
+    } catch (thrown) {
+      const error = PlatformError.from(thrown);
+      this.#logError('gateway can not serve', error);
+      this.#link?.send({ type: 'failed', code: error.code, message: error.message });
+      this.#log.close();
+      // Lets the message leave first.
+      setTimeout(() => process.exit(1), 100);
+      return;
+    }
+    this.#sayListening();
+    process.stdout.write(
+      `${JSON.stringify({ message: 'gateway listening', id: this.#options.id, port: this.#port })}\n`,
+    );
+  }
+
+  async #keepConnected(socketPath: string): Promise<void> {
+    while (!this.#ending) {
+      try {
+        const link = await connectLink<NodeToGateway, GatewayToNode>(socketPath);
+        const closed = new Promise<void>((resolve) => link.onClose(resolve));
+        this.#link = link;
+        link.onMessage((message) => this.#onMessage(message));
+        link.send({ type: 'hello', gatewayId: this.#options.id, pid: process.pid });
+        if (this.#port !== 0) this.#sayListening();
+        this.#report([]);
+        await closed;
+        this.#link = null;
+      } catch {
+        // The node process is away; it will be back at the same path.
+      }
+      await systemClock.sleep(RECONNECT_MS);
+    }
+  }
+
+  #sayListening(): void {
+    const { host, workers } = this.#slotted.snapshot.settings;
+    this.#link?.send({ type: 'listening', host, port: this.#port, workers });
+  }
+
+  #onMessage(message: NodeToGateway): void {
+    switch (message.type) {
+      case 'snapshot':
+        return this.#takeSnapshot(message.snapshot);
+      case 'collect':
+        return this.#sendReport(message.id);
+      case 'drain':
+        void this.#drain(message.mode, message.deadlineMs);
+        return;
+      case 'fault':
+        return this.#workers.tell(message.worker, { type: 'fault', kind: message.kind });
+    }
+  }
+
+  #takeSnapshot(snapshot: GatewaySnapshot): void {
+    if (!isNewer(snapshot.version, this.#slotted.snapshot.version)) return;
+    this.#slotted = this.#slots.assign(snapshot);
+    this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
+    // The file is shared by the gateways of a node; the rename makes each write whole.
+    const temporary = `${this.#options.snapshotFile}.${process.pid}.tmp`;
+    try {
+      writeFileSync(temporary, JSON.stringify(snapshot), { mode: 0o600 });
+      renameSync(temporary, this.#options.snapshotFile);
+    } catch (error) {
+      this.#logError('the snapshot could not be kept on disk; it is in use all the same', error);
+    }
+  }
+
+  #report(facts: Fact[]): void {
+    this.#facts.push(...facts);
+    if (this.#link === null) {
+      if (this.#facts.length > FACTS_MAX) this.#facts.splice(0, this.#facts.length - FACTS_MAX);
+      return;
+    }
+    if (this.#facts.length === 0) return;
+    this.#link.send({ type: 'facts', facts: this.#facts });
+    this.#facts = [];
+  }
+
+  #sendReport(id: number): void {
+    this.#workers.tellAll({ type: 'flush' });
+    // The threads answer within a turn of their loops; what comes later is in the next report.
+    setTimeout(() => this.#link?.send({ type: 'report', id, report: this.#currentReport() }), 20);
+  }
+
+  #currentReport(): GatewayReport {
+    const { replicaSlots, poolSlots } = this.#slotted;
+    const replicaInFlight = Object.fromEntries(
+      Object.entries(replicaSlots).map(([replica, slot]) => [replica, this.#shared.inFlight(slot)]),
+    );
+    let queued = 0;
+    for (const [model, pool] of Object.entries(poolSlots)) {
+      queued += this.#shared.queued(pool);
+      this.#metrics.set('autoglm_queued_requests', { model }, this.#shared.queued(pool));
+    }
+    for (const [deployment, count] of Object.entries(replicaInFlight)) {
+      this.#metrics.set('autoglm_replica_in_flight_requests', { deployment }, count);
+    }
+    this.#metrics.set('autoglm_in_flight_requests', {}, this.#shared.requests());
+    return {
+      workers: this.#workers.status(),
+      inFlight: this.#shared.requests(),
+      queued,
+      replicaInFlight,
+      metricsText: this.#metrics.render({ gateway: this.#options.id }),
+    };
+  }
+
+  async #drain(mode: 'replace' | 'stop', deadlineMs: number): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    const timer = setTimeout(() => this.#exit(), deadlineMs);
+    await this.#workers.drain(mode === 'replace' ? ANNOUNCE_MS : 0, mode === 'stop');
+    clearTimeout(timer);
+    this.#exit();
+  }
+
+  #exit(): void {
+    this.#link?.close();
+    this.#log.close();
+    process.exit(0);
+  }
+
+  #logError(message: string, error: unknown): void {
+    const stack = error instanceof Error ? error.stack : String(error);
+    this.#log.write(
+      `${JSON.stringify({ '@timestamp': new Date().toISOString(), 'log.level': 'error', message, 'error.stack_trace': stack })}\n`,
+    );
+  }
+}
+
+/** With SO_REUSEPORT two strangers could share a port unnoticed: an exclusive listener finds out first. */
+function assertFree(host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new PlatformError(
+              'port_in_use',
+              `${host}:${port} is in use by another process; \`autoglm doctor\` names it`,
+            )
+          : new PlatformError(
+              'config_invalid',
+              `the gateway can not listen on ${host}:${port}: ${error.message}`,
+            ),
+      ),
+    );
+    probe.listen({ host, port }, () => probe.close(() => resolve()));
+  });
+}

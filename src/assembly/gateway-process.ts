@@ -1,0 +1,32 @@
+/**
+ * Entry of a gateway process. Kept small so that the compile cache is on before anything else is loaded.
+ *
+ * Options: --id NAME --snapshot FILE --log FILE [--socket PATH] [--beside] [--enable-faults]
+ */
+import { enableCompileCache } from 'node:module';
+import { parseArgs } from 'node:util';
+
+enableCompileCache();
+const { values } = parseArgs({
+  options: {
+    id: { type: 'string', default: 'gw' },
+    snapshot: { type: 'string' },
+    log: { type: 'string' },
+    socket: { type: 'string' },
+    beside: { type: 'boolean', default: false },
+    'enable-faults': { type: 'boolean', default: false },
+  },
+});
+if (values.snapshot === undefined || values.log === undefined) {
+  process.stderr.write('gateway-process: --snapshot FILE and --log FILE are needed\n');
+  process.exit(2);
+}
+const { runGateway } = await import('./gateway-main.ts');
+await runGateway({
+  id: values.id,
+  snapshotFile: values.snapshot,
+  logFile: values.log,
+  socketPath: values.socket ?? null,
+  beside: values.beside,
+  enableFaults: values['enable-faults'],
+});

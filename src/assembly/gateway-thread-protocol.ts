@@ -1,0 +1,31 @@
+/** What the main thread of a gateway and its workers say to each other; never on the path of a request. */
+import type { Fact } from '../contract/facts.ts';
+import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
+
+export interface WorkerStart {
+  memory: SharedArrayBuffer;
+  index: number;
+  slotted: SlottedSnapshot;
+  logFile: string;
+  /** Makes request ids unique over workers and restarts. */
+  idPrefix: string;
+  enableFaults: boolean;
+}
+
+export type ToWorker =
+  | { type: 'listen'; host: string; port: number }
+  | { type: 'snapshot'; slotted: SlottedSnapshot }
+  /** Not ready; answers carry `Connection: close`. */
+  | { type: 'announce-close' }
+  /** Accept no more; exit when the last connection has ended. */
+  | { type: 'close'; closeIdle: boolean }
+  | { type: 'flush' }
+  | { type: 'fault'; kind: 'throw' };
+
+export type FromWorker =
+  | { type: 'loaded' }
+  | { type: 'listening'; port: number }
+  | { type: 'listen-failed'; code: string; message: string }
+  | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[] }
+  | { type: 'closed' };

@@ -1,0 +1,100 @@
+/**
+ * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
+ * caught ends the thread; the main thread replaces it.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { systemClock } from '../base/clock.ts';
+import type { Fact } from '../contract/facts.ts';
+import { createHttpServer } from '../drivers/http/server.ts';
+import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
+import { openLineLog } from '../drivers/telemetry/line-log.ts';
+import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
+import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
+import { SharedState } from '../planes/gateway/shared-state.ts';
+import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
+
+const TELEMETRY_MS = 250;
+
+if (parentPort === null)
+  throw new Error('gateway-worker.ts runs as a worker thread of gateway-process.ts only');
+const port = parentPort;
+const start = workerData as WorkerStart;
+const tell = (message: FromWorker) => port.postMessage(message);
+
+let facts: Fact[] = [];
+let requestCount = 0;
+const counters = new GatewayCounters();
+const log = openLineLog(start.logFile);
+const transport = createUndiciTransport();
+
+function flushTelemetry(): void {
+  tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });
+  facts = [];
+}
+
+const plane = new GatewayPlane({
+  clock: systemClock,
+  transport,
+  shared: new SharedState(start.memory, start.index),
+  snapshot: start.slotted,
+  counters,
+  newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
+  onFact: (fact) => {
+    facts.push(fact);
+    // Failures travel at once, and together when many streams of one replica break in the same moment.
+    if (facts.length === 1) setImmediate(flushTelemetry);
+  },
+  writeLog: (line) => log.write(line),
+});
+const server = createHttpServer({ handle: (exchange) => plane.handle(exchange) });
+const telemetryTimer = setInterval(flushTelemetry, TELEMETRY_MS);
+
+async function close(closeIdle: boolean): Promise<void> {
+  const closed = server.close();
+  // Connections become idle one by one as their requests end.
+  const idleTimer = closeIdle ? setInterval(() => server.closeIdle(), 50) : null;
+  if (closeIdle) server.closeIdle();
+  await closed;
+  if (idleTimer !== null) clearInterval(idleTimer);
+  plane.close();
+  clearInterval(telemetryTimer);
+  await transport.close();
+  log.close();
+  flushTelemetry();
+  tell({ type: 'closed' });
+  port.close();
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.type) {
+    case 'listen':
+      server
+        .listen({ host: message.host, port: message.port, reusePort: true })
+        .then(({ port: bound }) => tell({ type: 'listening', port: bound }))
+        .catch((error: NodeJS.ErrnoException) =>
+          tell({ type: 'listen-failed', code: error.code ?? 'unknown', message: error.message }),
+        );
+      break;
+    case 'snapshot':
+      plane.update(message.slotted);
+      break;
+    case 'announce-close':
+      plane.startDraining();
+      server.announceClose();
+      break;
+    case 'close':
+      void close(message.closeIdle);
+      break;
+    case 'flush':
+      flushTelemetry();
+      break;
+    case 'fault':
+      if (start.enableFaults) {
+        setImmediate(() => {
+          throw new Error('injected fault: this worker was told to throw');
+        });
+      }
+      break;
+  }
+});
+tell({ type: 'loaded' });

@@ -1,0 +1,178 @@
+/**
+ * The worker threads of one gateway process: starts them, hands snapshots out, gathers telemetry, and replaces a thread that
+ * died. Whatever a dead thread held in the shared counts is taken back before its successor starts.
+ */
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { PlatformError } from '../contract/errors.ts';
+import type { Fact } from '../contract/facts.ts';
+import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import { SharedState } from '../planes/gateway/shared-state.ts';
+import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
+import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
+
+export interface GatewayWorkersOptions {
+  count: number;
+  memory: SharedArrayBuffer;
+  host: string;
+  port: number;
+  logFile: string;
+  gatewayId: string;
+  enableFaults: boolean;
+  snapshot(): SlottedSnapshot;
+  onTelemetry(deltas: MetricDeltas, facts: Fact[]): void;
+  onReplaced(worker: number, reason: string): void;
+  logError(message: string, error: unknown): void;
+}
+
+type WorkerState = 'starting' | 'listening' | 'draining' | 'closed';
+
+interface Slot {
+  index: number;
+  worker: Worker;
+  state: WorkerState;
+  restarts: number;
+}
+
+/** A thread that dies right after its start is not replaced faster than this. */
+const RESTART_DELAY_MS = 1_000;
+
+export class GatewayWorkers {
+  readonly #options: GatewayWorkersOptions;
+  readonly #slots: Slot[] = [];
+  #port: number;
+  #closing = false;
+  #onClosed: (() => void) | null = null;
+
+  constructor(options: GatewayWorkersOptions) {
+    this.#options = options;
+    this.#port = options.port;
+  }
+
+  /** Resolves with the port when all listen. Rejects with `port_in_use`. */
+  async start(): Promise<number> {
+    const { count } = this.#options;
+    // The first thread settles the port; the others share it.
+    this.#port = await this.#launch(0, 0);
+    await Promise.all(Array.from({ length: count - 1 }, (_, index) => this.#launch(index + 1, 0)));
+    return this.#port;
+  }
+
+  status(): { index: number; state: 'listening' | 'starting' | 'draining'; restarts: number }[] {
+    return this.#slots.map(({ index, state, restarts }) => ({
+      index,
+      state: state === 'closed' ? 'draining' : state,
+      restarts,
+    }));
+  }
+
+  tellAll(message: ToWorker): void {
+    for (const { worker } of this.#slots) worker.postMessage(message);
+  }
+
+  tell(index: number, message: ToWorker): void {
+    this.#slots[index]?.worker.postMessage(message);
+  }
+
+  /** Drains: `Connection: close` for `announceMs`, then no more connections; resolves when all have ended. */
+  async drain(announceMs: number, closeIdle: boolean): Promise<void> {
+    this.#closing = true;
+    for (const slot of this.#slots) slot.state = slot.state === 'closed' ? 'closed' : 'draining';
+    this.tellAll({ type: 'announce-close' });
+    if (announceMs > 0) await new Promise((resolve) => setTimeout(resolve, announceMs));
+    const allClosed = new Promise<void>((resolve) => {
+      this.#onClosed = resolve;
+    });
+    this.tellAll({ type: 'close', closeIdle });
+    this.#checkClosed();
+    await allClosed;
+  }
+
+  #launch(index: number, restarts: number): Promise<number> {
+    const { memory, logFile, gatewayId, enableFaults, snapshot } = this.#options;
+    const start: WorkerStart = {
+      memory,
+      index,
+      slotted: snapshot(),
+      logFile,
+      idPrefix: `${gatewayId}.${index}.${restarts}`,
+      enableFaults,
+    };
+    const worker = new Worker(new URL(`./gateway-worker${extname(import.meta.url)}`, import.meta.url), {
+      workerData: start,
+    });
+    const slot: Slot = { index, worker, state: 'starting', restarts };
+    this.#slots[index] = slot;
+    return new Promise((resolve, reject) => {
+      const startedMs = performance.now();
+      worker.on('message', (message: FromWorker) => {
+        if (message.type === 'listening') resolve(message.port);
+        if (message.type === 'listen-failed') reject(listenError(this.#options.host, this.#port, message));
+        this.#onMessage(slot, message);
+      });
+      worker.on('error', (error) => this.#options.logError(`gateway worker ${index} died`, error));
+      worker.on('exit', (code) => this.#onExit(slot, code, performance.now() - startedMs));
+    });
+  }
+
+  #onMessage(slot: Slot, message: FromWorker): void {
+    switch (message.type) {
+      case 'loaded':
+        slot.worker.postMessage({ type: 'snapshot', slotted: this.#options.snapshot() } satisfies ToWorker);
+        slot.worker.postMessage({
+          type: 'listen',
+          host: this.#options.host,
+          port: this.#port,
+        } satisfies ToWorker);
+        break;
+      case 'listening':
+        if (slot.state === 'starting') slot.state = 'listening';
+        break;
+      case 'telemetry':
+        this.#options.onTelemetry(message.deltas, message.facts);
+        break;
+      case 'closed':
+        slot.state = 'closed';
+        this.#checkClosed();
+        break;
+      case 'listen-failed':
+        break;
+    }
+  }
+
+  #onExit(slot: Slot, code: number, livedMs: number): void {
+    SharedState.reclaim(this.#options.memory, slot.index);
+    if (this.#closing) {
+      slot.state = 'closed';
+      this.#checkClosed();
+      return;
+    }
+    if (slot.state === 'starting' && slot.restarts === 0) return;
+    this.#options.onReplaced(slot.index, `thread ended with code ${code} after ${Math.round(livedMs)} ms`);
+    const restart = () => {
+      this.#launch(slot.index, slot.restarts + 1).catch((error) =>
+        this.#options.logError('worker not replaced', error),
+      );
+    };
+    if (livedMs < RESTART_DELAY_MS) setTimeout(restart, RESTART_DELAY_MS);
+    else restart();
+  }
+
+  #checkClosed(): void {
+    if (this.#slots.every(({ state }) => state === 'closed')) this.#onClosed?.();
+  }
+}
+
+function listenError(
+  host: string,
+  port: number,
+  { code, message }: { code: string; message: string },
+): PlatformError {
+  if (code === 'EADDRINUSE') {
+    return new PlatformError(
+      'port_in_use',
+      `${host}:${port} is in use by another process; \`autoglm doctor\` names it`,
+    );
+  }
+  return new PlatformError('config_invalid', `the gateway can not listen on ${host}:${port}: ${message}`);
+}

@@ -1,0 +1,139 @@
+/**
+ * One try of a request on one replica: sends it, watches its limits, and reports exactly one end. Knows nothing of clients,
+ * streams or retries.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { AttemptFailure } from '../../contract/facts.ts';
+import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { Transport, UpstreamCall } from '../../contract/ports/transport.ts';
+import type { DeadlineSweep, Watched } from './deadline-sweep.ts';
+import type { ReplicaEntry } from './fleet-table.ts';
+
+export type ResponseHeaders = Record<string, string | string[] | undefined>;
+
+export interface AttemptEvents {
+  onHead(status: number, headers: ResponseHeaders): void;
+  onData(chunk: Buffer): void;
+  onEnd(): void;
+  onFailure(failure: AttemptFailure, detail: string): void;
+}
+
+export interface AttemptRequest {
+  replica: ReplicaEntry;
+  path: string;
+  body: Uint8Array;
+  requestId: string;
+  accept: string;
+  traceparent: string | undefined;
+}
+
+export interface AttemptContext {
+  transport: Transport;
+  clock: Clock;
+  sweep: DeadlineSweep;
+  settings: GatewaySettings;
+}
+
+export class Attempt implements Watched {
+  readonly #context: AttemptContext;
+  readonly #events: AttemptEvents;
+  readonly #call: UpstreamCall;
+  #ended = false;
+  #paused = false;
+  #contentSeen = false;
+  #lastReadMs: number;
+  readonly #startedMs: number;
+
+  constructor(context: AttemptContext, request: AttemptRequest, events: AttemptEvents) {
+    this.#context = context;
+    this.#events = events;
+    this.#startedMs = context.clock.monotonicMs();
+    this.#lastReadMs = this.#startedMs;
+    context.sweep.add(this);
+    this.#call = context.transport.send(
+      {
+        origin: request.replica.view.url,
+        method: 'POST',
+        path: request.path,
+        headers: upstreamHeaders(request),
+        body: request.body,
+        connectTimeoutMs: context.settings.connectTimeoutMs,
+      },
+      {
+        onHead: (status, headers) => {
+          this.#lastReadMs = context.clock.monotonicMs();
+          events.onHead(status, headers);
+        },
+        onData: (chunk) => {
+          this.#lastReadMs = context.clock.monotonicMs();
+          events.onData(chunk);
+        },
+        onEnd: () => {
+          if (this.#finish()) events.onEnd();
+        },
+        onError: (failure, cause) => {
+          if (this.#finish()) events.onFailure(failure, cause.message);
+        },
+      },
+    );
+    // The transport may have failed at once, before there was a call to end.
+    if (this.#ended) this.#call.abort();
+  }
+
+  /** The first content token came: from here on the silence between reads counts, not the time to the first token. */
+  contentSeen(): void {
+    this.#contentSeen = true;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#call.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#lastReadMs = this.#context.clock.monotonicMs();
+    this.#call.resume();
+  }
+
+  /** Ends the attempt and its connection; nothing is reported after this. */
+  abort(): void {
+    if (this.#finish()) this.#call.abort();
+  }
+
+  onSweep(nowMs: number): void {
+    if (this.#paused) return;
+    const { firstTokenTimeoutMs, stallTimeoutMs } = this.#context.settings;
+    if (!this.#contentSeen && nowMs - this.#startedMs > firstTokenTimeoutMs) {
+      this.#fail('first-token-timeout', `no token within ${firstTokenTimeoutMs} ms`);
+    } else if (this.#contentSeen && nowMs - this.#lastReadMs > stallTimeoutMs) {
+      this.#fail('stall-timeout', `nothing for ${stallTimeoutMs} ms in the middle of the answer`);
+    }
+  }
+
+  #fail(failure: AttemptFailure, detail: string): void {
+    if (!this.#finish()) return;
+    this.#call.abort();
+    this.#events.onFailure(failure, detail);
+  }
+
+  #finish(): boolean {
+    if (this.#ended) return false;
+    this.#ended = true;
+    this.#context.sweep.remove(this);
+    return true;
+  }
+}
+
+/** Built from scratch: nothing of the client's headers goes on but what stands here. */
+function upstreamHeaders(request: AttemptRequest): Record<string, string> {
+  const headers: Record<string, string> = {
+    'content-type': 'application/json',
+    accept: request.accept,
+    'x-request-id': request.requestId,
+  };
+  const { engineKey } = request.replica.view;
+  if (engineKey !== undefined) headers.authorization = `Bearer ${engineKey}`;
+  if (request.traceparent !== undefined) headers.traceparent = request.traceparent;
+  return headers;
+}

@@ -1,0 +1,103 @@
+/**
+ * The client's side of a streamed answer, across all attempts that feed it. Holds events back until the first content token
+ * (the commit point), remembers what was delivered, and holds a fast engine back while the client reads slowly.
+ */
+import type { PlatformError } from '../../contract/errors.ts';
+import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import { carriesContent } from '../../wire/openai/delivered-stream.ts';
+import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
+import { parseSseEvents } from '../../wire/sse/parse-event.ts';
+import { DeliveredLog } from './delivered-log.ts';
+
+export interface Pausable {
+  pause(): void;
+  resume(): void;
+}
+
+/** Events before the first content token that are held; a longer preamble is let through as it is. */
+const HELD_BYTES_MAX = 65_536;
+
+export class ClientStream {
+  readonly #exchange: HttpExchange;
+  readonly #headers: () => Record<string, string>;
+  readonly log: DeliveredLog;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #committed = false;
+  #source: Pausable | null = null;
+  /** Monotonic time since which the client has not read; null while it keeps up. */
+  blockedSinceMs: number | null = null;
+  bytesOut = 0;
+  /** Reads that were relayed since the commit. */
+  chunks = 0;
+
+  constructor(exchange: HttpExchange, replayBytesMax: number, headers: () => Record<string, string>) {
+    this.#exchange = exchange;
+    this.#headers = headers;
+    this.log = new DeliveredLog(replayBytesMax);
+  }
+
+  /** The first content token is on its way to the client: from here on a stream is continued, not retried. */
+  get committed(): boolean {
+    return this.#committed;
+  }
+
+  /** The attempt that is paused when the client reads slowly. */
+  attach(source: Pausable): void {
+    this.#source = source;
+    if (this.blockedSinceMs !== null) source.pause();
+  }
+
+  /** A failed attempt's preamble is forgotten; the next attempt brings its own. */
+  dropHeld(): void {
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  /** Whole events of an attempt, before the commit. True when they, or earlier ones, carry content. */
+  offer(frames: Buffer, nowMs: number): boolean {
+    this.#held.push(frames);
+    this.#heldBytes += frames.length;
+    const content = parseSseEvents(frames.toString('utf8')).some(({ data }) => carriesContent(data));
+    if (!content && this.#heldBytes <= HELD_BYTES_MAX) return false;
+    const all = this.#held.length === 1 ? frames : Buffer.concat(this.#held);
+    this.dropHeld();
+    this.#committed = true;
+    this.#exchange.sendHead(200, this.#headers());
+    this.deliver(all, nowMs);
+    return true;
+  }
+
+  /** Whole events, after the commit. */
+  deliver(frames: Buffer, nowMs: number): void {
+    this.log.add(frames);
+    this.chunks++;
+    this.#write(frames, nowMs);
+  }
+
+  /** A comment: SSE clients ignore it, people and proxies may read it. */
+  comment(text: string, nowMs: number): void {
+    this.#write(Buffer.from(`: ${text}\n\n`), nowMs);
+  }
+
+  end(): void {
+    this.#exchange.end();
+  }
+
+  /** Ends a committed stream with a typed error, and without [DONE]. */
+  fail(error: PlatformError, usage: Record<string, unknown> | null): void {
+    const body = { ...openAiErrorFrom(error), ...(usage !== null && { usage }) };
+    this.#exchange.end(`data: ${JSON.stringify(body)}\n\n`);
+  }
+
+  #write(frames: Buffer, nowMs: number): void {
+    this.bytesOut += frames.length;
+    if (this.#exchange.write(frames) || this.blockedSinceMs !== null) return;
+    this.blockedSinceMs = nowMs;
+    this.#source?.pause();
+    this.#exchange.onDrain(() => {
+      this.blockedSinceMs = null;
+      this.#source?.resume();
+    });
+  }
+}

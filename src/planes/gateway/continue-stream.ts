@@ -1,0 +1,303 @@
+/**
+ * Goes on with a stream whose engine died after the first content token: reads back what was delivered, takes a place on
+ * another replica ahead of the queue, and tries the tiers that request and engine allow (docs/continuation.md). The client
+ * notices a pause at most. When no tier works the stream ends with a typed error and without [DONE] (tier D).
+ */
+import type { ContinuationTier } from '../../contract/continuation.ts';
+import { PlatformError } from '../../contract/errors.ts';
+import type { AttemptFailure } from '../../contract/facts.ts';
+import { planContinuation } from '../../decide/scheduling/continuation.ts';
+import {
+  buildContinuation,
+  continuationRequestOf,
+  outputLimitOf,
+  stopStringsOf,
+  summaryOf,
+} from '../../wire/openai/continuation-request.ts';
+import { type ContinuedOutput, ContinuedStream } from '../../wire/openai/continued-stream.ts';
+import { allFinished, choiceOf, type Delivered } from '../../wire/openai/delivered-stream.ts';
+import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
+import { sseData } from '../../wire/sse/parse-event.ts';
+import type { Lease } from './admission.ts';
+import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
+import { countDelivered, promptTokenIds } from './engine-tokenizer.ts';
+import type { AttemptEnd, StreamRun } from './stream-run.ts';
+
+export interface Cut {
+  lease: Lease;
+  failure: AttemptFailure;
+  detail: string;
+}
+
+export async function continueStream(run: StreamRun, cut: Cut): Promise<void> {
+  const { context, record, stream } = run;
+  const cutMs = context.clock.monotonicMs();
+  let last = cut;
+  for (let turn = 0; turn < context.settings.continuationsMax; turn++) {
+    const delivered = stream.log.read();
+    if (stream.log.overflowed || delivered.unreadable) {
+      const why = delivered.unreadable
+        ? 'its events were not readable'
+        : `more than ${context.settings.replayBytesMax} bytes were delivered`;
+      return interrupt(run, last, delivered, `it can not be continued: ${why}`);
+    }
+    const lease = await acquireElsewhere(run, delivered, last);
+    if (lease === null) return;
+    try {
+      const end = await continueOn(run, lease, delivered, cutMs, last);
+      if (end.kind === 'ended') return;
+      run.reportFailure(lease, end.failure);
+      last = { lease, failure: end.failure, detail: end.detail };
+    } finally {
+      lease.release();
+    }
+  }
+  interrupt(run, last, stream.log.read(), `${record.continuations} continuations failed`);
+}
+
+/** Null when no place was found: the stream has been ended then. */
+async function acquireElsewhere(run: StreamRun, delivered: Delivered, cut: Cut): Promise<Lease | null> {
+  try {
+    return await run.acquire([...run.failed], true);
+  } catch (thrown) {
+    interrupt(run, cut, delivered, PlatformError.from(thrown).message);
+    return null;
+  }
+}
+
+type TurnEnd = { kind: 'ended' } | { kind: 'failed'; failure: AttemptFailure; detail: string };
+
+/** One replica: its tiers one after the other, until one carries the stream or the replica fails too. */
+async function continueOn(
+  run: StreamRun,
+  lease: Lease,
+  delivered: Delivered,
+  cutMs: number,
+  cut: Cut,
+): Promise<TurnEnd> {
+  const { context, envelope, record, stream } = run;
+  const { view } = lease.replica;
+  const deliveredTokens = await countDelivered(context, view, delivered);
+  run.throwIfOver();
+  if (endIfComplete(run, delivered, deliveredTokens)) return { kind: 'ended' };
+
+  const plan = planContinuation(continuationRequestOf(envelope), summaryOf(delivered), view.capabilities);
+  let refusal = '';
+  for (const tier of plan.tiers) {
+    if (tier === 'D') break;
+    const promptIds = tier === 'A' ? await promptTokenIds(context, view, envelope, delivered) : null;
+    if (tier === 'A' && promptIds === null) continue;
+    const { path, body } = buildContinuation(tier, {
+      envelope,
+      delivered,
+      deliveredTokens,
+      servedModel: view.servedModel,
+      promptIds,
+    });
+    const relay = new ContinuedRelay(run, {
+      tier,
+      cutMs,
+      from: cut.lease.replica.view.id,
+      to: view.id,
+      continued: new ContinuedStream({
+        tier,
+        endpoint: envelope.endpoint === 'chat' ? 'chat' : 'completions',
+        delivered,
+        deliveredTokens,
+        includeUsage: envelope.includeUsage,
+        stopStrings: stopStringsOf(envelope.fields),
+        mayEchoPrefill: view.capabilities.mayEchoPrefill === true,
+      }),
+    });
+    record.continuations++;
+    const end = await run.attempt(
+      { replica: lease.replica, path, body: Buffer.from(JSON.stringify(body)) },
+      (attempt, settle) => relay.events(attempt, settle),
+    );
+    if (end.kind === 'streamed') {
+      run.endCompleted();
+      return { kind: 'ended' };
+    }
+    run.throwIfOver();
+    if (end.kind === 'failed') return { kind: 'failed', failure: end.failure, detail: end.detail };
+    refusal =
+      relay.refusal ??
+      `tier ${tier} was refused: ${end.kind === 'answered' ? `status ${end.status} ${end.body.toString('utf8', 0, 200)}` : end.kind}`;
+    // A replay that diverged after new text had been sent can not be taken back.
+    if (relay.delivering) break;
+  }
+  interrupt(run, cut, stream.log.read(), refusal === '' ? plan.reason : refusal);
+  return { kind: 'ended' };
+}
+
+/** The engine died between the last token and the end of the stream: nothing is left to generate. */
+function endIfComplete(run: StreamRun, delivered: Delivered, deliveredTokens: number): boolean {
+  const { envelope, stream, context } = run;
+  const limit = outputLimitOf(envelope.fields);
+  const atLimit = limit !== null && deliveredTokens >= limit && delivered.choices.size === 1;
+  const finished = allFinished(delivered);
+  if (!finished && !atLimit) return false;
+  const frame = (choices: unknown[]) =>
+    Buffer.from(
+      sseData({
+        id: delivered.id,
+        object: envelope.endpoint === 'chat' ? 'chat.completion.chunk' : 'text_completion',
+        created: delivered.created,
+        model: delivered.model,
+        choices,
+      }),
+    );
+  const now = context.clock.monotonicMs();
+  if (!finished) {
+    const end = { index: 0, finish_reason: 'length', logprobs: null };
+    stream.deliver(frame([envelope.endpoint === 'chat' ? { ...end, delta: {} } : { ...end, text: '' }]), now);
+  }
+  stream.deliver(Buffer.from(sseData('[DONE]')), now);
+  run.endCompleted();
+  return true;
+}
+
+function interrupt(run: StreamRun, cut: Cut, delivered: Delivered, why: string): void {
+  const { view } = cut.lease.replica;
+  const choice = choiceOf(delivered, 0);
+  const usage = { completion_tokens: choice.tokenIds?.length ?? choice.textEvents };
+  run.endInterrupted(
+    new PlatformError(
+      'stream_interrupted',
+      `replica ${view.id} failed in the middle of the stream (${cut.failure}: ${cut.detail}); ${why}`,
+    ),
+    usage,
+  );
+}
+
+interface ContinuedRelayOptions {
+  tier: Exclude<ContinuationTier, 'D'>;
+  cutMs: number;
+  from: string;
+  to: string;
+  continued: ContinuedStream;
+}
+
+/** Rewrites the events of the new replica into the stream that the client reads. */
+class ContinuedRelay {
+  readonly #run: StreamRun;
+  readonly #options: ContinuedRelayOptions;
+  readonly #splitter = new SseFrameSplitter();
+  #status = 0;
+  #headers: ResponseHeaders = {};
+  readonly #body: Buffer[] = [];
+  #over = false;
+  /** New text has gone to the client. */
+  delivering = false;
+  /** Why the replica's answer could not be used. */
+  refusal: string | null = null;
+
+  constructor(run: StreamRun, options: ContinuedRelayOptions) {
+    this.#run = run;
+    this.#options = options;
+  }
+
+  events(attempt: () => Attempt, settle: (end: AttemptEnd) => void): AttemptEvents {
+    const end = (value: AttemptEnd) => {
+      if (this.#over) return;
+      this.#over = true;
+      settle(value);
+    };
+    const abort = (value: AttemptEnd) => {
+      attempt().abort();
+      end(value);
+    };
+    return {
+      onHead: (status, headers) => {
+        this.#status = status;
+        this.#headers = headers;
+      },
+      onData: (chunk) => {
+        if (this.#over) return;
+        if (this.#status !== 200) {
+          this.#body.push(chunk);
+          return;
+        }
+        const frames = this.#splitter.push(chunk);
+        if (frames !== null) this.#take(this.#options.continued.push(frames), attempt, abort, end);
+      },
+      onEnd: () => {
+        if (this.#status !== 200) {
+          const answer = { status: this.#status, headers: this.#headers, body: Buffer.concat(this.#body) };
+          if (this.#status >= 500 || this.#status === 429) {
+            end({ kind: 'failed', failure: 'engine-error', detail: `status ${this.#status}`, answer });
+          } else {
+            end({ kind: 'answered', ...answer });
+          }
+        } else if (this.#options.continued.finished) {
+          this.#run.stream.deliver(Buffer.from(sseData('[DONE]')), this.#now());
+          end({ kind: 'streamed' });
+        } else {
+          end({
+            kind: 'failed',
+            failure: 'connection-lost',
+            detail: 'the stream ended without [DONE]',
+            answer: null,
+          });
+        }
+      },
+      onFailure: (failure, detail) => end({ kind: 'failed', failure, detail, answer: null }),
+    };
+  }
+
+  #take(
+    output: ContinuedOutput,
+    attempt: () => Attempt,
+    abort: (end: AttemptEnd) => void,
+    end: (end: AttemptEnd) => void,
+  ): void {
+    if (output.kind === 'diverged') {
+      this.refusal = output.detail;
+      return abort({ kind: 'answered', status: 200, headers: {}, body: Buffer.alloc(0) });
+    }
+    if (output.kind === 'engine-error') {
+      return abort({ kind: 'failed', failure: 'engine-error', detail: output.detail, answer: null });
+    }
+    this.#deliver(output.data, attempt);
+    if (output.kind === 'stopped') {
+      this.#run.stream.deliver(Buffer.from(sseData('[DONE]')), this.#now());
+      return abort({ kind: 'streamed' });
+    }
+    if (output.finished) end({ kind: 'streamed' });
+  }
+
+  #deliver(data: string[], attempt: () => Attempt): void {
+    if (data.length === 0) return;
+    if (!this.delivering) {
+      this.delivering = true;
+      attempt().contentSeen();
+      this.#announce();
+    }
+    const frames = Buffer.from(data.map((item) => sseData(item)).join(''));
+    this.#run.countUsage(frames);
+    this.#run.stream.deliver(frames, this.#now());
+  }
+
+  #announce(): void {
+    const { context, record, stream } = this.#run;
+    const { tier, cutMs, from, to } = this.#options;
+    const gapMs = this.#now() - cutMs;
+    record.tier = tier;
+    record.continuationGapMs = Math.max(record.continuationGapMs ?? 0, gapMs);
+    context.countContinuation(tier, gapMs);
+    context.report({
+      type: 'streamContinued',
+      atMs: context.clock.wallMs(),
+      from,
+      to,
+      tier,
+      requestId: record.requestId,
+      gapMs,
+    });
+    stream.comment(`x-autoglm-continuation: tier=${tier} gap_ms=${Math.round(gapMs)}`, this.#now());
+  }
+
+  #now(): number {
+    return this.#run.context.clock.monotonicMs();
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * One coarse timer for all requests of a worker: first-token, stall, total and slow-reader limits are checked every 100 ms
+ * instead of by a timer each. Limits are seconds, so the coarseness does not matter; thousands of timers per second would.
+ */
+import type { Clock } from '../../base/clock.ts';
+
+export interface Watched {
+  /** Called at each sweep with the monotonic time. */
+  onSweep(nowMs: number): void;
+}
+
+const SWEEP_MS = 100;
+
+export class DeadlineSweep {
+  readonly #clock: Clock;
+  readonly #watched = new Set<Watched>();
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(watched: Watched): void {
+    this.#watched.add(watched);
+    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+  }
+
+  remove(watched: Watched): void {
+    this.#watched.delete(watched);
+    if (this.#watched.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #sweep(): void {
+    const now = this.#clock.monotonicMs();
+    for (const watched of this.#watched) watched.onSweep(now);
+  }
+}

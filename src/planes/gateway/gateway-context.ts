@@ -1,0 +1,31 @@
+/**
+ * What every request of a worker works with: the present settings, the parts of the plane, and where observations go.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { ContinuationTier } from '../../contract/continuation.ts';
+import type { AttemptFailure, Fact } from '../../contract/facts.ts';
+import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { Transport } from '../../contract/ports/transport.ts';
+import type { Admission } from './admission.ts';
+import type { DeadlineSweep } from './deadline-sweep.ts';
+import type { ReplicaEntry } from './fleet-table.ts';
+import type { RequestRecord } from './request-record.ts';
+import type { SharedState } from './shared-state.ts';
+
+export interface GatewayContext {
+  readonly clock: Clock;
+  readonly transport: Transport;
+  readonly sweep: DeadlineSweep;
+  readonly shared: SharedState;
+  readonly admission: Admission;
+  /** Of the newest snapshot. */
+  readonly settings: GatewaySettings;
+  /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */
+  ejectBriefly(replica: ReplicaEntry): void;
+  report(fact: Fact): void;
+  /** The request has ended: counters and log line. */
+  settle(record: RequestRecord): void;
+  countAttemptFailure(model: string, failure: AttemptFailure): void;
+  countContinuation(tier: ContinuationTier, gapMs?: number): void;
+  logError(message: string, error: unknown, requestId: string): void;
+}

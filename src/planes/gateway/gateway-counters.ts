@@ -1,0 +1,121 @@
+/**
+ * What a gateway counts, under names that say unit and kind (docs/reference/metrics.md). Labels are bounded: models that are
+ * configured, outcomes and error codes that are closed lists, status classes.
+ */
+import type { ContinuationTier } from '../../contract/continuation.ts';
+import type { AttemptFailure } from '../../contract/facts.ts';
+import { type Family, type MetricDeltas, MetricSet } from '../../wire/prometheus/metric-set.ts';
+import type { RequestRecord } from './request-record.ts';
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300] as const;
+
+export const GATEWAY_METRICS: readonly Family[] = [
+  {
+    name: 'autoglm_requests_total',
+    type: 'counter',
+    help: 'Requests that ended, by route, model, outcome and status class.',
+  },
+  {
+    name: 'autoglm_request_errors_total',
+    type: 'counter',
+    help: 'Requests that ended with an error, by error code.',
+  },
+  {
+    name: 'autoglm_request_duration_seconds',
+    type: 'histogram',
+    bounds: SECONDS,
+    help: 'From the request to the end of its answer.',
+  },
+  {
+    name: 'autoglm_time_to_first_token_seconds',
+    type: 'histogram',
+    bounds: SECONDS,
+    help: 'From the request to its first content token, streams only.',
+  },
+  {
+    name: 'autoglm_queue_time_seconds',
+    type: 'histogram',
+    bounds: SECONDS,
+    help: 'Time a request waited for a place on a replica.',
+  },
+  {
+    name: 'autoglm_tokens_total',
+    type: 'counter',
+    help: 'Tokens that engines reported, by type (prompt, completion).',
+  },
+  {
+    name: 'autoglm_attempt_failures_total',
+    type: 'counter',
+    help: 'Attempts on a replica that failed, by failure.',
+  },
+  {
+    name: 'autoglm_retries_total',
+    type: 'counter',
+    help: 'Attempts beyond the first, continuations included.',
+  },
+  {
+    name: 'autoglm_continuations_total',
+    type: 'counter',
+    help: 'Cut streams by the tier that continued them; D is a typed error.',
+  },
+  {
+    name: 'autoglm_continuation_gap_seconds',
+    type: 'histogram',
+    bounds: SECONDS,
+    help: 'From the cut of a stream to its next token.',
+  },
+  {
+    name: 'autoglm_worker_restarts_total',
+    type: 'counter',
+    help: 'Gateway worker threads that died and were replaced.',
+  },
+  { name: 'autoglm_in_flight_requests', type: 'gauge', help: 'Inference requests in flight.' },
+  { name: 'autoglm_queued_requests', type: 'gauge', help: 'Requests that wait for a place, by model.' },
+  { name: 'autoglm_replica_in_flight_requests', type: 'gauge', help: 'Attempts in flight, by deployment.' },
+];
+
+export class GatewayCounters {
+  readonly #metrics = new MetricSet(GATEWAY_METRICS);
+
+  settled(record: RequestRecord, endedMs: number): void {
+    const model = record.model ?? '';
+    const labels = { route: record.route, model };
+    this.#metrics.add('autoglm_requests_total', {
+      ...labels,
+      outcome: record.outcome,
+      status_class: statusClass(record.status),
+    });
+    this.#metrics.observe('autoglm_request_duration_seconds', labels, (endedMs - record.startedMs) / 1000);
+    if (record.errorCode !== null)
+      this.#metrics.add('autoglm_request_errors_total', { model, error_type: record.errorCode });
+    if (record.attempts === 0) return;
+    this.#metrics.observe('autoglm_queue_time_seconds', { model }, record.queuedMs / 1000);
+    if (record.attempts > 1) this.#metrics.add('autoglm_retries_total', { model }, record.attempts - 1);
+    if (record.firstTokenMs !== null) {
+      this.#metrics.observe('autoglm_time_to_first_token_seconds', { model }, record.firstTokenMs / 1000);
+    }
+    if (record.promptTokens !== null)
+      this.#metrics.add('autoglm_tokens_total', { model, type: 'prompt' }, record.promptTokens);
+    if (record.completionTokens !== null) {
+      this.#metrics.add('autoglm_tokens_total', { model, type: 'completion' }, record.completionTokens);
+    }
+  }
+
+  attemptFailed(model: string, failure: AttemptFailure): void {
+    this.#metrics.add('autoglm_attempt_failures_total', { model, error_type: failure });
+  }
+
+  continued(tier: ContinuationTier, gapMs?: number): void {
+    this.#metrics.add('autoglm_continuations_total', { tier });
+    if (gapMs !== undefined)
+      this.#metrics.observe('autoglm_continuation_gap_seconds', { tier }, gapMs / 1000);
+  }
+
+  takeDeltas(): MetricDeltas {
+    return this.#metrics.takeDeltas();
+  }
+}
+
+function statusClass(status: number): string {
+  return status === 0 ? 'none' : `${Math.floor(status / 100)}xx`;
+}

@@ -1,0 +1,278 @@
+/**
+ * The request loop of one worker thread: takes exchanges, answers the small ones itself, runs inference for the others.
+ * Works on the last snapshot it was given, for ever if need be.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { ContinuationTier } from '../../contract/continuation.ts';
+import { PlatformError } from '../../contract/errors.ts';
+import type { AttemptFailure, Fact } from '../../contract/facts.ts';
+import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { Transport } from '../../contract/ports/transport.ts';
+import { parseEnvelope } from '../../wire/openai/envelope.ts';
+import { Admission, unknownModel } from './admission.ts';
+import { KeyRing } from './authenticate.ts';
+import { DeadlineSweep } from './deadline-sweep.ts';
+import { FleetTable, type PoolEntry, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
+import type { GatewayContext } from './gateway-context.ts';
+import type { GatewayCounters } from './gateway-counters.ts';
+import { InferenceRun } from './inference.ts';
+import { logLine, newRecord, type RequestRecord } from './request-record.ts';
+import { respondError, respondJson } from './respond.ts';
+import { matchRoute, type Route } from './routes.ts';
+import type { SharedState } from './shared-state.ts';
+
+export interface GatewayPlaneOptions {
+  clock: Clock;
+  transport: Transport;
+  shared: SharedState;
+  snapshot: SlottedSnapshot;
+  counters: GatewayCounters;
+  /** Unique per request: what clients did not name. */
+  newRequestId(): string;
+  onFact(fact: Fact): void;
+  writeLog(line: string): void;
+}
+
+/** How long a replica that refused or lost a connection gets no traffic, unless the supervisor speaks first. */
+const EJECTION_MS = 1_000;
+const REQUEST_ID = /^[\w.:/+=@-]{1,200}$/;
+
+export class GatewayPlane implements GatewayContext {
+  readonly clock: Clock;
+  readonly transport: Transport;
+  readonly shared: SharedState;
+  readonly sweep: DeadlineSweep;
+  readonly admission: Admission;
+  readonly #options: GatewayPlaneOptions;
+  readonly #counters: GatewayCounters;
+  #settings: GatewaySettings;
+  #table: FleetTable;
+  #keys: KeyRing;
+  #draining = false;
+
+  constructor(options: GatewayPlaneOptions) {
+    this.#options = options;
+    this.clock = options.clock;
+    this.transport = options.transport;
+    this.shared = options.shared;
+    this.#counters = options.counters;
+    this.sweep = new DeadlineSweep(options.clock);
+    this.#settings = options.snapshot.snapshot.settings;
+    this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
+    this.#keys = new KeyRing(this.#settings.keys);
+    this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
+  }
+
+  get settings(): GatewaySettings {
+    return this.#settings;
+  }
+
+  update(slotted: SlottedSnapshot): void {
+    const departed = new Set(
+      this.#table.pools.flatMap(({ replicas }) => replicas.map(({ view }) => view.url)),
+    );
+    this.#settings = slotted.snapshot.settings;
+    this.#table = new FleetTable(slotted.snapshot.fleet, slotted);
+    this.#keys = new KeyRing(this.#settings.keys);
+    this.#liftEjections();
+    this.admission.update(this.#table, this.#settings);
+    for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
+    for (const origin of departed) this.transport.forget(origin);
+  }
+
+  /** Not ready from here on; what comes all the same is still served. */
+  startDraining(): void {
+    this.#draining = true;
+  }
+
+  handle(exchange: HttpExchange): void {
+    const asked = exchange.headers['x-request-id'];
+    const match = matchRoute(exchange.method, exchange.path);
+    const record = newRecord({
+      requestId: asked !== undefined && REQUEST_ID.test(asked) ? asked : this.#options.newRequestId(),
+      method: exchange.method,
+      route: match.kind === 'found' ? match.route.template : 'unknown',
+      startedWallMs: this.clock.wallMs(),
+      startedMs: this.clock.monotonicMs(),
+    });
+    this.#dispatch(exchange, record, match).catch((thrown) =>
+      this.#refuse(exchange, record, PlatformError.from(thrown)),
+    );
+  }
+
+  async #dispatch(
+    exchange: HttpExchange,
+    record: RequestRecord,
+    match: ReturnType<typeof matchRoute>,
+  ): Promise<void> {
+    if (match.kind === 'unknown') {
+      throw new PlatformError(
+        'not_found',
+        `there is nothing at ${exchange.method} ${exchange.path.slice(0, 200)}`,
+      );
+    }
+    if (match.kind === 'wrong-method') {
+      throw new PlatformError(
+        'method_not_allowed',
+        `${exchange.method} is not allowed here; allowed: ${match.allow.join(', ')}`,
+      );
+    }
+    const { route } = match;
+    if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
+    if (route.handler === 'inference') return this.#inference(exchange, record, route);
+    this.#small(exchange, record, route, match.rest);
+    record.outcome = 'completed';
+    this.settle(record);
+  }
+
+  async #inference(exchange: HttpExchange, record: RequestRecord, route: Route): Promise<void> {
+    const bytes = await exchange.readBody(this.#settings.bodyBytesMax);
+    record.bytesIn = bytes.length;
+    const envelope = parseEnvelope(route.endpoint ?? 'chat', bytes);
+    const pool = this.#table.find(envelope.model);
+    if (pool === undefined) throw unknownModel(envelope.model, this.#table.names);
+    record.model = pool.view.model;
+    record.stream = envelope.stream;
+    await new InferenceRun(this, exchange, envelope, record).serve();
+  }
+
+  #small(exchange: HttpExchange, record: RequestRecord, route: Route, rest: string): void {
+    switch (route.handler) {
+      case 'models':
+        return respondJson(exchange, record, 200, {
+          object: 'list',
+          data: this.#table.pools.flatMap(modelObjects),
+        });
+      case 'model':
+        return this.#model(exchange, record, rest);
+      case 'ready':
+        return this.#ready(exchange, record);
+      case 'index':
+        return respondJson(exchange, record, 200, {
+          service: 'open-autoglm',
+          api: '/v1',
+          models: '/v1/models',
+        });
+      default:
+        return respondJson(exchange, record, 200, { status: 'ok' });
+    }
+  }
+
+  #model(exchange: HttpExchange, record: RequestRecord, rest: string): void {
+    let name = rest;
+    try {
+      name = decodeURIComponent(rest);
+    } catch {
+      throw new PlatformError(
+        'invalid_request',
+        `"${rest.slice(0, 100)}" is not a percent-encoded model name`,
+      );
+    }
+    const pool = this.#table.find(name);
+    const found = pool === undefined ? undefined : modelObjects(pool).find(({ id }) => id === name);
+    if (found === undefined) throw unknownModel(name, this.#table.names);
+    respondJson(exchange, record, 200, found);
+  }
+
+  #ready(exchange: HttpExchange, record: RequestRecord): void {
+    const pools = this.#table.pools.map(({ view }) => ({
+      model: view.model,
+      ready: view.replicas.filter(({ state }) => state === 'ready').length,
+      replicas: view.replicas.length,
+    }));
+    const ready = !this.#draining && pools.some((pool) => pool.ready > 0);
+    respondJson(exchange, record, ready ? 200 : 503, {
+      status: ready ? 'ready' : this.#draining ? 'draining' : 'not ready',
+      pools,
+    });
+  }
+
+  #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError): void {
+    if (error.code === 'internal') this.logError('request failed by a bug', error, record.requestId);
+    record.errorCode = error.code;
+    record.status = error.spec.status;
+    record.outcome =
+      error.code === 'client_closed'
+        ? 'cancelled-by-client'
+        : error.code === 'invalid_api_key'
+          ? 'rejected-unauthorized'
+          : error.code === 'internal'
+            ? 'failed-internal'
+            : 'rejected-invalid';
+    if (!exchange.headSent) respondError(exchange, error, record);
+    this.settle(record);
+  }
+
+  ejectBriefly(replica: ReplicaEntry): void {
+    this.shared.eject(replica.slot, this.clock.wallMs() + EJECTION_MS);
+    this.#ejectedGenerations.set(replica.slot, replica.view.generation);
+  }
+  readonly #ejectedGenerations = new Map<number, number>();
+
+  /** A replica that came back under a new generation is not the one that failed. */
+  #liftEjections(): void {
+    for (const { replicas } of this.#table.pools) {
+      for (const { view, slot } of replicas) {
+        const ejected = this.#ejectedGenerations.get(slot);
+        if (ejected === undefined || ejected === view.generation) continue;
+        this.#ejectedGenerations.delete(slot);
+        this.shared.eject(slot, 0);
+      }
+    }
+  }
+
+  report(fact: Fact): void {
+    this.#options.onFact(fact);
+  }
+
+  settle(record: RequestRecord): void {
+    const endedMs = this.clock.monotonicMs();
+    this.#counters.settled(record, endedMs);
+    this.#options.writeLog(logLine(record, endedMs));
+  }
+
+  countAttemptFailure(model: string, failure: AttemptFailure): void {
+    this.#counters.attemptFailed(model, failure);
+  }
+
+  countContinuation(tier: ContinuationTier, gapMs?: number): void {
+    this.#counters.continued(tier, gapMs);
+  }
+
+  logError(message: string, error: unknown, requestId: string): void {
+    const { stack, cause } = error as Error;
+    this.#options.writeLog(
+      `${JSON.stringify({
+        '@timestamp': new Date(this.clock.wallMs()).toISOString(),
+        'log.level': 'error',
+        message,
+        'http.request.id': requestId,
+        'error.stack_trace': stack,
+        ...(cause instanceof Error && { 'error.cause': cause.stack }),
+      })}\n`,
+    );
+  }
+
+  close(): void {
+    this.admission.close();
+  }
+}
+
+interface ModelObject {
+  id: string;
+  object: 'model';
+  created: number;
+  owned_by: string;
+  max_model_len?: number;
+}
+
+function modelObjects({ view }: PoolEntry): ModelObject[] {
+  return [view.model, ...view.aliases].map((id) => ({
+    id,
+    object: 'model',
+    created: 0,
+    owned_by: 'open-autoglm',
+    ...(view.contextLength !== undefined && { max_model_len: view.contextLength }),
+  }));
+}

@@ -1,0 +1,93 @@
+/**
+ * What is known of one request, filled in on its way and settled exactly once: one log line, the counters, the facts.
+ */
+import type { ContinuationTier } from '../../contract/continuation.ts';
+import type { ErrorCode } from '../../contract/errors.ts';
+import type { RequestOutcome } from '../../contract/outcomes.ts';
+
+export interface RequestRecord {
+  requestId: string;
+  method: string;
+  /** Route template, never the raw path. */
+  route: string;
+  startedWallMs: number;
+  startedMs: number;
+  keyName: string | null;
+  model: string | null;
+  stream: boolean;
+  bytesIn: number;
+  bytesOut: number;
+  /** Status that the client saw; 0 when it saw none. */
+  status: number;
+  outcome: RequestOutcome;
+  errorCode: ErrorCode | null;
+  replica: string | null;
+  attempts: number;
+  continuations: number;
+  tier: ContinuationTier | null;
+  queuedMs: number;
+  firstTokenMs: number | null;
+  promptTokens: number | null;
+  completionTokens: number | null;
+  /** Longest gap between two reads that a failover caused, ms. */
+  continuationGapMs: number | null;
+}
+
+export function newRecord(
+  seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'>,
+): RequestRecord {
+  return {
+    ...seed,
+    keyName: null,
+    model: null,
+    stream: false,
+    bytesIn: 0,
+    bytesOut: 0,
+    status: 0,
+    outcome: 'failed-internal',
+    errorCode: null,
+    replica: null,
+    attempts: 0,
+    continuations: 0,
+    tier: null,
+    queuedMs: 0,
+    firstTokenMs: null,
+    promptTokens: null,
+    completionTokens: null,
+    continuationGapMs: null,
+  };
+}
+
+/** One JSON line with ECS names where ECS has them (Elastic Common Schema 8); no prompt, no key, no raw path. */
+export function logLine(record: RequestRecord, endedMs: number): string {
+  return `${JSON.stringify({
+    '@timestamp': new Date(record.startedWallMs).toISOString(),
+    'log.level': record.status >= 500 ? 'error' : 'info',
+    message: 'request',
+    'event.duration': Math.round((endedMs - record.startedMs) * 1e6),
+    'http.request.id': record.requestId,
+    'http.request.method': record.method,
+    'http.route': record.route,
+    'http.response.status_code': record.status,
+    'http.request.body.bytes': record.bytesIn,
+    'http.response.body.bytes': record.bytesOut,
+    outcome: record.outcome,
+    error_code: record.errorCode,
+    key: record.keyName,
+    model: record.model,
+    stream: record.stream,
+    replica: record.replica,
+    attempts: record.attempts,
+    continuations: record.continuations,
+    tier: record.tier,
+    gap_ms: rounded(record.continuationGapMs),
+    queue_ms: rounded(record.queuedMs),
+    ttft_ms: rounded(record.firstTokenMs),
+    prompt_tokens: record.promptTokens,
+    completion_tokens: record.completionTokens,
+  })}\n`;
+}
+
+function rounded(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms * 10) / 10;
+}

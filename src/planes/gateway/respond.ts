@@ -1,0 +1,36 @@
+/** Answers that the gateway gives itself: JSON bodies and error objects, with the headers that every answer has. */
+import type { PlatformError } from '../../contract/errors.ts';
+import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
+import type { RequestRecord } from './request-record.ts';
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+/** Headers of every answer to an inference request. The replica and the number of attempts are no secret; its address is. */
+export function answerHeaders(record: RequestRecord): Record<string, string> {
+  const headers: Record<string, string> = { 'x-request-id': record.requestId };
+  if (record.replica !== null) headers['x-autoglm-replica'] = record.replica;
+  if (record.attempts > 1) headers['x-autoglm-attempts'] = String(record.attempts);
+  return headers;
+}
+
+export function respondJson(
+  exchange: HttpExchange,
+  record: RequestRecord,
+  status: number,
+  body: unknown,
+): void {
+  const text = JSON.stringify(body);
+  record.status = status;
+  record.bytesOut = text.length;
+  exchange.send(status, { ...JSON_TYPE, 'x-request-id': record.requestId }, text);
+}
+
+export function respondError(exchange: HttpExchange, error: PlatformError, record: RequestRecord): void {
+  const headers: Record<string, string> = { ...JSON_TYPE, ...answerHeaders(record) };
+  if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
+  if (error.spec.status === 401) headers['www-authenticate'] = 'Bearer';
+  const text = JSON.stringify(openAiErrorFrom(error));
+  record.bytesOut = text.length;
+  exchange.send(error.spec.status, headers, text);
+}

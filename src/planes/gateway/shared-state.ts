@@ -1,0 +1,139 @@
+/**
+ * What the worker threads of one gateway share: in-flight and queue counts, retries, and ejections, in one
+ * SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
+ * back. Nothing on the request path sends a message.
+ *
+ * Layout (32-bit integers): totals | rows by worker | ejections (64-bit, wall milliseconds) | wake counter.
+ */
+export const REPLICA_SLOTS = 512;
+export const POOL_SLOTS = 128;
+export const WORKERS_MAX = 128;
+
+/** Cells of a row: in flight per replica, queued per pool, requests, budgeted retries. */
+const ROW_CELLS = REPLICA_SLOTS + POOL_SLOTS + 2;
+const REQUESTS_CELL = REPLICA_SLOTS + POOL_SLOTS;
+const RETRIES_CELL = REQUESTS_CELL + 1;
+const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
+const WAKE_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
+
+export function createSharedMemory(): SharedArrayBuffer {
+  return new SharedArrayBuffer(WAKE_AT + 8);
+}
+
+export class SharedState {
+  readonly #cells: Int32Array;
+  readonly #ejections: BigInt64Array;
+  readonly #wake: Int32Array;
+  readonly #row: number;
+
+  /** @param worker index of the calling worker, 0 to WORKERS_MAX - 1. */
+  constructor(memory: SharedArrayBuffer, worker: number) {
+    this.#cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
+    this.#ejections = new BigInt64Array(memory, EJECTIONS_AT, REPLICA_SLOTS);
+    this.#wake = new Int32Array(memory, WAKE_AT, 1);
+    this.#row = (worker + 1) * ROW_CELLS;
+  }
+
+  inFlight(slot: number): number {
+    return Atomics.load(this.#cells, slot);
+  }
+
+  /** Takes a place on a replica; false when its window is full. Exact over all workers. */
+  tryAcquire(slot: number, window: number): boolean {
+    for (;;) {
+      const found = Atomics.load(this.#cells, slot);
+      if (found >= window) return false;
+      if (Atomics.compareExchange(this.#cells, slot, found, found + 1) !== found) continue;
+      Atomics.add(this.#cells, this.#row + slot, 1);
+      return true;
+    }
+  }
+
+  release(slot: number): void {
+    this.#add(slot, -1);
+  }
+
+  queued(pool: number): number {
+    return Atomics.load(this.#cells, REPLICA_SLOTS + pool);
+  }
+
+  queuedByMe(pool: number): number {
+    return Atomics.load(this.#cells, this.#row + REPLICA_SLOTS + pool);
+  }
+
+  /** Takes a place in the queue of a pool; false when it is full. */
+  tryEnqueue(pool: number, capacity: number): boolean {
+    if (this.#addTotal(REPLICA_SLOTS + pool, 1) > capacity) {
+      this.#addTotal(REPLICA_SLOTS + pool, -1);
+      return false;
+    }
+    Atomics.add(this.#cells, this.#row + REPLICA_SLOTS + pool, 1);
+    return true;
+  }
+
+  /** For work that was admitted before: always taken. */
+  enqueue(pool: number): void {
+    this.#add(REPLICA_SLOTS + pool, 1);
+  }
+
+  dequeue(pool: number): void {
+    this.#add(REPLICA_SLOTS + pool, -1);
+  }
+
+  requests(): number {
+    return Atomics.load(this.#cells, REQUESTS_CELL);
+  }
+
+  addRequests(change: 1 | -1): void {
+    this.#add(REQUESTS_CELL, change);
+  }
+
+  retries(): number {
+    return Atomics.load(this.#cells, RETRIES_CELL);
+  }
+
+  addRetries(change: 1 | -1): void {
+    this.#add(RETRIES_CELL, change);
+  }
+
+  eject(slot: number, untilWallMs: number): void {
+    Atomics.store(this.#ejections, slot, BigInt(Math.round(untilWallMs)));
+  }
+
+  isEjected(slot: number, wallMs: number): boolean {
+    return Atomics.load(this.#ejections, slot) > BigInt(Math.round(wallMs));
+  }
+
+  /** Tells workers that wait for a place that one may be free. */
+  wake(): void {
+    Atomics.add(this.#wake, 0, 1);
+    Atomics.notify(this.#wake, 0);
+  }
+
+  /** Resolves at the next `wake` of any worker. */
+  nextWake(): Promise<unknown> {
+    const result = Atomics.waitAsync(this.#wake, 0, Atomics.load(this.#wake, 0));
+    return result.async ? result.value : Promise.resolve(result.value);
+  }
+
+  /** Gives back all that a dead worker held. */
+  static reclaim(memory: SharedArrayBuffer, worker: number): void {
+    const cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
+    const row = (worker + 1) * ROW_CELLS;
+    for (let cell = 0; cell < ROW_CELLS; cell++) {
+      const held = Atomics.exchange(cells, row + cell, 0);
+      if (held !== 0) Atomics.sub(cells, cell, held);
+    }
+    new SharedState(memory, worker).wake();
+  }
+
+  #add(cell: number, change: number): void {
+    Atomics.add(this.#cells, this.#row + cell, change);
+    this.#addTotal(cell, change);
+  }
+
+  /** The total after the change. */
+  #addTotal(cell: number, change: number): number {
+    return Atomics.add(this.#cells, cell, change) + change;
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Reads back what a stream has delivered so far, from the raw events that the relay kept. Nothing of this runs while all is
+ * well: it is called when an engine died and its stream must go on elsewhere.
+ */
+import { parseSseEvents } from '../sse/parse-event.ts';
+import { isRecord } from './envelope.ts';
+
+export interface DeliveredToolCall {
+  name: string;
+  arguments: string;
+}
+
+export interface DeliveredChoice {
+  text: string;
+  reasoning: string;
+  toolCalls: Map<number, DeliveredToolCall>;
+  finishReason: string | null;
+  /** Ids of all delivered tokens; null when any event came without. */
+  tokenIds: number[] | null;
+  /** Events that carried text: the number of tokens, where the engine sends one per event. */
+  textEvents: number;
+}
+
+export interface Delivered {
+  /** Identity of the stream: continued events carry the same. */
+  id: string | null;
+  created: number | null;
+  model: string | null;
+  roleSent: boolean;
+  choices: Map<number, DeliveredChoice>;
+  promptTokenIds: number[] | null;
+  usage: Record<string, unknown> | null;
+  done: boolean;
+  /** Some event was not a JSON object: what was delivered is not fully known. */
+  unreadable: boolean;
+}
+
+export function emptyDelivered(): Delivered {
+  return {
+    id: null,
+    created: null,
+    model: null,
+    roleSent: false,
+    choices: new Map(),
+    promptTokenIds: null,
+    usage: null,
+    done: false,
+    unreadable: false,
+  };
+}
+
+/** Folds whole events, as text, into the account. */
+export function addEvents(delivered: Delivered, text: string): void {
+  for (const { data } of parseSseEvents(text)) {
+    if (data === '[DONE]') {
+      delivered.done = true;
+      continue;
+    }
+    const chunk = parseChunk(data);
+    if (chunk === null) delivered.unreadable = true;
+    else addChunk(delivered, chunk);
+  }
+}
+
+/** The JSON object in an event's data; null when there is none. */
+export function parseChunk(data: string): Record<string, unknown> | null {
+  try {
+    const chunk: unknown = JSON.parse(data);
+    return isRecord(chunk) ? chunk : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Whether every choice that began has ended. */
+export function allFinished(delivered: Delivered): boolean {
+  if (delivered.choices.size === 0) return false;
+  return [...delivered.choices.values()].every((choice) => choice.finishReason !== null);
+}
+
+function addChunk(delivered: Delivered, chunk: Record<string, unknown>): void {
+  if (typeof chunk.id === 'string') delivered.id ??= chunk.id;
+  if (typeof chunk.created === 'number') delivered.created ??= chunk.created;
+  if (typeof chunk.model === 'string') delivered.model ??= chunk.model;
+  if (isRecord(chunk.usage)) delivered.usage = chunk.usage;
+  if (isIdArray(chunk.prompt_token_ids)) delivered.promptTokenIds ??= chunk.prompt_token_ids;
+  if (!Array.isArray(chunk.choices)) return;
+  for (const choice of chunk.choices) {
+    if (isRecord(choice)) addChoice(delivered, choice);
+  }
+}
+
+export function choiceOf(delivered: Delivered, index: number): DeliveredChoice {
+  let choice = delivered.choices.get(index);
+  if (choice === undefined) {
+    choice = {
+      text: '',
+      reasoning: '',
+      toolCalls: new Map(),
+      finishReason: null,
+      tokenIds: [],
+      textEvents: 0,
+    };
+    delivered.choices.set(index, choice);
+  }
+  return choice;
+}
+
+function addChoice(delivered: Delivered, event: Record<string, unknown>): void {
+  const choice = choiceOf(delivered, typeof event.index === 'number' ? event.index : 0);
+  const delta = isRecord(event.delta) ? event.delta : {};
+  if (typeof delta.role === 'string') delivered.roleSent = true;
+  const text =
+    typeof event.text === 'string' ? event.text : typeof delta.content === 'string' ? delta.content : '';
+  const reasoning = reasoningOf(delta);
+  choice.text += text;
+  choice.reasoning += reasoning;
+  if (Array.isArray(delta.tool_calls)) for (const call of delta.tool_calls) addToolCall(choice, call);
+  if (text !== '' || reasoning !== '') {
+    choice.textEvents++;
+    if (!isIdArray(event.token_ids)) choice.tokenIds = null;
+  }
+  if (isIdArray(event.token_ids)) choice.tokenIds?.push(...event.token_ids);
+  if (isIdArray(event.prompt_token_ids)) delivered.promptTokenIds ??= event.prompt_token_ids;
+  if (typeof event.finish_reason === 'string') choice.finishReason = event.finish_reason;
+}
+
+function addToolCall(choice: DeliveredChoice, call: unknown): void {
+  if (!isRecord(call)) return;
+  const index = typeof call.index === 'number' ? call.index : 0;
+  const existing = choice.toolCalls.get(index) ?? { name: '', arguments: '' };
+  const fn = isRecord(call.function) ? call.function : {};
+  if (typeof fn.name === 'string') existing.name += fn.name;
+  if (typeof fn.arguments === 'string') existing.arguments += fn.arguments;
+  choice.toolCalls.set(index, existing);
+}
+
+/** vLLM and others say `reasoning_content`, newer ones `reasoning`. */
+export function reasoningOf(delta: Record<string, unknown>): string {
+  if (typeof delta.reasoning_content === 'string') return delta.reasoning_content;
+  return typeof delta.reasoning === 'string' ? delta.reasoning : '';
+}
+
+export function isIdArray(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((id) => typeof id === 'number');
+}
+
+/**
+ * Whether an event carries the first thing that a client keeps: text, reasoning, a tool call, the end of a choice, or an
+ * error. Role-only events and progress events do not; before them another engine may still be tried freely.
+ */
+export function carriesContent(data: string): boolean {
+  if (data === '[DONE]') return true;
+  const chunk = parseChunk(data);
+  if (chunk === null) return true;
+  if (chunk.error !== undefined && chunk.error !== null) return true;
+  if (!Array.isArray(chunk.choices)) return false;
+  return chunk.choices.some((choice) => {
+    if (!isRecord(choice)) return false;
+    const delta = isRecord(choice.delta) ? choice.delta : {};
+    return (
+      (typeof choice.text === 'string' && choice.text !== '') ||
+      (typeof delta.content === 'string' && delta.content !== '') ||
+      reasoningOf(delta) !== '' ||
+      (Array.isArray(delta.tool_calls) && delta.tool_calls.length > 0) ||
+      delta.function_call !== undefined ||
+      typeof delta.refusal === 'string' ||
+      typeof choice.finish_reason === 'string'
+    );
+  });
+}

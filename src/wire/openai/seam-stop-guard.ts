@@ -1,0 +1,49 @@
+/**
+ * Stop strings that straddle the seam of a continued stream: the first part was delivered, the rest is generated anew, so
+ * neither engine sees the whole. The guard holds back new text while it could complete such a stop string.
+ */
+export class SeamStopGuard {
+  readonly #stops: readonly string[];
+  /** Delivered text that could be the beginning of a stop string. */
+  #tail: string;
+  #held = '';
+  #passed = false;
+
+  constructor(deliveredText: string, stops: readonly string[]) {
+    this.#stops = stops;
+    const longest = Math.max(0, ...stops.map((stop) => stop.length));
+    this.#tail = longest > 1 ? deliveredText.slice(-(longest - 1)) : '';
+    this.#passed = this.#tail === '';
+  }
+
+  /** Text that may go to the client now; `stopped` when a stop string was completed across the seam. */
+  push(text: string): { text: string; stopped: boolean } {
+    if (this.#passed) return { text, stopped: false };
+    this.#held += text;
+    const joined = this.#tail + this.#held;
+    for (const stop of this.#stops) {
+      for (let start = 0; start < this.#tail.length; start++) {
+        if (joined.startsWith(stop, start) && start + stop.length > this.#tail.length)
+          return { text: '', stopped: true };
+      }
+    }
+    if (this.#couldComplete(joined)) return { text: '', stopped: false };
+    return { text: this.flush(), stopped: false };
+  }
+
+  /** What is still held, when the stream ends. */
+  flush(): string {
+    const text = this.#held;
+    this.#held = '';
+    this.#passed = true;
+    return text;
+  }
+
+  #couldComplete(joined: string): boolean {
+    for (let start = 0; start < this.#tail.length; start++) {
+      const rest = joined.slice(start);
+      if (this.#stops.some((stop) => stop.length > rest.length && stop.startsWith(rest))) return true;
+    }
+    return false;
+  }
+}
