@@ -81,10 +81,13 @@ describe('architecture', () => {
     expect(wrong.map(show)).toEqual([]);
   });
 
-  it('leaves only serve and simulate of the commands to use assembly', () => {
+  it('leaves only serve, simulate and doctor of the commands to use assembly beyond its configuration', () => {
     const wrong = allImports.filter(
       ({ from, to }) =>
-        place(from)[0] === 'cli' && place(to)[0] === 'assembly' && !/(serve|simulate)[a-z-]*\.ts$/.test(from),
+        place(from)[0] === 'cli' &&
+        place(to)[0] === 'assembly' &&
+        place(to)[1] !== 'config' &&
+        !/(serve|simulate|doctor)[a-z/-]*\.ts$/.test(from),
     );
     expect(wrong.map(show)).toEqual([]);
   });

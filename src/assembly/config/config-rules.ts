@@ -61,6 +61,13 @@ function checkModelSources(config: Config): ConfigProblem[] {
         message: `missing; engine "${model.engine}" needs to be told what to load: the name or path of the model (or \`urls\` of an engine that runs already)`,
       });
     }
+    for (const [position, url] of (model.urls ?? []).entries()) {
+      if (!new URL(url).username && !new URL(url).password) continue;
+      problems.push({
+        path: ['models', index, 'urls', position],
+        message: 'found a user name or password in the address; put the key of the engine into `api_key`',
+      });
+    }
     if (model.command !== undefined && !model.command.some((part) => part.includes('{port}'))) {
       problems.push({
         path: ['models', index, 'command'],

@@ -13,6 +13,7 @@ import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import type { LoadedConfig } from './load-config.ts';
+import { PACKAGE_ROOT } from './release.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
 
 export interface ResolvedModel {
@@ -70,7 +71,7 @@ export interface ResolvedConfig {
 }
 
 /** The demo model that ships with the package. */
-export const DEMO_MODEL_FILE = resolve(import.meta.dirname, '../../../models/inference-ops-demo.Q8_0.gguf');
+export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
 
 export function resolveConfig({ file, config, environment }: LoadedConfig): ResolvedConfig {
   const settings = readEnvironmentSettings(environment);

@@ -1,0 +1,141 @@
+/**
+ * One conversation: its messages, its commands, and the answer as it streams. A question whose answer failed leaves the
+ * conversation as it was; an answer that was stopped stays in it as far as it came.
+ */
+import type { ChatClient, ChatMessage } from '../client/chat-client.ts';
+import { PlatformError } from '../contract/errors.ts';
+import { printable, type Terminal } from './terminal.ts';
+
+export interface ChatSessionOptions {
+  client: ChatClient;
+  model: string;
+  system: string | undefined;
+  terminal: Terminal;
+}
+
+const HELP = [
+  '/model [name]    show the models, or change to another one',
+  '/system [text]   show the system prompt, or set it; it begins a new conversation',
+  '/clear           begin a new conversation',
+  '/help            this list',
+  '/quit            end (also Ctrl-C at the prompt, or Ctrl-D)',
+].join('\n');
+
+interface Figures {
+  tokens: number;
+  firstTokenMs: number;
+  totalMs: number;
+}
+
+export class ChatSession {
+  readonly #client: ChatClient;
+  readonly #terminal: Terminal;
+  #system: string | undefined;
+  #messages: ChatMessage[] = [];
+  #figures: Figures | undefined;
+  model: string;
+
+  constructor({ client, model, system, terminal }: ChatSessionOptions) {
+    this.#client = client;
+    this.#terminal = terminal;
+    this.#system = system;
+    this.model = model;
+  }
+
+  /** Streams the answer to standard output. Throws PlatformError when there is none, or when it breaks off. */
+  async ask(question: string, signal: AbortSignal): Promise<'complete' | 'stopped'> {
+    const system: ChatMessage[] =
+      this.#system === undefined ? [] : [{ role: 'system', content: this.#system }];
+    const asked: ChatMessage[] = [...this.#messages, { role: 'user', content: question }];
+    const startMs = performance.now();
+    let firstMs: number | undefined;
+    let answer = '';
+    let tokens = 0;
+    try {
+      for await (const event of this.#client.stream(this.model, [...system, ...asked], signal)) {
+        if (event.type === 'usage') tokens = event.completionTokens;
+        else {
+          firstMs ??= performance.now();
+          answer += event.text;
+          this.#terminal.write(printable(event.text));
+        }
+      }
+    } catch (error) {
+      if (answer !== '') this.#terminal.print('');
+      if (!signal.aborted) throw error;
+      if (answer !== '') this.#messages = [...asked, { role: 'assistant', content: answer }];
+      return 'stopped';
+    }
+    if (!answer.endsWith('\n')) this.#terminal.print('');
+    this.#messages = [...asked, { role: 'assistant', content: answer }];
+    const endMs = performance.now();
+    this.#figures = { tokens, firstTokenMs: (firstMs ?? endMs) - startMs, totalMs: endMs - startMs };
+    return 'complete';
+  }
+
+  /** `ask` for a conversation: failures are shown, and the conversation goes on. */
+  async converse(question: string, signal: AbortSignal): Promise<void> {
+    const { colors } = this.#terminal;
+    try {
+      const outcome = await this.ask(question, signal);
+      if (outcome === 'complete') this.printFigures();
+      else this.#terminal.print(colors.dim('(stopped)'));
+    } catch (error) {
+      const { code, message } = PlatformError.from(error);
+      const hint = code === 'context_length_exceeded' ? ' (/clear begins a new conversation)' : '';
+      this.#terminal.print(colors.red(`${message}${hint}`));
+    }
+  }
+
+  printFigures(): void {
+    if (this.#figures === undefined) return;
+    const { tokens, firstTokenMs, totalMs } = this.#figures;
+    const spanS = Math.max(totalMs - firstTokenMs, 1) / 1000;
+    // The first token is where the span begins, so it is not part of the rate.
+    const rate = tokens > 1 ? `, ${Math.round((tokens - 1) / spanS)} tokens/s` : '';
+    const text = `${tokens} tokens${rate}, first token after ${Math.round(firstTokenMs)} ms`;
+    this.#terminal.print(this.#terminal.colors.dim(text));
+  }
+
+  async command(line: string, signal: AbortSignal): Promise<void> {
+    const [name = '', ...rest] = line.split(/\s+/);
+    const argument = rest.join(' ');
+    const { colors } = this.#terminal;
+    switch (name) {
+      case '/help':
+        return this.#terminal.print(HELP);
+      case '/clear':
+        this.#messages = [];
+        return this.#terminal.print(colors.dim('(new conversation)'));
+      case '/system':
+        return this.#setSystem(argument);
+      case '/model':
+        return this.#setModel(argument, signal);
+      default:
+        return this.#terminal.print(colors.red(`unknown command ${name}; /help lists them`));
+    }
+  }
+
+  #setSystem(text: string): void {
+    const { colors } = this.#terminal;
+    if (text !== '') {
+      this.#system = text;
+      this.#messages = [];
+    }
+    this.#terminal.print(colors.dim(`system prompt: ${this.#system ?? '(none)'}`));
+  }
+
+  async #setModel(wanted: string, signal: AbortSignal): Promise<void> {
+    const { colors } = this.#terminal;
+    try {
+      const known = await this.#client.listModels(signal);
+      if (wanted !== '' && !known.includes(wanted)) {
+        return this.#terminal.print(colors.red(`unknown model "${wanted}"; known: ${known.join(', ')}`));
+      }
+      if (wanted !== '') this.model = wanted;
+      this.#terminal.print(known.map((name) => (name === this.model ? `* ${name}` : `  ${name}`)).join('\n'));
+    } catch (error) {
+      this.#terminal.print(colors.red(PlatformError.from(error).message));
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/** The status of the system as text: pure, so that a test can read it. */
+import Table from 'cli-table3';
+import type { GatewayStatus, PoolStatus, ReplicaStatus, SystemStatus } from '../contract/admin-api.ts';
+import type { ReplicaState } from '../contract/fleet.ts';
+import { type Colors, printable } from './terminal.ts';
+
+export interface RenderOptions {
+  colors: Colors;
+  nowMs: number;
+}
+
+/** Longest reason or incident in a cell; the whole text is in `--json`. */
+const CELL_CHARACTERS_MAX = 60;
+
+export function renderStatus(status: SystemStatus, options: RenderOptions): string {
+  const { colors } = options;
+  const { node } = status;
+  const head = [
+    `${colors.bold('autoglm')} ${status.release}   gateway ${colors.cyan(`${status.gatewayAddress}/v1`)}   admin ${colors.cyan(status.adminAddress)}`,
+    colors.dim(
+      `node process ${node.pid}, up ${showSpan(options.nowMs - node.startedAtMs)}, ${node.adoptedEngines} engines adopted, config ${node.configPath ?? 'none (zero config)'}, state ${node.stateDir}`,
+    ),
+  ];
+  return [
+    ...head,
+    '',
+    renderGateways(status.gateways, options),
+    ...status.pools.flatMap((pool) => ['', renderPool(pool, options)]),
+  ].join('\n');
+}
+
+function renderGateways(gateways: readonly GatewayStatus[], { colors }: RenderOptions): string {
+  const table = plainTable(['gateway', 'state', 'address', 'workers', 'in flight', 'queued', 'pid'], colors);
+  for (const gateway of gateways) {
+    const listening = gateway.workers.filter(({ state }) => state === 'listening').length;
+    const restarts = gateway.workers.reduce((sum, worker) => sum + worker.restarts, 0);
+    table.push([
+      gateway.id,
+      gateway.state === 'listening' ? colors.green(gateway.state) : colors.yellow(gateway.state),
+      gateway.address,
+      `${listening}/${gateway.workers.length}${restarts > 0 ? `, ${restarts} replaced` : ''}`,
+      gateway.inFlight,
+      gateway.queued,
+      gateway.pid,
+    ]);
+  }
+  return gateways.length === 0 ? colors.yellow('no gateway is running') : table.toString();
+}
+
+function renderPool(pool: PoolStatus, { colors, nowMs }: RenderOptions): string {
+  const all = pool.ready === pool.total;
+  const paint = all ? colors.green : pool.ready === 0 ? colors.red : colors.yellow;
+  const names = pool.aliases.length > 0 ? ` (also ${pool.aliases.join(', ')})` : '';
+  const title = `${colors.bold(printable(pool.model))}${names}   ${paint(`${pool.ready}/${pool.total} ready`)}   queued ${pool.queued}`;
+  const table = plainTable(
+    ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'last incident', 'reason'],
+    colors,
+  );
+  for (const replica of pool.replicas) table.push(replicaRow(replica, colors, nowMs));
+  return `${title}\n${table.toString()}`;
+}
+
+function replicaRow(replica: ReplicaStatus, colors: Colors, nowMs: number) {
+  const incident = replica.lastIncident;
+  return [
+    printable(replica.id),
+    replica.managed ? replica.engine : `${replica.engine} (external)`,
+    paintState(replica.state, colors),
+    showSpan(replica.stateForMs),
+    `${replica.inFlight}/${replica.window}`,
+    replica.restarts === 0 ? '0' : colors.yellow(String(replica.restarts)),
+    replica.pid ?? '-',
+    incident === null ? '-' : `${shorten(incident.summary)}, ${showSpan(nowMs - incident.atMs)} ago`,
+    shorten(replica.reason),
+  ];
+}
+
+function paintState(state: ReplicaState, colors: Colors): string {
+  if (state === 'ready') return colors.green(state);
+  if (state === 'quarantined' || state === 'backing-off' || state === 'unready') return colors.red(state);
+  return colors.yellow(state);
+}
+
+function shorten(text: string): string {
+  const line = printable(text).replaceAll('\n', ' ');
+  return line.length > CELL_CHARACTERS_MAX ? `${line.slice(0, CELL_CHARACTERS_MAX - 3)}...` : line;
+}
+
+/** `850 ms`, `12 s`, `3 min`, `5 h`, `2 d`. */
+export function showSpan(ms: number): string {
+  const span = Math.max(0, ms);
+  if (span < 1000) return `${Math.round(span)} ms`;
+  if (span < 120_000) return `${Math.round(span / 1000)} s`;
+  if (span < 7_200_000) return `${Math.round(span / 60_000)} min`;
+  if (span < 172_800_000) return `${Math.round(span / 3_600_000)} h`;
+  return `${Math.round(span / 86_400_000)} d`;
+}
+
+/** A table without lines: easy to read, easy to cut with other tools. */
+function plainTable(head: string[], colors: Colors) {
+  const none = '';
+  return new Table({
+    head: head.map((title) => colors.dim(title)),
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
+    chars: {
+      top: none,
+      'top-mid': none,
+      'top-left': none,
+      'top-right': none,
+      bottom: none,
+      'bottom-mid': none,
+      'bottom-left': none,
+      'bottom-right': none,
+      left: none,
+      'left-mid': none,
+      mid: none,
+      'mid-mid': none,
+      right: none,
+      'right-mid': none,
+      middle: none,
+    },
+  });
+}

@@ -1,0 +1,46 @@
+/** Where commands print: two streams, colours where they are wanted, and whether a person is watching. */
+import picocolors from 'picocolors';
+import type { Environment } from '../assembly/config/environment.ts';
+
+export type Colors = ReturnType<typeof picocolors.createColors>;
+
+export interface Terminal {
+  /** Standard output, with a newline. */
+  print(text: string): void;
+  /** Standard output, as it is. */
+  write(text: string): void;
+  /** Standard error, with a newline. */
+  complain(text: string): void;
+  readonly colors: Colors;
+  /** A person reads standard output. */
+  readonly interactive: boolean;
+  /** Width in characters. */
+  readonly columns: number;
+}
+
+export function createTerminal(environment: Environment): Terminal {
+  const interactive = process.stdout.isTTY === true;
+  return {
+    print: (text) => void process.stdout.write(`${text}\n`),
+    write: (text) => void process.stdout.write(text),
+    complain: (text) => void process.stderr.write(`${text}\n`),
+    colors: picocolors.createColors(wantsColors(environment.variables, interactive)),
+    interactive,
+    columns: process.stdout.columns ?? 100,
+  };
+}
+
+/** https://no-color.org: any text in NO_COLOR turns colours off. */
+export function wantsColors(
+  variables: Readonly<Record<string, string | undefined>>,
+  interactive: boolean,
+): boolean {
+  if (variables.NO_COLOR) return false;
+  if (variables.FORCE_COLOR && variables.FORCE_COLOR !== '0') return true;
+  return interactive && variables.TERM !== 'dumb';
+}
+
+/** Text from elsewhere, safe to print: no control characters but newline and tab, so no escape sequences. */
+export function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, '');
+}

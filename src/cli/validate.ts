@@ -1,0 +1,58 @@
+/** `autoglm validate [file]`: checks the configuration and prints what would run, without starting anything. */
+import { loadConfig } from '../assembly/config/load-config.ts';
+import { localOrigin } from '../assembly/config/loopback.ts';
+import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
+import type { CommandContext, CommonOptions } from './command-context.ts';
+
+export function validate(
+  file: string | undefined,
+  options: CommonOptions,
+  { environment, terminal }: CommandContext,
+): void {
+  const config = resolveConfig(loadConfig(file ?? options.config, environment));
+  if (options.json) {
+    terminal.print(JSON.stringify(forPrograms(config), null, 2));
+    return;
+  }
+  const { colors } = terminal;
+  terminal.print(`${colors.green('valid:')} ${config.configPath ?? 'no file (zero config)'}`);
+  terminal.print(describe(config).join('\n'));
+}
+
+/** Hashes of keys and variables of engines stay here: their names are enough. */
+function forPrograms({ configPath, paths, gateway, admin, supervisor, models }: ResolvedConfig) {
+  return {
+    valid: true,
+    configPath,
+    stateDir: paths.root,
+    gateway: { ...gateway, keys: gateway.keys.map(({ name }) => name) },
+    admin: { ...admin, keys: admin.keys.map(({ name }) => name) },
+    supervisor,
+    models: models.map((model) => ({ ...model, env: Object.keys(model.env) })),
+  };
+}
+
+function describe({ gateway, admin, paths, models }: ResolvedConfig): string[] {
+  const keys = gateway.keys.length === 0 ? 'no keys' : `${gateway.keys.length} keys`;
+  const adminKeys = admin.keys.length === 0 ? 'no keys' : `${admin.keys.length} keys`;
+  return [
+    `gateway   ${localOrigin(gateway.host, gateway.port)}/v1 (listens on ${gateway.host}, ${gateway.workers} workers, ${keys})`,
+    `admin     ${localOrigin(admin.host, admin.port)} (listens on ${admin.host}, ${adminKeys})`,
+    `state     ${paths.root}`,
+    ...models.map(describeModel),
+  ];
+}
+
+function describeModel(model: ResolvedModel): string {
+  const names = [model.modelName, ...model.aliases].join(', ');
+  const what =
+    model.urls === undefined
+      ? `starts ${model.replicas} x ${model.engine} with ${model.command?.join(' ') ?? model.model}`
+      : `watches ${model.engine} at ${model.urls.join(', ')}`;
+  const limits = [
+    model.maxBatchSize === undefined ? [] : [`${model.maxBatchSize} at once per replica`],
+    model.maxSeqLength === undefined ? [] : [`context ${model.maxSeqLength}`],
+    model.threads === undefined ? [] : [`${model.threads} threads`],
+  ].flat();
+  return `model     ${names}: ${what}${limits.length > 0 ? ` (${limits.join(', ')})` : ''}`;
+}

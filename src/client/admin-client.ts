@@ -1,0 +1,121 @@
+/**
+ * Typed client of the admin API, for Node and browsers. Every call ends by its timeout, and every failure is a PlatformError
+ * that says what to do. Called by the commands of the CLI.
+ */
+import type { ActionResult, SystemStatus } from '../contract/admin-api.ts';
+import { ERROR_SPECS, type ErrorCode, PlatformError } from '../contract/errors.ts';
+import type { Fact } from '../contract/facts.ts';
+
+export interface AdminClientOptions {
+  /** Origin of the admin API, such as `http://127.0.0.1:8081`. */
+  url: string;
+  /** Bearer key, where `admin.keys` are set. */
+  key?: string;
+  /** Longest wait for an answer. Default 10 s. */
+  timeoutMs?: number;
+  /** Longest wait for an action, which may include a drain. Default 120 s. */
+  actionTimeoutMs?: number;
+}
+
+export interface AdminClient {
+  readonly url: string;
+  status(signal?: AbortSignal): Promise<SystemStatus>;
+  facts(limit: number, signal?: AbortSignal): Promise<Fact[]>;
+  drainReplica(id: string): Promise<ActionResult>;
+  restartReplica(id: string): Promise<ActionResult>;
+  restartPool(model: string): Promise<ActionResult>;
+  restartGateway(): Promise<ActionResult>;
+  restartNode(): Promise<ActionResult>;
+  stop(immediate: boolean): Promise<ActionResult>;
+}
+
+/** Answers larger than this are refused; the largest real one, facts, is far smaller. */
+const ANSWER_CHARACTERS_MAX = 16_777_216;
+
+export function createAdminClient(options: AdminClientOptions): AdminClient {
+  const url = options.url.replace(/\/+$/, '');
+  const timeoutMs = options.timeoutMs ?? 10_000;
+  const actionTimeoutMs = options.actionTimeoutMs ?? 120_000;
+
+  async function call<T>(method: 'GET' | 'POST', path: string, body?: unknown, signal?: AbortSignal) {
+    const limitMs = method === 'POST' ? actionTimeoutMs : timeoutMs;
+    const limit = AbortSignal.timeout(limitMs);
+    const headers: Record<string, string> = { accept: 'application/json' };
+    if (method === 'POST') headers['content-type'] = 'application/json';
+    if (options.key !== undefined) headers.authorization = `Bearer ${options.key}`;
+    try {
+      const response = await fetch(`${url}${path}`, {
+        method,
+        headers,
+        body: method === 'POST' ? JSON.stringify(body ?? {}) : null,
+        redirect: 'error',
+        signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+      });
+      return readAnswer<T>(response.status, await response.text(), url);
+    } catch (error) {
+      throw explain(error, { url, limitMs, timedOut: limit.aborted });
+    }
+  }
+
+  const act = (path: string, body?: unknown) => call<ActionResult>('POST', `/api/v1${path}`, body);
+  return {
+    url,
+    status: (signal) => call<SystemStatus>('GET', '/api/v1/status', undefined, signal),
+    facts: async (limit, signal) =>
+      (await call<{ facts: Fact[] }>('GET', `/api/v1/facts?limit=${limit}`, undefined, signal)).facts,
+    drainReplica: (id) => act(`${replicaPath(id)}/drain`),
+    restartReplica: (id) => act(`${replicaPath(id)}/restart`),
+    restartPool: (model) => act(`/pools/${encodeURIComponent(model)}/restart`),
+    restartGateway: () => act('/gateway/restart'),
+    restartNode: () => act('/node/restart'),
+    stop: (immediate) => act('/stop', { immediate }),
+  };
+}
+
+/** `<pool>/<ordinal>`, where the pool may hold slashes itself. */
+export function replicaPath(id: string): string {
+  const slash = id.lastIndexOf('/');
+  if (slash <= 0 || !/^\d+$/.test(id.slice(slash + 1))) {
+    throw new PlatformError(
+      'invalid_request',
+      `found replica "${id}"; would be right: POOL/NUMBER, such as demo/0`,
+    );
+  }
+  return `/replicas/${encodeURIComponent(id.slice(0, slash))}/${id.slice(slash + 1)}`;
+}
+
+function readAnswer<T>(status: number, text: string, url: string): T {
+  let body: unknown;
+  try {
+    if (text.length > ANSWER_CHARACTERS_MAX) throw new Error('too long');
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new PlatformError(
+      'not_running',
+      `what answers at ${url} is not the admin API of autoglm (HTTP ${status}, no JSON); name the right address with --admin-url`,
+      { cause: error },
+    );
+  }
+  if (status >= 200 && status < 300) return body as T;
+  const error = (body as { error?: { code?: unknown; message?: unknown } }).error;
+  const code = typeof error?.code === 'string' && error.code in ERROR_SPECS ? error.code : 'internal';
+  const message = typeof error?.message === 'string' ? error.message : `HTTP ${status}`;
+  throw new PlatformError(code as ErrorCode, message);
+}
+
+function explain(
+  error: unknown,
+  { url, limitMs, timedOut }: { url: string; limitMs: number; timedOut: boolean },
+) {
+  if (error instanceof PlatformError) return error;
+  if (timedOut) {
+    const message = `${url} did not answer within ${limitMs / 1000} s`;
+    return new PlatformError('upstream_timeout', message, { cause: error });
+  }
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new PlatformError('client_closed', 'the call was given up', { cause: error });
+  }
+  return new PlatformError('not_running', `nothing answers at ${url}; start it with \`autoglm serve\``, {
+    cause: error,
+  });
+}
