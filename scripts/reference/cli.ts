@@ -1,0 +1,59 @@
+/** `docs/reference/cli.md`, from the commands as commander knows them and the table of exit codes. */
+import type { Argument, Command, Option } from 'commander';
+import type { CommandContext } from '../../src/cli/command-context.ts';
+import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
+import { createProgram } from '../../src/cli/program.ts';
+import { GENERATED_BY, table } from './markdown.ts';
+
+export function cliPage(): string {
+  // Only names and texts are read: nothing that needs a context runs.
+  const program = createProgram({} as CommandContext);
+  return [
+    `<!-- ${GENERATED_BY} -->`,
+    '# Command line',
+    '',
+    program.description(),
+    '',
+    'In a checkout write `npx autoglm COMMAND`. Commands print tables for people and, with `--json`, JSON for programs; colours follow `NO_COLOR`. They find the running system by `--admin-url`, else by what it wrote into its state directory, else by the configuration.',
+    ...program.commands.flatMap((command) => ['', ...commandSection(command)]),
+    '',
+    '## Exit codes',
+    '',
+    table(
+      ['code', 'meaning'],
+      Object.values(EXIT_CODES).map(({ code, meaning }) => [String(code), meaning]),
+    ),
+    '',
+  ].join('\n');
+}
+
+function commandSection(command: Command): string[] {
+  const lines = [`## autoglm ${command.name()}`, '', sentence(command.description())];
+  const rows = [
+    ...command.registeredArguments.map((argument: Argument) => [
+      showArgument(argument),
+      argument.description,
+      '',
+    ]),
+    ...command.options.map((option: Option) => [
+      `\`${option.flags}\``,
+      option.description,
+      showDefault(option),
+    ]),
+  ];
+  if (rows.length > 0) lines.push('', table(['argument or option', 'meaning', 'default'], rows));
+  return lines;
+}
+
+function showArgument(argument: Argument): string {
+  const name = argument.variadic ? `${argument.name()}...` : argument.name();
+  return `\`${argument.required ? `<${name}>` : `[${name}]`}\``;
+}
+
+function showDefault({ defaultValue }: Option): string {
+  return defaultValue === undefined ? '' : `\`${String(defaultValue)}\``;
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}

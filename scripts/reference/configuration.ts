@@ -1,0 +1,91 @@
+/** `docs/reference/configuration.md` and the JSON Schema for editors, from the zod schema. */
+import {
+  configJsonSchema,
+  describeExpectation,
+  type SchemaNode,
+} from '../../src/assembly/config/expectation.ts';
+import { GENERATED_BY, table } from './markdown.ts';
+
+/** Schema of `autoglm.yaml` for editors (`# yaml-language-server: $schema=...`). */
+export function configurationJsonSchema(): string {
+  const { $schema, ...rest } = configJsonSchema() as SchemaNode & { $schema?: string };
+  const title = 'autoglm.yaml';
+  return `${JSON.stringify({ $schema, $comment: GENERATED_BY, title, ...rest }, null, 2)}\n`;
+}
+
+export function configurationPage(): string {
+  const { properties = {} } = configJsonSchema();
+  const topLevel = Object.entries(properties).filter(([, node]) => node.type === 'string');
+  const sections = Object.entries(properties).filter(([, node]) => node.type !== 'string');
+  return [
+    `<!-- ${GENERATED_BY} -->`,
+    '# Configuration: autoglm.yaml',
+    '',
+    'One file. `--config FILE` names it, else the environment variable AUTOGLM_CONFIG, else `./autoglm.yaml`; without any, the built-in demo model is served by two embedded replicas. Unknown keys are errors, and every message names file, line, column, path, the value found and what would be right. `autoglm validate` checks a file without starting anything.',
+    '',
+    '`${NAME}` in a value stands for an environment variable, `${NAME:-default}` has a default, `$${` is a plain `${`. Keys (`key`, `api_key`) are never printed. For completion in editors begin the file with `# yaml-language-server: $schema=docs/reference/autoglm.schema.json`.',
+    '',
+    '## Environment',
+    '',
+    table(
+      ['variable', 'meaning'],
+      [
+        ['`AUTOGLM_CONFIG`', 'Path of the configuration file.'],
+        ['`AUTOGLM_STATE_DIR`', 'State directory, when the file does not name one.'],
+        [
+          '`AUTOGLM_API_KEYS`',
+          'Keys that clients of the gateway may use, comma-separated, beside `gateway.keys`.',
+        ],
+        ['`PORT`', 'Port of the gateway; goes before `gateway.port`.'],
+        ['`NO_COLOR`', 'Any text turns colours in the terminal off.'],
+      ],
+    ),
+    '',
+    '## Top level',
+    '',
+    keysTable(topLevel, []),
+    ...sections.flatMap(([name, node]) => ['', ...section(name, node)]),
+    '',
+    '## Times must agree',
+    '',
+    '`connect_ms` ≤ `first_token_ms` ≤ `inference_timeout_ms`; `stall_ms` and `queue_timeout_ms` ≤ `inference_timeout_ms`; `probe_timeout_ms` ≤ `probe_interval_ms`; `backoff_initial_ms` ≤ `backoff_max_ms`. A value that you write and that contradicts another is an error; a default gives way.',
+    '',
+  ].join('\n');
+}
+
+function section(name: string, node: SchemaNode): string[] {
+  const inner = node.type === 'array' ? node.items : node;
+  const title = node.type === 'array' ? `${name}[]` : name;
+  const lines = [`## ${title}`, ''];
+  if (node.description !== undefined) lines.push(node.description, '');
+  lines.push(keysTable(Object.entries(inner?.properties ?? {}), inner?.required ?? []));
+  return lines;
+}
+
+function keysTable(entries: [string, SchemaNode][], required: string[]): string {
+  const rows = entries.flatMap(([key, node]): string[][] => {
+    const row = [
+      `\`${key}\``,
+      describeExpectation(node),
+      defaultOf(key, node, required),
+      node.description ?? '',
+    ];
+    const inner = node.items?.properties;
+    if (inner === undefined) return [row];
+    return [
+      [`\`${key}\``, 'a list of maps', defaultOf(key, node, required), node.description ?? ''],
+      ...Object.entries(inner).map(([innerKey, innerNode]) => [
+        `\`${key}[].${innerKey}\``,
+        describeExpectation(innerNode),
+        defaultOf(innerKey, innerNode, node.items?.required ?? []),
+        innerNode.description ?? '',
+      ]),
+    ];
+  });
+  return table(['key', 'value', 'default', 'meaning'], rows);
+}
+
+function defaultOf(key: string, node: SchemaNode, required: string[]): string {
+  if (required.includes(key)) return 'required';
+  return node.default === undefined ? '' : `\`${JSON.stringify(node.default)}\``;
+}

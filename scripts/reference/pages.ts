@@ -1,0 +1,19 @@
+/** Every generated file of the repository, with its text. `npm run generate` writes them; a unit test proves them fresh. */
+import { cliPage } from './cli.ts';
+import { configurationJsonSchema, configurationPage } from './configuration.ts';
+import { errorsPage } from './errors.ts';
+
+export interface GeneratedPage {
+  /** Relative to the root of the repository. */
+  path: string;
+  text: string;
+}
+
+export function generatedPages(): GeneratedPage[] {
+  return [
+    { path: 'docs/reference/autoglm.schema.json', text: configurationJsonSchema() },
+    { path: 'docs/reference/configuration.md', text: configurationPage() },
+    { path: 'docs/reference/errors.md', text: errorsPage() },
+    { path: 'docs/reference/cli.md', text: cliPage() },
+  ];
+}
