@@ -59,6 +59,11 @@ export function tokenBytes(token: number): Uint8Array {
   return bytes;
 }
 
+/** A token as people read it; parts of characters become U+FFFD. */
+export function tokenName(token: number): string {
+  return SPECIAL_TOKENS[token - FIRST_SPECIAL] ?? Buffer.from(tokenBytes(token)).toString('utf8');
+}
+
 export function isSpecial(token: number): boolean {
   return token >= FIRST_SPECIAL && token < FIRST_WORD;
 }

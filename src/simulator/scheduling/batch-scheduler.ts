@@ -83,7 +83,7 @@ export class BatchScheduler<S extends ScheduledSequence> {
     this.pool.release(sequence.holding);
   }
 
-  /** @param preemptions sequences to preempt beyond need, the latest first (a fault). */
+  /** @param preemptions sequences to preempt beyond need, the latest first, the last one spared (a fault). */
   plan(preemptions = 0): StepPlan<S> {
     const plan: StepPlan<S> = {
       work: [],
@@ -93,7 +93,7 @@ export class BatchScheduler<S extends ScheduledSequence> {
       decodeBatch: 0,
       decodeContext: 0,
     };
-    for (let i = 0; i < preemptions; i++) this.#preemptLatest(plan);
+    for (let i = 0; i < preemptions && this.running.length > 1; i++) this.#preemptLatest(plan);
     let budget = this.#planRunning(plan, this.limits.maxBatchedTokens);
     if (plan.preempted.length === 0) budget = this.#admit(plan, budget);
     return plan;

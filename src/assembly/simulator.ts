@@ -1,0 +1,246 @@
+/**
+ * The simulator as a process: reads its options, starts the pretend engine phase by phase, serves until SIGTERM, then drains. It needs
+ * no parent: it survives the one that started it, and a closed terminal.
+ */
+import { renameSync, writeFileSync } from 'node:fs';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { PlatformError } from '../contract/errors.ts';
+import type { EngineCore } from '../contract/ports/engine-core.ts';
+import { createHttpServer } from '../drivers/http/server.ts';
+import { SimulatedEngine, type StepTimer } from '../simulator/engine.ts';
+import { createLog, type LogLine, PHASE_LINES, statsLine } from '../simulator/engine-log.ts';
+import { FAILURE_LOGS } from '../simulator/faults/failure-logs.ts';
+import { FaultBoard } from '../simulator/faults/fault-board.ts';
+import { type Fault, START_PHASES } from '../simulator/faults/fault-script.ts';
+import { exitByFault, printNow, spawnOrphan, writeXid } from '../simulator/faults/process-faults.ts';
+import { createSimulatorFront, currentAnswer } from '../simulator/front.ts';
+import { shareGpuMemory, takeGpuMemory } from '../simulator/gpu-memory.ts';
+import {
+  parseSimulatorArgs,
+  type SimulatorConfig,
+  type SimulatorDialect,
+  simulatorHelp,
+} from '../simulator/options.ts';
+import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
+
+export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
+
+const STATS_INTERVAL_MS = 10_000;
+const USAGE_ERROR = 2;
+
+/** One line per dialect. */
+const DIALECTS: Record<
+  SimulatorDialect,
+  (core: EngineCore, config: SimulatorConfig, clock: Clock) => VllmDialect
+> = {
+  vllm: (core, config, clock) =>
+    createVllmDialect({
+      core,
+      clock,
+      release: '0.11.0+simulated',
+      ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
+    }),
+};
+
+/** Runs until the process is told to stop, or a fault ends it. Resolves when it is ready. */
+export async function runSimulator(argv: readonly string[]): Promise<void> {
+  if (argv.includes('--help')) {
+    process.stdout.write(simulatorHelp());
+    return;
+  }
+  let config: SimulatorConfig;
+  try {
+    config = parseSimulatorArgs(argv);
+  } catch (error) {
+    process.stderr.write(`autoglm simulate: ${PlatformError.from(error).message}\n`);
+    process.exitCode = USAGE_ERROR;
+    return;
+  }
+  await new SimulatorProcess(config).start();
+}
+
+/** `setTimeout` fires up to a millisecond late, and never earlier than after one; below half of one the loop's next turn serves. */
+const stepTimer: StepTimer = {
+  nowMs: () => performance.now(),
+  schedule: (delayMs, run) => {
+    if (delayMs < 0.5) {
+      const immediate = setImmediate(run);
+      return () => clearImmediate(immediate);
+    }
+    const timer = setTimeout(run, Math.round(delayMs));
+    return () => clearTimeout(timer);
+  },
+};
+
+class SimulatorProcess {
+  readonly #config: SimulatorConfig;
+  readonly #clock: Clock;
+  readonly #log: LogLine;
+  readonly #board: FaultBoard;
+  readonly #engine: SimulatedEngine;
+  readonly #dialect: VllmDialect;
+  readonly #server: ReturnType<typeof createHttpServer>;
+  #faultTimer: NodeJS.Timeout | undefined;
+  #draining = false;
+
+  constructor(config: SimulatorConfig) {
+    this.#config = config;
+    this.#board = new FaultBoard({
+      nowMs: () => performance.now(),
+      onFire: (fault) => this.#onFire(fault),
+      onChange: () => this.#onFaultsChanged(),
+    });
+    this.#clock = {
+      ...systemClock,
+      wallMs: () => systemClock.wallMs() + (this.#board.active('jump-clock')?.byMs ?? 0),
+    };
+    this.#log = createLog(this.#clock, (line) => process.stderr.write(`${line}\n`));
+    this.#engine = new SimulatedEngine({
+      model: config.modelName,
+      contextLength: config.maxModelLen,
+      modelSeed: config.modelSeed,
+      seed: config.seed === 0 ? (Date.now() ^ (process.pid << 8)) >>> 0 : config.seed,
+      meanTokens: config.meanTokens,
+      limits: config.limits,
+      costs: config.costs,
+      noiseSigma: config.noiseSigma,
+      speed: config.speed,
+      timer: stepTimer,
+      faults: this.#board,
+      onOutOfMemory: () => {
+        printNow(FAILURE_LOGS['cuda-oom']);
+        process.exit(1);
+      },
+      currentAnswer,
+    });
+    this.#dialect = DIALECTS[config.dialect](this.#engine, config, this.#clock);
+    this.#server = createHttpServer({
+      handle: createSimulatorFront({
+        board: this.#board,
+        clock: this.#clock,
+        answer: (exchange) => this.#dialect.handle(exchange),
+        onArmed: (armed) => this.#engine.reconsiderFaults(armed),
+        extraMetrics: () => this.#extraMetrics(),
+      }),
+    });
+    for (const fault of config.faults) this.#board.arm(fault);
+  }
+
+  async start(): Promise<void> {
+    this.#listenToSignals();
+    this.#takeMemory();
+    await this.#passPhases();
+    const { host, portFile, modelName } = this.#config;
+    let port: number;
+    try {
+      ({ port } = await this.#server.listen({ host, port: this.#config.port }));
+    } catch (error) {
+      printNow([
+        `autoglm simulate: can not listen on ${host}:${this.#config.port}: ${(error as Error).message}`,
+      ]);
+      process.exit(1);
+    }
+    if (portFile !== undefined) {
+      writeFileSync(`${portFile}.new`, `${port}\n`);
+      renameSync(`${portFile}.new`, portFile);
+    }
+    const url = `http://${host}:${port}`;
+    process.stdout.write(
+      `${JSON.stringify({ event: 'listening', url, port, pid: process.pid, model: modelName })}\n`,
+    );
+    this.#log('INFO', 'api_server.py:1992', `Starting vLLM API server 0 on ${url}`);
+    this.#reportStats();
+    this.#board.becomeReady();
+  }
+
+  #takeMemory(): void {
+    const { gpuFile } = this.#config;
+    const taken = gpuFile === undefined ? undefined : takeGpuMemory(gpuFile);
+    if (taken === undefined) return;
+    printNow([...FAILURE_LOGS['start-memory-taken'], `simulator: process ${taken.heldBy} holds ${gpuFile}`]);
+    process.exit(1);
+  }
+
+  async #passPhases(): Promise<void> {
+    const { phaseMs, modelName } = this.#config;
+    for (const phase of START_PHASES) {
+      const lines = PHASE_LINES[phase];
+      if (phaseMs[phase] > 0) for (const line of lines.begin(modelName)) this.#log('INFO', ...line);
+      this.#board.enterPhase(phase);
+      if (phaseMs[phase] === 0) continue;
+      await this.#clock.sleep(phaseMs[phase]);
+      this.#log('INFO', ...lines.end((phaseMs[phase] / 1000).toFixed(2)));
+    }
+  }
+
+  #listenToSignals(): void {
+    // The one who started us may be gone, and with it whoever read our output.
+    process.on('SIGHUP', () => {});
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+    const stop = (signal: NodeJS.Signals) => {
+      if (signal === 'SIGTERM' && this.#board.active('ignore-sigterm') !== undefined) return;
+      if (this.#draining) process.exit(0);
+      void this.#drain();
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  }
+
+  async #drain(): Promise<void> {
+    this.#draining = true;
+    const deadline = AbortSignal.timeout(this.#config.drainMs);
+    this.#log('INFO', 'launcher.py:102', 'Shutting down FastAPI HTTP server.');
+    this.#server.announceClose();
+    await Promise.race([
+      this.#dialect.drain(),
+      new Promise((resolve) => deadline.addEventListener('abort', resolve)),
+    ]);
+    await this.#engine.close();
+    // The last answers leave the socket buffers with the turn of the loop that follows their end.
+    await new Promise((resolve) => setImmediate(resolve));
+    process.exit(0);
+  }
+
+  #onFire(fault: Fault): void {
+    switch (fault.action) {
+      case 'exit':
+        return exitByFault(fault);
+      case 'xid':
+        return writeXid(fault, this.#config.kmsgFile);
+      case 'orphan': {
+        const pid = spawnOrphan(fault);
+        if (pid !== undefined && this.#config.gpuFile !== undefined)
+          shareGpuMemory(this.#config.gpuFile, pid);
+        return;
+      }
+      default:
+        // Lasting faults act through the board.
+        return;
+    }
+  }
+
+  #onFaultsChanged(): void {
+    clearTimeout(this.#faultTimer);
+    const dueMs = this.#board.nextDueMs();
+    if (dueMs !== undefined) {
+      this.#faultTimer = setTimeout(() => this.#board.tick(), Math.ceil(dueMs - performance.now()));
+      this.#faultTimer.unref();
+    }
+    this.#engine?.kick();
+  }
+
+  #extraMetrics(): string {
+    const { corruptedTokensTotal } = this.#engine;
+    return `# TYPE vllm:corrupted_requests_total counter\nvllm:corrupted_requests_total{model_name="${this.#config.modelName}"} ${corruptedTokensTotal}\n`;
+  }
+
+  #reportStats(): void {
+    let before = this.#engine.metrics();
+    setInterval(() => {
+      const after = this.#engine.metrics();
+      const worked = after.running > 0 || after.generationTokensTotal > before.generationTokensTotal;
+      if (worked) this.#log('INFO', 'loggers.py:123', statsLine(before, after, STATS_INTERVAL_MS));
+      before = after;
+    }, STATS_INTERVAL_MS).unref();
+  }
+}

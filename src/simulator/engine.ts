@@ -1,0 +1,316 @@
+/**
+ * The pretend engine: `EngineCore` over the batch scheduler, the step-time model and the pretend language model. One timer serves all
+ * sequences: it fires at the end of a step, hands each sequence its token and starts the next step. A step that ended late
+ * does not delay those after it, as long as the lag stays below `LAG_MAX_MS`.
+ */
+import { createRandom, mix32, type Random } from '../base/random.ts';
+import { PlatformError } from '../contract/errors.ts';
+import type {
+  ChatTurn,
+  CoreFinish,
+  EngineCore,
+  EngineCoreInfo,
+  EngineCoreMetrics,
+  GeneratedToken,
+  GenerateRequest,
+  RenderOptions,
+} from '../contract/ports/engine-core.ts';
+import { renderChat } from './chat-template.ts';
+import { embedTokens } from './embedding.ts';
+import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
+import { E2E_BOUNDS, Histogram, ITL_BOUNDS, TTFT_BOUNDS } from './histogram.ts';
+import { BatchScheduler, type SchedulerLimits, type StepPlan } from './scheduling/batch-scheduler.ts';
+import { lognormal, type StepCosts, stepMs } from './scheduling/step-time.ts';
+import { type AnswerFaults, EngineSequence } from './sequence.ts';
+import { decode, encode, tokenName, VOCABULARY_SIZE } from './tokenizer.ts';
+
+/** Beyond this a late step is late for good: after a pause of the process there is no burst of steps. */
+const LAG_MAX_MS = 50;
+
+/** The one timer of the engine, so that tests own the time. */
+export interface StepTimer {
+  nowMs(): number;
+  /** Calls back once, after `delayMs` or a little later; returns how to call it off. */
+  schedule(delayMs: number, run: () => void): () => void;
+}
+
+export interface SimulatedEngineOptions {
+  model: string;
+  contextLength: number;
+  /** The same seed gives the same model: replicas of one model share it. */
+  modelSeed: number;
+  /** Chance of this process: noise of step times, and seeds for requests that bring none. */
+  seed: number;
+  meanTokens: number;
+  limits: SchedulerLimits;
+  costs: StepCosts;
+  /** Sigma of the lognormal factor on each step. */
+  noiseSigma: number;
+  /** Steps run so many times faster. */
+  speed: number;
+  timer: StepTimer;
+  faults: FaultBoard;
+  /** Ends the process as a CUDA out-of-memory error does. */
+  onOutOfMemory(): void;
+  /** What faults can do to the HTTP answer of the request whose `generate` is being called. */
+  currentAnswer(): AnswerFaults | undefined;
+}
+
+export class SimulatedEngine implements EngineCore {
+  readonly info: EngineCoreInfo;
+  readonly #options: SimulatedEngineOptions;
+  readonly #scheduler: BatchScheduler<EngineSequence>;
+  readonly #random: Random;
+  readonly #live = new Set<EngineSequence>();
+  readonly #ttft = new Histogram(TTFT_BOUNDS);
+  readonly #itl = new Histogram(ITL_BOUNDS);
+  readonly #e2e = new Histogram(E2E_BOUNDS);
+  readonly #finished = { stop: 0, length: 0, abort: 0 };
+  #requests = 0;
+  #promptTokens = 0;
+  #generatedTokens = 0;
+  #corruptedTotal = 0;
+  #steps = 0;
+  /** When the last step ended by plan, which is before the timer said so. */
+  #stepEndedAtMs = 0;
+  #cancelStep: (() => void) | null = null;
+  #closed = false;
+
+  constructor(options: SimulatedEngineOptions) {
+    this.#options = options;
+    this.#scheduler = new BatchScheduler(options.limits);
+    this.#random = createRandom(mix32(options.seed, 0x73746570));
+    this.info = {
+      model: options.model,
+      ownedBy: 'autoglm-simulator',
+      contextLength: options.contextLength,
+      vocabularySize: VOCABULARY_SIZE,
+      canEmbed: true,
+    };
+  }
+
+  tokenize(text: string, { parseSpecial }: { parseSpecial: boolean }): number[] {
+    return encode(text, parseSpecial);
+  }
+
+  detokenize(tokens: readonly number[]): Uint8Array {
+    return decode(tokens);
+  }
+
+  tokenText(id: number): string {
+    return tokenName(id);
+  }
+
+  renderChat(messages: readonly ChatTurn[], options: RenderOptions): number[] {
+    return renderChat(messages, options);
+  }
+
+  async embed(tokens: readonly number[], signal: AbortSignal): Promise<number[]> {
+    signal.throwIfAborted();
+    this.#promptTokens += tokens.length;
+    return embedTokens(this.#options.modelSeed, tokens);
+  }
+
+  canAccept(): boolean {
+    return this.#scheduler.canAccept && !this.#closed;
+  }
+
+  async *generate(
+    request: GenerateRequest,
+    signal: AbortSignal,
+  ): AsyncGenerator<GeneratedToken[], CoreFinish, void> {
+    signal.throwIfAborted();
+    if (!this.canAccept()) {
+      throw new PlatformError(
+        'saturated',
+        `${this.#scheduler.waiting.length} requests wait; the queue takes ${this.#options.limits.maxWaiting}`,
+        { retryAfterS: 1 },
+      );
+    }
+    if (request.maxTokens <= 0) return { reason: 'length' };
+    const sequence = this.#submit(request);
+    const onAbort = () => this.#drop(sequence, signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      for (;;) {
+        const tokens = sequence.takePending();
+        if (tokens.length > 0) yield tokens;
+        else if (sequence.error !== null) throw sequence.error;
+        else if (sequence.finish !== null) return sequence.finish;
+        else await sequence.changed();
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+      this.#drop(sequence, new PlatformError('client_closed', 'the reader left'));
+    }
+  }
+
+  #submit(request: GenerateRequest): EngineSequence {
+    const { modelSeed, meanTokens, contextLength, seed, timer, currentAnswer } = this.#options;
+    this.#requests++;
+    const sequence = new EngineSequence(
+      request,
+      {
+        ordinal: this.#requests,
+        nowMs: timer.nowMs(),
+        seed: request.sampling.seed ?? mix32(seed, this.#requests, 0x72657173),
+        answer: currentAnswer(),
+      },
+      { modelSeed, meanTokens, contextLength },
+    );
+    this.#live.add(sequence);
+    this.#scheduler.add(sequence);
+    this.kick();
+    return sequence;
+  }
+
+  /** Takes a sequence out that has not ended; its slot is free at once. */
+  #drop(sequence: EngineSequence, reason: unknown): void {
+    if (!this.#live.delete(sequence)) return;
+    this.#scheduler.remove(sequence);
+    this.#finished.abort++;
+    sequence.error = reason;
+    sequence.wake();
+    this.kick();
+  }
+
+  /** Starts a step when there is work and none runs. Called whenever something changed, by faults too. */
+  kick(): void {
+    if (this.#cancelStep !== null || this.#closed || this.#options.faults.active('hang') !== undefined)
+      return;
+    const storm = this.#options.faults.active('preemption-storm');
+    const plan = this.#scheduler.plan(storm?.perStep ?? 0);
+    for (const sequence of plan.admitted) this.#meetFaults(sequence);
+    if (plan.work.length === 0) return;
+    const { timer } = this.#options;
+    const startsAtMs = Math.max(this.#stepEndedAtMs, timer.nowMs() - LAG_MAX_MS);
+    const wasIdle = plan.work.length === plan.admitted.length;
+    const endsAtMs = (wasIdle ? timer.nowMs() : startsAtMs) + this.#durationMs(plan);
+    this.#cancelStep = timer.schedule(endsAtMs - timer.nowMs(), () => {
+      this.#cancelStep = null;
+      this.#stepEndedAtMs = endsAtMs;
+      this.#endStep(plan);
+    });
+  }
+
+  #durationMs(plan: StepPlan<EngineSequence>): number {
+    const { costs, speed, noiseSigma, faults, onOutOfMemory } = this.#options;
+    const memory = faults.active('out-of-memory');
+    if (memory !== undefined && plan.prefillTokens + plan.decodeContext > memory.tokensOver) onOutOfMemory();
+    const noise = lognormal(noiseSigma, this.#random.next(), this.#random.next());
+    return (stepMs(costs, plan) * noise * (faults.active('slow')?.factor ?? 1)) / speed;
+  }
+
+  #endStep(plan: StepPlan<EngineSequence>): void {
+    const { timer, faults } = this.#options;
+    // A hang that came during the step freezes it: the plan is dropped, and made anew when the hang ends.
+    if (faults.active('hang') !== undefined) return;
+    const nowMs = timer.nowMs();
+    const corrupt = faults.active('corrupt-text') !== undefined;
+    this.#steps++;
+    this.#scheduler.complete(plan);
+    let tokens = 0;
+    for (const { sequence, yieldsToken } of plan.work) {
+      if (!yieldsToken || sequence.held || !this.#live.has(sequence)) continue;
+      this.#giveToken(sequence, nowMs, corrupt);
+      tokens++;
+    }
+    this.#generatedTokens += tokens;
+    faults.countTokens(tokens);
+    this.kick();
+  }
+
+  #giveToken(sequence: EngineSequence, nowMs: number, corrupt: boolean): void {
+    const first = sequence.generated === 0;
+    if (first) {
+      this.#ttft.observe((nowMs - sequence.arrivedAtMs) / 1000);
+      this.#promptTokens += sequence.promptLength;
+    } else {
+      this.#itl.observe((nowMs - sequence.lastTokenAtMs) / 1000);
+    }
+    if (sequence.faults.length > 0 && this.#fireTokenFaults(sequence)) return;
+    sequence.step(nowMs, corrupt);
+    if (corrupt) this.#corruptedTotal++;
+    if (sequence.finish === null) return;
+    this.#live.delete(sequence);
+    this.#scheduler.remove(sequence);
+    this.#finished[sequence.finish.reason]++;
+    this.#e2e.observe((nowMs - sequence.arrivedAtMs) / 1000);
+  }
+
+  /** A fault was armed: requests that run already may meet it. */
+  reconsiderFaults(armed: ArmedFault): void {
+    for (const sequence of [...this.#scheduler.running]) {
+      if (this.#matches(sequence).includes(armed)) this.#expect(sequence, armed);
+    }
+    this.kick();
+  }
+
+  #meetFaults(sequence: EngineSequence): void {
+    // A preempted sequence comes back with its tokens; its faults are known already.
+    if (sequence.generated > 0) return;
+    for (const armed of this.#matches(sequence)) this.#expect(sequence, armed);
+  }
+
+  #matches(sequence: EngineSequence): ArmedFault[] {
+    return this.#options.faults.matching({
+      ordinal: sequence.ordinal,
+      promptTokens: sequence.promptLength,
+      promptText: () => Buffer.from(decode(sequence.request.promptTokens)).toString('utf8'),
+    });
+  }
+
+  #expect(sequence: EngineSequence, armed: ArmedFault): void {
+    if (armed.fault.when.atToken === undefined) this.#apply(sequence, armed);
+    else sequence.faults.push(armed);
+  }
+
+  /** Before token `generated + 1`: faults that wait for it fire. True when the sequence gets no token by that. */
+  #fireTokenFaults(sequence: EngineSequence): boolean {
+    const due = sequence.faults.filter(({ fault }) => (fault.when.atToken ?? 0) <= sequence.generated);
+    sequence.faults = sequence.faults.filter((armed) => !due.includes(armed));
+    for (const armed of due) this.#apply(sequence, armed);
+    return sequence.held;
+  }
+
+  #apply(sequence: EngineSequence, armed: ArmedFault): void {
+    if (!this.#options.faults.fireForRequest(armed)) return;
+    const { fault } = armed;
+    if (fault.action === 'hang-request') sequence.held = true;
+    else if (fault.action === 'stall-stream') sequence.answer?.stall();
+    else if (fault.action === 'truncate-stream') sequence.answer?.truncate(fault.how);
+  }
+
+  metrics(): EngineCoreMetrics {
+    const scheduler = this.#scheduler;
+    return {
+      running: scheduler.running.length,
+      waiting: scheduler.waiting.length,
+      kvCacheUsageRatio: scheduler.pool.usageRatio,
+      prefixCacheQueriesTotal: scheduler.prefixQueriesTotal,
+      prefixCacheHitsTotal: scheduler.prefixHitsTotal,
+      promptTokensTotal: this.#promptTokens,
+      generationTokensTotal: this.#generatedTokens,
+      preemptionsTotal: scheduler.preemptionsTotal,
+      stepsTotal: this.#steps,
+      finishedTotal: { ...this.#finished },
+      timeToFirstTokenSeconds: this.#ttft.snapshot(),
+      interTokenLatencySeconds: this.#itl.snapshot(),
+      e2eRequestLatencySeconds: this.#e2e.snapshot(),
+    };
+  }
+
+  /** Tokens given out while the text was corrupt. */
+  get corruptedTokensTotal(): number {
+    return this.#corruptedTotal;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelStep?.();
+    this.#cancelStep = null;
+    for (const sequence of [...this.#live]) {
+      this.#drop(sequence, new PlatformError('shutting_down', 'the engine is closing'));
+    }
+  }
+}
