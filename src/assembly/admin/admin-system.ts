@@ -1,0 +1,24 @@
+/** What the admin server serves: the running system as its routes see it. `assembly/node-system.ts` is the real one. */
+import type { ActionResult, SystemStatus } from '../../contract/admin-api.ts';
+import type { Fact } from '../../contract/facts.ts';
+
+/** `starting` until the gateway listens and one replica is ready for the first time, `stopping` from the first signal on. */
+export type NodePhase = 'starting' | 'serving' | 'stopping';
+
+export interface AdminSystem {
+  readonly phase: NodePhase;
+  /** A gateway listens and at least one replica takes traffic. */
+  readonly canServe: boolean;
+  status(): Promise<SystemStatus>;
+  /** The most recent facts, newest first. */
+  facts(limit: number): Fact[];
+  /** Prometheus text of the node process and of all gateways. */
+  metrics(): Promise<string>;
+  /** All actions throw PlatformError `not_found` or `conflict` where they cannot be done. */
+  drainReplica(id: string): Promise<ActionResult>;
+  restartReplica(id: string): Promise<ActionResult>;
+  restartPool(model: string): Promise<ActionResult>;
+  restartGateway(): Promise<ActionResult>;
+  restartNode(): ActionResult;
+  stop(immediate: boolean): ActionResult;
+}
