@@ -1,0 +1,39 @@
+/**
+ * Port: what the supervisor must remember about its replicas to come back after its own death. In the contract: a record is
+ * written whole or not at all, writes of one replica happen in the order of the calls, and a record that cannot be read is
+ * set aside and reported, never an error. Times are wall-clock, since they are read by another process than wrote them.
+ */
+import type { ReplicaState } from '../fleet.ts';
+import type { ProcessIdentity } from './process-host.ts';
+
+/** `exited`: the process ended unasked. `not-started`: it could not be spawned. `not-ready`: it ran out of its start time. */
+export type FailureKind = 'exited' | 'not-started' | 'not-ready';
+
+export interface ReplicaRecord {
+  /** `<pool>/<ordinal>` */
+  id: string;
+  generation: number;
+  /** Null when none runs, or when one is just being started: it is then found by its owner tag. */
+  process: ProcessIdentity | null;
+  url: string | null;
+  /** Hash of what the process was started with; a different one means that the configuration has changed. */
+  launchHash: string;
+  state: ReplicaState;
+  reason: string;
+  stateSinceAtMs: number;
+  /** `stop`: a person wants it down, also over restarts of the supervisor. */
+  goal: 'run' | 'stop';
+  /** Restarts since it last stayed ready; exponent of the backoff. */
+  attempt: number;
+  /** Unasked restarts since the record began. */
+  restarts: number;
+  /** Failures that count against the restart intensity, oldest first. */
+  failures: { atMs: number; kind: FailureKind }[];
+  lastIncident: { atMs: number; summary: string } | null;
+}
+
+export interface ReplicaRecords {
+  readAll(): Promise<{ records: ReplicaRecord[]; setAside: { file: string; problem: string }[] }>;
+  write(record: ReplicaRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+}

@@ -1,0 +1,109 @@
+/**
+ * What the supervisor plane is given and what it offers. Assembly builds the options from the resolved configuration and
+ * from drivers; the types are the plane's own, so that neither side depends on the other.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { Secret } from '../../base/secret.ts';
+import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
+import type { Fact } from '../../contract/facts.ts';
+import type { EngineKind, FleetSnapshot } from '../../contract/fleet.ts';
+import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
+import type { ProcessHost } from '../../contract/ports/process-host.ts';
+import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
+
+/** One pool of the configuration. `ResolvedModel` of assembly fits. */
+export interface SupervisedModel {
+  modelName: string;
+  aliases: readonly string[];
+  engine: EngineKind;
+  servedModel: string;
+  /** Origins of engines that run already: watched, never started. */
+  urls: readonly string[] | undefined;
+  engineKey: Secret | undefined;
+  replicas: number;
+  model: string;
+  command: readonly string[] | undefined;
+  env: Readonly<Record<string, string>>;
+  /** Undefined: the engine's default. */
+  maxBatchSize: number | undefined;
+  maxSeqLength: number | undefined;
+  threads: number | undefined;
+  startTimeoutMs: number;
+}
+
+/** `SupervisorSettings` of assembly fits. */
+export interface SupervisorSettings {
+  restartsMax: number;
+  restartWindowMs: number;
+  backoffInitialMs: number;
+  backoffMaxMs: number;
+  probeIntervalMs: number;
+  probeTimeoutMs: number;
+  probeFailuresMax: number;
+  /** How long a replica that is taken out of rotation may finish what runs. */
+  drainTimeoutMs: number;
+  /** Between SIGTERM and SIGKILL. Default 10000. */
+  termGraceMs?: number;
+}
+
+export interface SupervisorPaths {
+  /** Names this installation; the first part of every owner tag. */
+  instance: string;
+  /** Log files of the engines. */
+  logDir: string;
+  /** Files in which engines leave their port. */
+  portDir: string;
+  /** Working directory of the engines. */
+  workDir: string;
+}
+
+export type LogLevel = 'info' | 'warn' | 'error';
+
+export interface SupervisorOptions {
+  models: readonly SupervisedModel[];
+  settings: SupervisorSettings;
+  paths: SupervisorPaths;
+  /** Environment that every engine gets beside its own: PATH, HOME and the like. */
+  inherited: Readonly<Record<string, string>>;
+  clock: Clock;
+  /** Seed of the jitter. */
+  seed: number;
+  processHost: ProcessHost;
+  records: ReplicaRecords;
+  drivers: ReadonlyMap<EngineKind, EngineDriver>;
+  /** Keeps log files of engines within bounds while they are watched. */
+  logFiles?: { watch(file: string): void; unwatch(file: string): void };
+  /** Fresh in-flight counts by replica id, asked of the gateways while a replica drains. */
+  collectInFlight?: () => Promise<Readonly<Record<string, number>>>;
+  /** Called with each new view of the fleet, at once. */
+  onFleet(fleet: FleetSnapshot): void;
+  onFact(fact: Fact): void;
+  log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
+}
+
+export interface Supervisor {
+  /** Adopts what runs, ends what nobody wants, starts the rest. Resolves when that is under way, not when all is ready. */
+  start(): Promise<{ adopted: number }>;
+  /** The present view; holds every configured pool from the moment `start` has resolved. */
+  fleet(): FleetSnapshot;
+  status(): ReplicaStatus[];
+  /** Resolves true when every managed replica that should run is ready; false when the time is over or `signal` fires. */
+  untilReady(timeoutMs: number, signal?: AbortSignal): Promise<boolean>;
+  /** Finish what runs, then stop, and stay stopped. The answer says whether it was accepted; `status` shows the rest. */
+  drain(replicaId: string): ActionResult;
+  /** Drain, then start again; releases from quarantine. */
+  restart(replicaId: string): ActionResult;
+  /** One replica at a time, never below the floor. */
+  rollingRestart(modelName: string): ActionResult;
+  /** A gateway saw an attempt fail; facts about former generations are ignored. Other facts may be passed, too. */
+  attemptFailed(fact: Fact): void;
+  /** Requests that gateways have in flight on a replica. */
+  inFlight(replicaId: string, count: number): void;
+  /** Another set of models: new replicas start, vanished ones drain, changed ones are restarted one at a time. */
+  configure(models: readonly SupervisedModel[]): void;
+  /**
+   * `drain`: every engine finishes what runs, then ends. `kill`: SIGKILL at once (may follow on `drain`). `leave`: engines
+   * go on without a supervisor. Resolves when no engine is left (or at once with `leave`).
+   */
+  stop(how: { engines: 'drain' | 'kill' | 'leave' }): Promise<void>;
+}
