@@ -187,6 +187,14 @@ export const ERROR_SPECS = {
     'The model is known, but none of its replicas is ready.',
     'Try again after `Retry-After`; `autoglm status` says why the replicas are not ready.',
   ),
+  engine_full: spec(
+    503,
+    'service_unavailable',
+    'engine',
+    true,
+    'All slots of this engine are taken and its queue is full.',
+    'Try again after `Retry-After`; through the gateway, requests wait in its queue instead.',
+  ),
   shutting_down: spec(
     503,
     'service_unavailable',

@@ -9,16 +9,27 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
+import { answerEmbeddings } from './answer-embeddings.ts';
+import { answerGeneration } from './answer-generation.ts';
+import { answerDetokenize, answerTokenize } from './answer-tokens.ts';
+import { checkBearer } from './bearer-key.ts';
+import { renderMetrics } from './metrics-text.ts';
+import { parseChat, parseCompletions, type SamplingDefaults } from './parse-generation.ts';
+import { type Fields, parseBody, refuse } from './request-fields.ts';
 
 export interface VllmDialectOptions {
   core: EngineCore;
   /** Answered by GET /version. */
   release: string;
   clock: Clock;
-  /** When given, /v1/*, /tokenize and /detokenize want `Authorization: Bearer KEY`. */
+  /** When given, all paths but /health, /ready, /version and /metrics want `Authorization: Bearer KEY`. */
   apiKey?: string;
+  /** What requests leave open. Default: temperature 1, as in the OpenAI API. */
+  sampling?: SamplingDefaults;
   /** Seconds named in `Retry-After` when the core is full. Default 1. */
   retryAfterS?: number;
+  /** How long a streaming client may read nothing before it is cut off, ms. Default 60 s. */
+  stallMs?: number;
   /** Called for each failure that is not the caller's fault, with the original error. */
   onFault?: (error: PlatformError, exchange: HttpExchange) => void;
 }
@@ -31,25 +42,205 @@ export interface VllmDialect {
   drain(): Promise<void>;
 }
 
+const BODY_BYTES_MAX = 8 * 1024 * 1024;
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+interface Work {
+  exchange: HttpExchange;
+  fields: Fields;
+  /** Fires when the client has gone. */
+  signal: AbortSignal;
+  requestId: string;
+}
+
 export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
-  const { core } = options;
+  const { core, clock } = options;
+  const sampling = options.sampling ?? { temperature: 1 };
+  const startedS = Math.floor(clock.wallMs() / 1000);
+  const state = { active: 0, draining: false, stoppedByString: 0, requests: 0 };
+  const idle: (() => void)[] = [];
+
+  const generate = (work: Work, parse: typeof parseChat) => {
+    const spec = parse(core, work.fields, sampling);
+    refuseWhenFull();
+    return answerGeneration(
+      {
+        core,
+        clock,
+        exchange: work.exchange,
+        signal: work.signal,
+        requestId: work.requestId,
+        stallMs: options.stallMs ?? 60_000,
+        onStopString: () => {
+          state.stoppedByString++;
+        },
+      },
+      spec,
+    );
+  };
+
+  const refuseWhenFull = () => {
+    if (core.canAccept()) return;
+    const { running, waiting } = core.metrics();
+    throw new PlatformError(
+      'engine_full',
+      `the engine of ${core.info.model} is full: ${running} requests running, ${waiting} waiting`,
+      { retryAfterS: options.retryAfterS ?? 1 },
+    );
+  };
+
+  const reads: Record<string, (exchange: HttpExchange) => void> = {
+    '/health': (exchange) => {
+      if (state.draining) throw new PlatformError('shutting_down', 'the engine is being stopped');
+      sendJson(exchange, { status: 'ok' });
+    },
+    '/ready': (exchange) => {
+      if (state.draining) throw new PlatformError('shutting_down', 'the engine is being stopped');
+      refuseWhenFull();
+      sendJson(exchange, { status: 'ready' });
+    },
+    '/version': (exchange) => sendJson(exchange, { version: options.release }),
+    '/metrics': (exchange) =>
+      exchange.send(
+        200,
+        { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+        renderMetrics(core, state.stoppedByString),
+      ),
+    '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: [modelObject(core, startedS)] }),
+  };
+
+  const works: Record<string, (work: Work) => void | Promise<void>> = {
+    '/v1/chat/completions': (work) => generate(work, parseChat),
+    '/v1/completions': (work) => generate(work, parseCompletions),
+    '/v1/embeddings': async ({ exchange, fields, signal }) =>
+      sendJson(exchange, await answerEmbeddings(core, fields, signal)),
+    '/tokenize': ({ exchange, fields }) => sendJson(exchange, answerTokenize(core, fields)),
+    '/detokenize': ({ exchange, fields }) => sendJson(exchange, answerDetokenize(core, fields)),
+  };
+
+  const answerWork = async (exchange: HttpExchange, answer: (work: Work) => void | Promise<void>) => {
+    const gone = new AbortController();
+    exchange.onClientGone(() =>
+      gone.abort(new PlatformError('client_closed', 'the client closed the connection')),
+    );
+    if (exchange.clientGone) return;
+    const fields = parseBody(await exchange.readBody(BODY_BYTES_MAX));
+    checkModel(core, fields);
+    if (state.draining) {
+      throw new PlatformError('shutting_down', 'the engine is being stopped', { retryAfterS: 1 });
+    }
+    await answer({
+      exchange,
+      fields,
+      signal: gone.signal,
+      requestId:
+        exchange.headers['x-request-id']?.slice(0, 128) ?? `${startedS.toString(36)}-${++state.requests}`,
+    });
+  };
+
+  const tracked = async (run: () => Promise<void>) => {
+    state.active++;
+    try {
+      await run();
+    } finally {
+      state.active--;
+      if (state.active === 0) for (const resolve of idle.splice(0)) resolve();
+    }
+  };
+
+  const route = async (exchange: HttpExchange): Promise<void> => {
+    const { path, method } = exchange;
+    if (options.apiKey !== undefined && !OPEN_PATHS.has(path)) checkBearer(exchange.headers, options.apiKey);
+    const read = path.startsWith('/v1/models/') ? modelRead(core, startedS) : reads[path];
+    const work = works[path];
+    if (read !== undefined) {
+      if (method !== 'GET' && method !== 'HEAD') throw wrongMethod(exchange, 'GET');
+      read(exchange);
+    } else if (work !== undefined) {
+      if (method !== 'POST') throw wrongMethod(exchange, 'POST');
+      await tracked(() => answerWork(exchange, work));
+    } else {
+      throw new PlatformError('not_found', `nothing at ${path}; known: ${KNOWN_PATHS}`);
+    }
+  };
+  const KNOWN_PATHS = [...Object.keys(reads), ...Object.keys(works)].join(', ');
+
   return {
     handle: (exchange) => {
-      if (exchange.path === '/health') exchange.send(200, { 'content-type': 'application/json' }, '{}');
-      else
-        sendError(
-          exchange,
-          new PlatformError('not_found', `no ${exchange.path} on engine ${core.info.model}`),
-        );
+      route(exchange).catch((thrown: unknown) => {
+        const error = PlatformError.from(thrown);
+        if (error.spec.fault !== 'caller' && !exchange.clientGone) options.onFault?.(error, exchange);
+        if (exchange.clientGone || exchange.headSent) return;
+        sendError(exchange, error);
+      });
     },
-    active: 0,
-    drain: () => Promise.resolve(),
+    get active() {
+      return state.active;
+    },
+    drain: () => {
+      state.draining = true;
+      if (state.active === 0) return Promise.resolve();
+      return new Promise((resolve) => idle.push(resolve));
+    },
   };
 }
 
+const OPEN_PATHS: ReadonlySet<string> = new Set(['/health', '/ready', '/version', '/metrics']);
+
 /** An error before the head was sent. */
 export function sendError(exchange: HttpExchange, error: PlatformError): void {
-  const headers: Record<string, string> = { 'content-type': 'application/json' };
+  const headers: Record<string, string> = { ...JSON_TYPE };
   if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
+  if (error.code === 'method_not_allowed' && error.param !== undefined) headers.allow = error.param;
   exchange.send(error.spec.status, headers, JSON.stringify(openAiErrorFrom(error)));
+}
+
+function sendJson(exchange: HttpExchange, body: object): void {
+  exchange.send(200, { ...JSON_TYPE }, JSON.stringify(body));
+}
+
+function wrongMethod(exchange: HttpExchange, allowed: string): PlatformError {
+  return new PlatformError('method_not_allowed', `${exchange.method} ${exchange.path}: expected ${allowed}`, {
+    param: allowed,
+  });
+}
+
+function checkModel(core: EngineCore, fields: Fields): void {
+  const model = fields.model ?? core.info.model;
+  if (model === core.info.model) return;
+  if (typeof model !== 'string') throw refuse('model', model, 'the name of a model');
+  throw new PlatformError(
+    'model_not_found',
+    `model: found ${JSON.stringify(model)?.slice(0, 120)}; this engine serves "${core.info.model}"`,
+    { param: 'model' },
+  );
+}
+
+function modelRead(core: EngineCore, startedS: number): (exchange: HttpExchange) => void {
+  return (exchange) => {
+    checkModel(core, { model: unescapePath(exchange.path.slice('/v1/models/'.length)) });
+    sendJson(exchange, modelObject(core, startedS));
+  };
+}
+
+/** Names that are not valid percent-encoding are looked up as they are. */
+function unescapePath(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+function modelObject(core: EngineCore, created: number): object {
+  const { model, ownedBy, contextLength } = core.info;
+  return {
+    id: model,
+    object: 'model',
+    created,
+    owned_by: ownedBy,
+    root: model,
+    parent: null,
+    max_model_len: contextLength,
+  };
 }

@@ -1,0 +1,147 @@
+/**
+ * The JSON of answers, whole and in events, for chat and completions, as vLLM and OpenAI spell it. Pure: from emissions to
+ * objects. One `AnswerShaper` per request; it remembers per choice how far its text has come.
+ */
+import type { GeneratedToken } from '../../contract/ports/engine-core.ts';
+import { chatLogprobs, completionLogprobs } from './logprob-shapes.ts';
+import type { GenerationSpec } from './parse-generation.ts';
+import type { ChoiceEnd, ChoicePlan } from './run-choice.ts';
+import type { Emission } from './text-assembler.ts';
+
+export interface AnswerIdentity {
+  id: string;
+  /** Unix seconds. */
+  created: number;
+  model: string;
+}
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+export interface FinishedChoice {
+  plan: ChoicePlan;
+  /** Without the echoed prompt. */
+  text: string;
+  tokens: GeneratedToken[];
+  end: ChoiceEnd;
+}
+
+export function usageOf(spec: GenerationSpec, completionTokens: number): Usage {
+  const promptTokens = spec.prompts.reduce((sum, prompt) => sum + prompt.tokens.length, 0);
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+  };
+}
+
+export class AnswerShaper {
+  readonly #spec: GenerationSpec;
+  readonly #identity: AnswerIdentity;
+  readonly #textLength = new Map<number, number>();
+
+  constructor(spec: GenerationSpec, identity: AnswerIdentity) {
+    this.#spec = spec;
+    this.#identity = identity;
+  }
+
+  /** Before the first text of a choice: the role (chat), the prompt ids where asked for. Null when there is nothing to say. */
+  opening(plan: ChoicePlan, echoedText: string, usage: Usage): object | null {
+    const ids = this.#spec.returnTokenIds ? { prompt_token_ids: plan.prompt.tokens } : {};
+    if (this.#spec.kind === 'chat') {
+      const delta = { role: 'assistant', content: '' };
+      return {
+        ...this.#event([{ ...this.#choice(plan.index, { delta }, null), ...this.#tokenIds([]) }], usage),
+        ...ids,
+      };
+    }
+    this.#advance(plan.index, echoedText);
+    if (echoedText === '' && !this.#spec.returnTokenIds) return null;
+    const choice = this.#choice(plan.index, { text: echoedText }, null);
+    return this.#event([{ ...choice, ...this.#tokenIds([]), ...ids }], usage);
+  }
+
+  delta(plan: ChoicePlan, emission: Emission, usage: Usage): object {
+    const body = this.#spec.kind === 'chat' ? { delta: { content: emission.text } } : { text: emission.text };
+    const logprobs = this.#logprobs(emission.tokens, this.#textLength.get(plan.index) ?? 0);
+    this.#advance(plan.index, emission.text);
+    const choice = { ...this.#choice(plan.index, body, null), logprobs, ...this.#tokenIds(emission.tokens) };
+    return this.#event([choice], usage);
+  }
+
+  closing(plan: ChoicePlan, end: ChoiceEnd, usage: Usage): object {
+    const body = this.#spec.kind === 'chat' ? { delta: {} } : { text: '' };
+    const choice = this.#choice(plan.index, body, end.finishReason);
+    return this.#event([{ ...choice, stop_reason: end.stopReason, ...this.#tokenIds([]) }], usage);
+  }
+
+  usageEvent(usage: Usage): object {
+    return { ...this.#event([], usage), usage };
+  }
+
+  whole(finished: readonly FinishedChoice[], echoed: (plan: ChoicePlan) => string): object {
+    const completionTokens = finished.reduce((sum, { end }) => sum + end.completionTokens, 0);
+    const [first] = finished;
+    const chatIds =
+      this.#spec.kind === 'chat' && this.#spec.returnTokenIds && first !== undefined
+        ? { prompt_token_ids: first.plan.prompt.tokens }
+        : {};
+    return {
+      id: this.#identity.id,
+      object: this.#spec.kind === 'chat' ? 'chat.completion' : 'text_completion',
+      created: this.#identity.created,
+      model: this.#identity.model,
+      choices: finished.map((choice) => this.#wholeChoice(choice, echoed(choice.plan))),
+      usage: usageOf(this.#spec, completionTokens),
+      ...chatIds,
+    };
+  }
+
+  #wholeChoice({ plan, text, tokens, end }: FinishedChoice, echoed: string): object {
+    const isChat = this.#spec.kind === 'chat';
+    const body = isChat
+      ? { message: { role: 'assistant', content: text, refusal: null } }
+      : { text: echoed + text };
+    return {
+      ...this.#choice(plan.index, body, end.finishReason),
+      logprobs: this.#logprobs(tokens, echoed.length),
+      stop_reason: end.stopReason,
+      ...(!isChat && this.#spec.returnTokenIds && { prompt_token_ids: plan.prompt.tokens }),
+      ...this.#tokenIds(tokens),
+    };
+  }
+
+  #event(choices: object[], usage: Usage): object {
+    return {
+      id: this.#identity.id,
+      object: this.#spec.kind === 'chat' ? 'chat.completion.chunk' : 'text_completion',
+      created: this.#identity.created,
+      model: this.#identity.model,
+      choices,
+      ...(this.#spec.continuousUsage && { usage }),
+    };
+  }
+
+  #choice(index: number, body: object, finishReason: string | null): object {
+    return { index, ...body, logprobs: null, finish_reason: finishReason };
+  }
+
+  #tokenIds(tokens: readonly GeneratedToken[]): object {
+    return this.#spec.returnTokenIds ? { token_ids: tokens.map((token) => token.id) } : {};
+  }
+
+  #logprobs(tokens: readonly GeneratedToken[], textOffset: number): object | null {
+    const top = this.#spec.topLogprobs;
+    if (top === undefined) return null;
+    return this.#spec.kind === 'chat'
+      ? chatLogprobs(tokens, top)
+      : completionLogprobs(tokens, top, textOffset);
+  }
+
+  #advance(index: number, text: string): void {
+    this.#textLength.set(index, (this.#textLength.get(index) ?? 0) + text.length);
+  }
+}
