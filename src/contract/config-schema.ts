@@ -190,6 +190,13 @@ export const configSchema = z.strictObject({
         .max(10)
         .default(3)
         .describe('Times one stream may be continued on another replica.'),
+      ejection_ms: z
+        .number()
+        .int()
+        .min(0)
+        .max(60_000)
+        .default(500)
+        .describe('How long a replica that refused or lost a connection gets nothing new. Milliseconds.'),
       replay_bytes_max: z
         .number()
         .int()

@@ -23,6 +23,8 @@ export interface GatewaySettings {
   retryBudgetRatio: number;
   /** Times one stream may be continued elsewhere. */
   continuationsMax: number;
+  /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */
+  ejectionMs: number;
   connectTimeoutMs: number;
   /** From the attempt's start to its first content token. */
   firstTokenTimeoutMs: number;

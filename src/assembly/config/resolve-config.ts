@@ -123,6 +123,7 @@ function gatewaySettings(
     stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),
     totalTimeoutMs,
     writeStallTimeoutMs: timeouts.write_stall_ms,
+    ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,
     drainTimeoutMs: timeouts.drain_ms,
   };

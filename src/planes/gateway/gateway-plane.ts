@@ -34,8 +34,6 @@ export interface GatewayPlaneOptions {
   writeLog(line: string): void;
 }
 
-/** How long a replica that refused or lost a connection gets no traffic, unless the supervisor speaks first. */
-const EJECTION_MS = 1_000;
 const REQUEST_ID = /^[\w.:/+=@-]{1,200}$/;
 
 export class GatewayPlane implements GatewayContext {
@@ -205,7 +203,7 @@ export class GatewayPlane implements GatewayContext {
   }
 
   ejectBriefly(replica: ReplicaEntry): void {
-    this.shared.eject(replica.slot, this.clock.wallMs() + EJECTION_MS);
+    this.shared.eject(replica.slot, this.clock.wallMs() + this.#settings.ejectionMs);
     this.#ejectedGenerations.set(replica.slot, replica.view.generation);
   }
   readonly #ejectedGenerations = new Map<number, number>();

@@ -1,0 +1,154 @@
+/**
+ * Starts a real gateway process on a snapshot of the test's making, without a node process. Ends with the test.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { EngineCapabilities, PoolView, ReplicaView } from '../../src/contract/fleet.ts';
+import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+export const FULL_CAPABILITIES: EngineCapabilities = {
+  tokenReplay: true,
+  chatContinuation: true,
+  tokenize: true,
+  determinism: 'seeded',
+  wholeTokenEvents: true,
+};
+
+export const TEST_SETTINGS: GatewaySettings = {
+  host: '127.0.0.1',
+  port: 0,
+  workers: 2,
+  keys: [],
+  bodyBytesMax: 1_000_000,
+  queueSizeMax: 100,
+  queueTimeoutMs: 5_000,
+  retryAttemptsMax: 2,
+  retryBudgetRatio: 0.2,
+  continuationsMax: 3,
+  ejectionMs: 0,
+  connectTimeoutMs: 1_000,
+  firstTokenTimeoutMs: 10_000,
+  stallTimeoutMs: 10_000,
+  totalTimeoutMs: 60_000,
+  writeStallTimeoutMs: 10_000,
+  replayBytesMax: 4_194_304,
+  drainTimeoutMs: 5_000,
+};
+
+export interface TestReplica {
+  url: string;
+  window?: number;
+  state?: ReplicaView['state'];
+  capabilities?: Partial<EngineCapabilities>;
+}
+
+export function poolOf(model: string, replicas: TestReplica[], aliases: string[] = []): PoolView {
+  return {
+    model,
+    aliases,
+    contextLength: 2048,
+    replicas: replicas.map((replica, index) => ({
+      id: `${model}/${index}`,
+      generation: 1,
+      url: replica.url,
+      engine: 'vllm',
+      servedModel: model,
+      state: replica.state ?? 'ready',
+      window: replica.window ?? 64,
+      capabilities: { ...FULL_CAPABILITIES, ...replica.capabilities },
+    })),
+  };
+}
+
+export interface RunningGateway {
+  url: string;
+  /** Base for OpenAI clients. */
+  v1: string;
+  port: number;
+  process: ChildProcess;
+  /** Lines of the request log, parsed. */
+  log(): Record<string, unknown>[];
+  stop(): Promise<void>;
+}
+
+export async function startGateway(
+  pools: PoolView[],
+  settings: Partial<GatewaySettings> = {},
+): Promise<RunningGateway> {
+  const directory = mkdtempSync(join(tmpdir(), 'autoglm-gateway-'));
+  const snapshotFile = join(directory, 'snapshot.json');
+  const logFile = join(directory, 'gateway.log');
+  writeFileSync(
+    snapshotFile,
+    JSON.stringify({
+      version: { epoch: 1, seq: 1 },
+      settings: { ...TEST_SETTINGS, ...settings },
+      fleet: { pools },
+    }),
+  );
+  const child = spawn(
+    process.execPath,
+    [
+      join(ROOT, 'src/assembly/gateway-process.ts'),
+      '--id',
+      'test',
+      '--snapshot',
+      snapshotFile,
+      '--log',
+      logFile,
+      '--enable-faults',
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const port = await listeningPort(child);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    v1: `http://127.0.0.1:${port}/v1`,
+    port,
+    process: child,
+    log: () =>
+      readFileSync(logFile, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Record<string, unknown>),
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = new Promise((done) => child.once('exit', done));
+        child.kill('SIGKILL');
+        await ended;
+      }
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function listeningPort(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+      const port = /"port":(\d+)/.exec(text)?.[1];
+      if (port !== undefined) resolve(Number(port));
+    });
+    child.once('exit', (code) => reject(new Error(`the gateway ended with code ${code}: ${text}`)));
+  });
+}
+
+/** Waits for a state, not for time: polls every 5 ms until `check` gives a value, at most `timeoutMs`. */
+export async function eventually<T>(
+  check: () => T | undefined | null | false,
+  timeoutMs = 5_000,
+): Promise<T> {
+  const endMs = performance.now() + timeoutMs;
+  for (;;) {
+    const value = check();
+    if (value !== undefined && value !== null && value !== false) return value;
+    if (performance.now() > endMs)
+      throw new Error(`not true within ${timeoutMs} ms: ${check.toString().slice(0, 200)}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
