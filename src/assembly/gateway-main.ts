@@ -186,10 +186,11 @@ class GatewayProcess {
     const replicaInFlight = Object.fromEntries(
       Object.entries(replicaSlots).map(([replica, slot]) => [replica, this.#shared.inFlight(slot)]),
     );
-    let queued = 0;
-    for (const [model, pool] of Object.entries(poolSlots)) {
-      queued += this.#shared.queued(pool);
-      this.#metrics.set('autoglm_queued_requests', { model }, this.#shared.queued(pool));
+    const poolQueued = Object.fromEntries(
+      Object.entries(poolSlots).map(([model, slot]) => [model, this.#shared.queued(slot)]),
+    );
+    for (const [model, queued] of Object.entries(poolQueued)) {
+      this.#metrics.set('autoglm_queued_requests', { model }, queued);
     }
     for (const [deployment, count] of Object.entries(replicaInFlight)) {
       this.#metrics.set('autoglm_replica_in_flight_requests', { deployment }, count);
@@ -198,8 +199,9 @@ class GatewayProcess {
     return {
       workers: this.#workers.status(),
       inFlight: this.#shared.requests(),
-      queued,
+      queued: Object.values(poolQueued).reduce((sum, queued) => sum + queued, 0),
       replicaInFlight,
+      poolQueued,
       metricsText: this.#metrics.render({ gateway: this.#options.id }),
     };
   }

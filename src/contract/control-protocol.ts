@@ -34,6 +34,8 @@ export interface GatewayReport {
   queued: number;
   /** In-flight requests by replica id. */
   replicaInFlight: Record<string, number>;
+  /** Waiting requests by model. */
+  poolQueued: Record<string, number>;
   /** Prometheus text of this gateway's counters. */
   metricsText: string;
 }
