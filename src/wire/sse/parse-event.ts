@@ -1,13 +1,12 @@
 /**
  * Reads whole server-sent events out of bytes that end on an event border (see frame-splitter.ts), as the WHATWG
  * specification says: fields, comments, several data lines joined by LF, one leading space of a value dropped, a leading
- * byte order mark ignored.
+ * byte order mark ignored. Event ids are left out: they belong to reconnection, which inference streams do not have.
  */
 export interface SseEvent {
   /** Absent: "message". */
   event?: string;
   data: string;
-  id?: string;
 }
 
 /** The events in `text`; blocks without data (comments, keep-alives) are left out. */
@@ -16,14 +15,12 @@ export function parseSseEvents(text: string): SseEvent[] {
   const clean = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
   let data: string[] = [];
   let event: string | undefined;
-  let id: string | undefined;
   for (const line of clean.split(/\r\n|\n|\r/)) {
     if (line === '') {
       if (data.length > 0) {
         events.push({
           data: data.join('\n'),
           ...(event !== undefined && { event }),
-          ...(id !== undefined && { id }),
         });
       }
       data = [];
@@ -37,7 +34,6 @@ export function parseSseEvents(text: string): SseEvent[] {
     if (value.startsWith(' ')) value = value.slice(1);
     if (field === 'data') data.push(value);
     else if (field === 'event') event = value;
-    else if (field === 'id') id = value;
   }
   return events;
 }
