@@ -65,7 +65,8 @@ export class BatchScheduler<S extends ScheduledSequence> {
   }
 
   get canAccept(): boolean {
-    return this.waiting.length < this.limits.maxWaiting;
+    const placeFree = this.waiting.length === 0 && this.running.length < this.limits.maxNumSeqs;
+    return placeFree || this.waiting.length < this.limits.maxWaiting;
   }
 
   /** Puts a sequence behind those of its priority. */
