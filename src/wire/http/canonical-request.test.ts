@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { canonicalTarget, headerFault } from './canonical-request.ts';
+
+describe('canonicalTarget', () => {
+  it.each([
+    ['/v1/models', 'h', { path: '/v1/models', query: '' }],
+    ['/v1/models/', 'h', { path: '/v1/models', query: '' }],
+    ['/v1/models?a=b?c', 'h', { path: '/v1/models', query: 'a=b?c' }],
+    ['http://h:8080/v1/models', 'H:8080', { path: '/v1/models', query: '' }],
+    ['/v1/models/org%20x', 'h', { path: '/v1/models/org%20x', query: '' }],
+  ])('%s', (target, host, expected) => {
+    expect(canonicalTarget(target, host)).toEqual(expected);
+  });
+
+  it.each([
+    '//admin',
+    '/v1//models',
+    '/v1/../admin',
+    '/v1/./models',
+    '/v1/..',
+    '/a\\b',
+    '/v1/%2e%2e/admin',
+    '/v1%2fmodels',
+    '/a%00',
+    '/a%5Cb',
+    'http://other/v1/models',
+    'admin',
+    '/a#b',
+    '',
+  ])('refuses %s', (target) => {
+    expect(canonicalTarget(target, 'h')).toHaveProperty('refused');
+  });
+
+  it('accepts no path that another parser could resolve elsewhere (property)', () => {
+    fc.assert(
+      fc.property(fc.webPath(), (path) => {
+        const target = canonicalTarget(path, 'h');
+        if ('refused' in target) return;
+        const resolved = new URL(target.path, 'http://h').pathname;
+        expect(resolved).toBe(target.path);
+      }),
+      { numRuns: 5_000 },
+    );
+  });
+});
+
+describe('headerFault', () => {
+  it.each([
+    [['Host', 'a', 'Host', 'b'], '1.1', /"host" appears more than once/],
+    [['Authorization', 'a', 'authorization', 'b'], '1.1', /more than once/],
+    [['Authorization', 'a', 'X-Api-Key', 'b'], '1.1', /send one/],
+    [['X_User', 'root'], '1.1', /contains "_"/],
+    [['Transfer-Encoding', 'gzip, chunked'], '1.1', /only "chunked"/],
+    [['Transfer-Encoding', 'chunked'], '1.0', /HTTP\/1.0/],
+    [['__proto__', 'x'], '1.1', /contains "_"/],
+  ])('refuses %j', (headers, version, expected) => {
+    expect(headerFault(headers, version)).toMatch(expected);
+  });
+
+  it('lets ordinary headers pass', () => {
+    expect(
+      headerFault(['Host', 'a', 'Accept', '*/*', 'Accept', 'x', 'Transfer-Encoding', 'chunked'], '1.1'),
+    ).toBeNull();
+  });
+});
