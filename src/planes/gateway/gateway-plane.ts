@@ -48,6 +48,8 @@ export class GatewayPlane implements GatewayContext {
   #table: FleetTable;
   #keys: KeyRing;
   #draining = false;
+  /** By slot: the generation that this worker ejected. */
+  readonly #ejectedGenerations = new Map<number, number>();
 
   constructor(options: GatewayPlaneOptions) {
     this.#options = options;
@@ -206,7 +208,6 @@ export class GatewayPlane implements GatewayContext {
     this.shared.eject(replica.slot, this.clock.wallMs() + this.#settings.ejectionMs);
     this.#ejectedGenerations.set(replica.slot, replica.view.generation);
   }
-  readonly #ejectedGenerations = new Map<number, number>();
 
   /** A replica that came back under a new generation is not the one that failed. */
   #liftEjections(): void {

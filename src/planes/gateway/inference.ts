@@ -40,6 +40,8 @@ export class InferenceRun implements StreamRun, Watched {
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
   #budgetedRetry = false;
+  /** Set when the total limit has passed; the request ends with it. */
+  #timeUp: PlatformError | null = null;
 
   constructor(context: GatewayContext, exchange: HttpExchange, envelope: Envelope, record: RequestRecord) {
     this.context = context;
@@ -92,7 +94,6 @@ export class InferenceRun implements StreamRun, Watched {
       this.#cancelCurrent?.();
     }
   }
-  #timeUp: PlatformError | null = null;
 
   async #run(): Promise<void> {
     for (;;) {
