@@ -1,0 +1,162 @@
+/**
+ * The HTTP edge with raw sockets: bodies in any chunking arrive whole, and what two parsers could read differently is
+ * refused (security checklist 4.6).
+ */
+import { connect, type Socket } from 'node:net';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PlatformError } from '../../src/contract/errors.ts';
+import { createHttpServer, type HttpServer } from '../../src/drivers/http/server.ts';
+
+let server: HttpServer;
+let port: number;
+let handled = 0;
+
+beforeAll(async () => {
+  server = createHttpServer({
+    handle: (exchange) => {
+      handled++;
+      exchange.readBody(100_000).then(
+        (body) => exchange.send(200, { 'content-type': 'application/octet-stream' }, body),
+        (error: unknown) => exchange.send(PlatformError.from(error).spec.status, {}, String(error)),
+      );
+    },
+  });
+  ({ port } = await server.listen({ host: '127.0.0.1', port: 0 }));
+});
+
+afterAll(() => server.destroy());
+
+/** Keeps one connection and reads answers with Content-Length off it. */
+class RawClient {
+  readonly socket: Socket = connect(port, '127.0.0.1');
+  #buffer = Buffer.alloc(0);
+  #wake: () => void = () => {};
+
+  constructor() {
+    this.socket.setNoDelay(true);
+    this.socket.on('error', () => {});
+    this.socket.on('data', (chunk: Buffer) => {
+      this.#buffer = Buffer.concat([this.#buffer, chunk]);
+      this.#wake();
+    });
+    this.socket.on('close', () => this.#wake());
+  }
+
+  async answer(): Promise<{ status: number; body: Buffer }> {
+    for (;;) {
+      const headEnd = this.#buffer.indexOf('\r\n\r\n');
+      if (headEnd >= 0) {
+        const head = this.#buffer.toString('latin1', 0, headEnd);
+        const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
+        if (this.#buffer.length >= headEnd + 4 + length) {
+          const body = this.#buffer.subarray(headEnd + 4, headEnd + 4 + length);
+          this.#buffer = this.#buffer.subarray(headEnd + 4 + length);
+          return { status: Number(head.slice(9, 12)), body };
+        }
+      }
+      if (this.socket.destroyed) return { status: 0, body: this.#buffer };
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}
+
+function pieces(bytes: Buffer, cuts: number[]): Buffer[] {
+  const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...places]
+    .map((from, index) => bytes.subarray(from, places[index] ?? bytes.length))
+    .filter((piece) => piece.length > 0);
+}
+
+describe('request bodies', () => {
+  it('arrive whole in any chunking, framed either way (10,000 cases)', async () => {
+    const client = new RawClient();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.jsonValue({ maxDepth: 2 }),
+        fc.array(fc.nat(500), { maxLength: 5 }),
+        fc.boolean(),
+        async (value, cuts, chunked) => {
+          const body = Buffer.from(JSON.stringify({ value }));
+          const parts = pieces(body, cuts);
+          if (chunked) {
+            client.socket.write('POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n');
+            for (const part of parts)
+              client.socket.write(
+                Buffer.concat([Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from('\r\n')]),
+              );
+            client.socket.write('0\r\n\r\n');
+          } else {
+            client.socket.write(`POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: ${body.length}\r\n\r\n`);
+            for (const part of parts) client.socket.write(part);
+          }
+          const answer = await client.answer();
+          expect(answer.status).toBe(200);
+          expect(answer.body.equals(body)).toBe(true);
+        },
+      ),
+      { numRuns: 10_000 },
+    );
+    client.socket.destroy();
+  });
+});
+
+describe('requests that could be read in two ways', () => {
+  const line = 'GET / HTTP/1.1\r\nHost: h\r\n';
+  it.each([
+    ['a second Host', `${line}Host: other\r\n\r\n`],
+    [
+      'a second Content-Length',
+      'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx',
+    ],
+    [
+      'Content-Length and Transfer-Encoding',
+      'POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    [
+      'another transfer coding',
+      'POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    ],
+    [
+      'Transfer-Encoding in HTTP/1.0',
+      'POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    ],
+    ['an absolute target for another host', 'GET http://other/ HTTP/1.1\r\nHost: h\r\n\r\n'],
+    ['an underscore in a header name', `${line}X_User: root\r\n\r\n`],
+    ['a prototype as a header', `${line}__proto__: x\r\n\r\n`],
+    ['two credentials', `${line}Authorization: Bearer a\r\nX-Api-Key: b\r\n\r\n`],
+    ['GET with a body', `${line}Content-Length: 2\r\n\r\nxx`],
+    ['dot segments', 'GET /v1/../admin HTTP/1.1\r\nHost: h\r\n\r\n'],
+    ['an empty segment', 'GET //admin HTTP/1.1\r\nHost: h\r\n\r\n'],
+    ['space before a colon', `${line}X : y\r\n\r\n`],
+    ['a bare LF', 'GET / HTTP/1.1\nHost: h\n\n'],
+    ['an upgrade', `${line}Connection: upgrade\r\nUpgrade: h2c\r\n\r\n`],
+    ['no HTTP at all', 'hello\r\n\r\n'],
+  ])('are refused with 400, or not answered: %s', async (_name, raw) => {
+    const before = handled;
+    const client = new RawClient();
+    client.socket.write(raw);
+    const { status } = await client.answer();
+    client.socket.destroy();
+    expect([400, 0]).toContain(status);
+    expect(handled).toBe(before);
+  });
+
+  it('refuses a header block that is too large with 431', async () => {
+    const client = new RawClient();
+    client.socket.write(`${line}X-Big: ${'x'.repeat(20_000)}\r\n\r\n`);
+    expect((await client.answer()).status).toBe(431);
+    client.socket.destroy();
+  });
+
+  it('refuses a body beyond the limit while it arrives', async () => {
+    const client = new RawClient();
+    client.socket.write('POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n');
+    const piece = Buffer.concat([Buffer.from('4000\r\n'), Buffer.alloc(0x4000, 'x'), Buffer.from('\r\n')]);
+    for (let sent = 0; sent < 10; sent++) client.socket.write(piece);
+    expect((await client.answer()).status).toBe(413);
+    client.socket.destroy();
+  });
+});
