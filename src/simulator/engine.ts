@@ -18,6 +18,7 @@ import type {
 import { renderChat } from './chat-template.ts';
 import { embedTokens } from './embedding.ts';
 import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
+import { RequestFaults } from './faults/request-faults.ts';
 import { E2E_BOUNDS, Histogram, ITL_BOUNDS, TTFT_BOUNDS } from './histogram.ts';
 import { BatchScheduler, type SchedulerLimits, type StepPlan } from './scheduling/batch-scheduler.ts';
 import { lognormal, type StepCosts, stepMs } from './scheduling/step-time.ts';
@@ -61,6 +62,7 @@ export class SimulatedEngine implements EngineCore {
   readonly #options: SimulatedEngineOptions;
   readonly #scheduler: BatchScheduler<EngineSequence>;
   readonly #random: Random;
+  readonly #requestFaults: RequestFaults;
   readonly #live = new Set<EngineSequence>();
   readonly #ttft = new Histogram(TTFT_BOUNDS);
   readonly #itl = new Histogram(ITL_BOUNDS);
@@ -80,6 +82,7 @@ export class SimulatedEngine implements EngineCore {
     this.#options = options;
     this.#scheduler = new BatchScheduler(options.limits);
     this.#random = createRandom(mix32(options.seed, 0x73746570));
+    this.#requestFaults = new RequestFaults(options.faults);
     this.info = {
       model: options.model,
       ownedBy: 'autoglm-simulator',
@@ -180,7 +183,7 @@ export class SimulatedEngine implements EngineCore {
       return;
     const storm = this.#options.faults.active('preemption-storm');
     const plan = this.#scheduler.plan(storm?.perStep ?? 0);
-    for (const sequence of plan.admitted) this.#meetFaults(sequence);
+    for (const sequence of plan.admitted) this.#requestFaults.admit(sequence);
     if (plan.work.length === 0) return;
     const { timer } = this.#options;
     const startsAtMs = Math.max(this.#stepEndedAtMs, timer.nowMs() - LAG_MAX_MS);
@@ -228,7 +231,7 @@ export class SimulatedEngine implements EngineCore {
     } else {
       this.#itl.observe((nowMs - sequence.lastTokenAtMs) / 1000);
     }
-    if (sequence.faults.length > 0 && this.#fireTokenFaults(sequence)) return;
+    if (sequence.faults.length > 0 && this.#requestFaults.beforeToken(sequence)) return;
     sequence.step(nowMs, corrupt);
     if (corrupt) this.#corruptedTotal++;
     if (sequence.finish === null) return;
@@ -240,45 +243,8 @@ export class SimulatedEngine implements EngineCore {
 
   /** A fault was armed: requests that run already may meet it. */
   reconsiderFaults(armed: ArmedFault): void {
-    for (const sequence of [...this.#scheduler.running]) {
-      if (this.#matches(sequence).includes(armed)) this.#expect(sequence, armed);
-    }
+    this.#requestFaults.reconsider(armed, [...this.#scheduler.running]);
     this.kick();
-  }
-
-  #meetFaults(sequence: EngineSequence): void {
-    // A preempted sequence comes back with its tokens; its faults are known already.
-    if (sequence.generated > 0) return;
-    for (const armed of this.#matches(sequence)) this.#expect(sequence, armed);
-  }
-
-  #matches(sequence: EngineSequence): ArmedFault[] {
-    return this.#options.faults.matching({
-      ordinal: sequence.ordinal,
-      promptTokens: sequence.promptLength,
-      promptText: () => Buffer.from(decode(sequence.request.promptTokens)).toString('utf8'),
-    });
-  }
-
-  #expect(sequence: EngineSequence, armed: ArmedFault): void {
-    if (armed.fault.when.atToken === undefined) this.#apply(sequence, armed);
-    else sequence.faults.push(armed);
-  }
-
-  /** Before token `generated + 1`: faults that wait for it fire. True when the sequence gets no token by that. */
-  #fireTokenFaults(sequence: EngineSequence): boolean {
-    const due = sequence.faults.filter(({ fault }) => (fault.when.atToken ?? 0) <= sequence.generated);
-    sequence.faults = sequence.faults.filter((armed) => !due.includes(armed));
-    for (const armed of due) this.#apply(sequence, armed);
-    return sequence.held;
-  }
-
-  #apply(sequence: EngineSequence, armed: ArmedFault): void {
-    if (!this.#options.faults.fireForRequest(armed)) return;
-    const { fault } = armed;
-    if (fault.action === 'hang-request') sequence.held = true;
-    else if (fault.action === 'stall-stream') sequence.answer?.stall();
-    else if (fault.action === 'truncate-stream') sequence.answer?.truncate(fault.how);
   }
 
   metrics(): EngineCoreMetrics {
