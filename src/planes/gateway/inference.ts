@@ -103,7 +103,7 @@ export class InferenceRun implements StreamRun, Watched {
       if (end.kind === 'streamed') return this.#completed(200);
       if (end.kind === 'answered') return this.#answer(end);
       if (end.kind === 'cancelled') return this.#endCancelled();
-      this.reportFailure(lease, end.failure);
+      this.reportFailure(lease, end.failure, end.answer?.status);
       if (this.stream.committed) {
         await continueStream(this, { lease, failure: end.failure, detail: end.detail });
         return;
@@ -192,10 +192,11 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   /** Tells the supervisor, and keeps the replica out of rotation for a moment when it seems dead. */
-  reportFailure({ replica }: Lease, failure: AttemptFailure): void {
+  reportFailure({ replica }: Lease, failure: AttemptFailure, status?: number): void {
     const { context, record } = this;
     this.failed.push(replica.view.id);
-    if (replicaDied(failure)) context.ejectBriefly(replica);
+    // An engine that refuses work has the fewest requests in flight, and would be given all of it.
+    if (replicaDied(failure) || status === 503) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);
     context.report({
       type: 'attemptFailed',
