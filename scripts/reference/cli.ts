@@ -1,8 +1,8 @@
 /** `docs/reference/cli.md`, from the commands as commander knows them and the table of exit codes. */
 import type { Argument, Command, Option } from 'commander';
 import type { CommandContext } from '../../src/cli/command-context.ts';
-import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 import { createProgram } from '../../src/cli/program.ts';
+import { EXIT_CODES } from '../../src/contract/exit-codes.ts';
 import { GENERATED_BY, table } from './markdown.ts';
 
 export function cliPage(): string {

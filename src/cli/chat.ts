@@ -5,9 +5,9 @@
 import { createInterface, type Interface } from 'node:readline';
 import { type ChatClient, createChatClient } from '../client/chat-client.ts';
 import { PlatformError } from '../contract/errors.ts';
+import { EXIT_CODES } from '../contract/exit-codes.ts';
 import { ChatSession } from './chat-session.ts';
 import { type CommandContext, type CommonOptions, findGateway } from './command-context.ts';
-import { EXIT_CODES } from './exit-codes.ts';
 
 export interface ChatOptions extends CommonOptions {
   model?: string;

@@ -1,13 +1,13 @@
 /** `autoglm doctor`: looks at this machine with the eyes of the configuration, one line for each thing, and how to mend it. */
 import { loadConfig } from '../assembly/config/load-config.ts';
 import { resolveConfig } from '../assembly/config/resolve-config.ts';
+import { EXIT_CODES } from '../contract/exit-codes.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 import { checkEngines, checkGpu } from './doctor/engines.ts';
 import type { Check, Finding } from './doctor/finding.ts';
 import { checkMachine } from './doctor/machine.ts';
 import { checkPorts } from './doctor/ports.ts';
 import { checkStateDir } from './doctor/state-dir.ts';
-import { EXIT_CODES } from './exit-codes.ts';
 import type { Terminal } from './terminal.ts';
 
 const CHECKS: readonly Check[] = [checkMachine, checkStateDir, checkPorts, checkGpu, checkEngines];

@@ -5,7 +5,7 @@
 import { CommanderError } from 'commander';
 import { readEnvironment } from '../assembly/config/environment.ts';
 import { PlatformError } from '../contract/errors.ts';
-import { EXIT_CODES, exitCodeFor } from './exit-codes.ts';
+import { EXIT_CODES, exitCodeFor } from '../contract/exit-codes.ts';
 import { createProgram } from './program.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 

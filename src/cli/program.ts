@@ -91,11 +91,11 @@ export function createProgram(context: CommandContext): Command {
   program
     .command('simulate')
     .description('run one simulated engine (vLLM dialect, seeded timing, scripted faults) in the foreground')
-    .option('--host <host>', 'address to listen on', '127.0.0.1')
-    .option('--port <port>', 'port to listen on; 0 chooses a free one', '8000')
-    .option('--model <name>', 'name of the model it pretends to serve', 'simulated')
-    .option('--scenario <file>', 'JSON file with timing, seed and scripted faults')
-    .action(async (options) => (await import('./simulate.ts')).simulate(options, context));
+    .argument('[options...]', '`autoglm simulate --help` lists them')
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .action(async (options) => (await import('./simulate.ts')).simulate(options));
 
   program
     .command('version')

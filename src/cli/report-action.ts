@@ -1,7 +1,7 @@
 /** Prints how an action of the admin API ended; an action that was refused ends the command with code 1. */
 import type { ActionResult } from '../contract/admin-api.ts';
+import { EXIT_CODES } from '../contract/exit-codes.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
-import { EXIT_CODES } from './exit-codes.ts';
 
 export function reportAction(
   result: ActionResult,

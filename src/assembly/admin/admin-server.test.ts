@@ -158,7 +158,6 @@ describe('the guard', () => {
     'evil.example',
     'evil.example:8081',
     '127.0.0.1.evil.example',
-    '',
     '10.0.0.1',
     '[::2]:1',
   ])('refuses Host "%s" everywhere: it may be a rebinding attack', async (host) => {

@@ -1,5 +1,5 @@
-/** How commands end, for scripts. `docs/reference/cli.md` is generated from this table. */
-import type { ErrorCode } from '../contract/errors.ts';
+/** How our processes end, for scripts and for the launcher. `docs/reference/cli.md` is generated from this table. */
+import type { ErrorCode } from './errors.ts';
 
 export const EXIT_CODES = {
   ok: { code: 0, meaning: 'Done.' },
@@ -9,6 +9,8 @@ export const EXIT_CODES = {
   configInvalid: { code: 4, meaning: 'The configuration is not valid.' },
   portInUse: { code: 5, meaning: 'Another process listens on the port.' },
   alreadyRunning: { code: 6, meaning: 'Another `autoglm serve` holds the state directory.' },
+  /** Sysexits calls 75 a temporary failure. */
+  restartWanted: { code: 75, meaning: 'Only from the node process to its launcher: start me again at once.' },
   interrupted: { code: 130, meaning: 'Stopped at once by a second signal, or by Ctrl-C.' },
 } as const;
 

@@ -1,0 +1,85 @@
+import picocolors from 'picocolors';
+import { expect, it } from 'vitest';
+import type { ChatClient, ChatEvent, ChatMessage } from '../client/chat-client.ts';
+import { PlatformError } from '../contract/errors.ts';
+import { ChatSession } from './chat-session.ts';
+import type { Terminal } from './terminal.ts';
+
+function setUp(answer: (messages: readonly ChatMessage[], signal: AbortSignal) => AsyncGenerator<ChatEvent>) {
+  let shown = '';
+  const seen: (readonly ChatMessage[])[] = [];
+  const terminal: Terminal = {
+    print: (text) => {
+      shown += `${text}\n`;
+    },
+    write: (text) => {
+      shown += text;
+    },
+    complain: () => undefined,
+    colors: picocolors.createColors(false),
+    interactive: true,
+    columns: 80,
+  };
+  const client: ChatClient = {
+    listModels: async () => ['a', 'b'],
+    stream: (_model, messages, signal) => {
+      seen.push(messages);
+      return answer(messages, signal);
+    },
+  };
+  const session = new ChatSession({ client, model: 'a', system: undefined, terminal });
+  return { session, seen, shown: () => shown };
+}
+
+const live = () => new AbortController().signal;
+
+it('keeps the conversation, prints figures, and removes escape sequences from answers', async () => {
+  const { session, seen, shown } = setUp(async function* () {
+    yield { type: 'text', text: 'he\u001b[2Jllo' };
+    yield { type: 'usage', promptTokens: 3, completionTokens: 2 };
+  });
+  await session.converse('hi', live());
+  await session.converse('and', live());
+  expect(shown()).toContain('he[2Jllo\n');
+  expect(shown()).toMatch(/2 tokens, \d+ tokens\/s, first token after \d+ ms/);
+  expect(seen[1]?.map(({ role }) => role)).toEqual(['user', 'assistant', 'user']);
+});
+
+it('forgets a question whose answer failed, and says how to go on', async () => {
+  const { session, seen, shown } = setUp(async function* () {
+    yield* [];
+    throw new PlatformError('context_length_exceeded', 'too long');
+  });
+  await session.converse('one', live());
+  await session.converse('two', live());
+  expect(shown()).toContain('too long (/clear begins a new conversation)');
+  expect(seen[1]).toEqual([{ role: 'user', content: 'two' }]);
+});
+
+it('keeps what came of an answer that was stopped', async () => {
+  const stop = new AbortController();
+  const { session, seen, shown } = setUp(async function* () {
+    yield { type: 'text', text: 'half' };
+    stop.abort();
+    throw new PlatformError('client_closed', 'stopped');
+  });
+  await session.converse('one', stop.signal);
+  expect(shown()).toContain('half\n(stopped)');
+  await session.converse('two', live());
+  expect(seen[1]?.[1]).toEqual({ role: 'assistant', content: 'half' });
+});
+
+it('changes model and system prompt, and refuses what it does not know', async () => {
+  const { session, seen, shown } = setUp(async function* () {
+    yield { type: 'text', text: 'x' };
+  });
+  await session.command('/model b', live());
+  expect(session.model).toBe('b');
+  await session.command('/model z', live());
+  await session.command('/system be brief', live());
+  await session.command('/nonsense', live());
+  expect(shown()).toContain('unknown model "z"; known: a, b');
+  expect(shown()).toContain('unknown command /nonsense');
+  await session.converse('hi', live());
+  expect(seen[0]?.[0]).toEqual({ role: 'system', content: 'be brief' });
+});

@@ -1,0 +1,98 @@
+import picocolors from 'picocolors';
+import { expect, it } from 'vitest';
+import type { SystemStatus } from '../contract/admin-api.ts';
+import { renderStatus, showSpan } from './status-table.ts';
+
+const status: SystemStatus = {
+  release: '1.2.3',
+  node: { pid: 10, startedAtMs: 0, adoptedEngines: 1, stateDir: '/s', configPath: null },
+  gatewayAddress: 'http://127.0.0.1:8080',
+  adminAddress: 'http://127.0.0.1:8081',
+  gateways: [
+    {
+      id: 'gw-1',
+      pid: 11,
+      state: 'listening',
+      address: 'http://127.0.0.1:8080',
+      workers: [
+        { index: 0, state: 'listening', restarts: 0 },
+        { index: 1, state: 'starting', restarts: 2 },
+      ],
+      inFlight: 3,
+      queued: 1,
+    },
+  ],
+  pools: [
+    {
+      model: 'demo',
+      aliases: ['d'],
+      ready: 1,
+      total: 2,
+      queued: 1,
+      replicas: [
+        {
+          id: 'demo/0',
+          model: 'demo',
+          engine: 'embedded',
+          state: 'ready',
+          reason: 'passed all rungs',
+          managed: true,
+          generation: 1,
+          url: 'http://127.0.0.1:1',
+          pid: 12,
+          inFlight: 3,
+          window: 16,
+          restarts: 0,
+          stateForMs: 5000,
+          lastIncident: null,
+          logFile: null,
+        },
+        {
+          id: 'demo/1',
+          model: 'demo',
+          engine: 'vllm',
+          state: 'quarantined',
+          reason: 'restarted 5 times within 60 s\u001b[31m; last exit: code 1',
+          managed: false,
+          generation: 6,
+          url: null,
+          pid: null,
+          inFlight: 0,
+          window: 16,
+          restarts: 5,
+          stateForMs: 200_000,
+          lastIncident: { atMs: 400_000, summary: 'exited with code 1' },
+          logFile: null,
+        },
+      ],
+    },
+  ],
+};
+
+it('shows gateways, pools, states, load, restarts, incidents and reasons, and no escape sequences from elsewhere', () => {
+  const text = renderStatus(status, { colors: picocolors.createColors(false), nowMs: 460_000 });
+  const lines = text.split('\n').map((line) => line.trimEnd());
+  expect(lines[0]).toBe('autoglm 1.2.3   gateway http://127.0.0.1:8080/v1   admin http://127.0.0.1:8081');
+  expect(text).toContain('demo (also d)   1/2 ready   queued 1');
+  expect(lines.find((line) => line.startsWith('gw-1'))).toMatch(
+    /listening +http:\/\/127.0.0.1:8080 +1\/2, 2 replaced +3 +1 +11/,
+  );
+  expect(lines.find((line) => line.startsWith('demo/0'))).toMatch(
+    /embedded +ready +5 s +3\/16 +0 +12 +- +passed all rungs/,
+  );
+  expect(lines.find((line) => line.startsWith('demo/1'))).toMatch(
+    /vllm \(external\) +quarantined +3 min +0\/16 +5 +- +exited with code 1, 60 s ago +restarted 5 times within 60 s\[31m; last exit: code 1/,
+  );
+  expect(text).not.toContain('\u001b');
+});
+
+it('shows spans in the unit that fits', () => {
+  expect([850, 12_000, 119_999, 180_000, 7_200_000, 200_000_000].map(showSpan)).toEqual([
+    '850 ms',
+    '12 s',
+    '120 s',
+    '3 min',
+    '2 h',
+    '2 d',
+  ]);
+});
