@@ -21,14 +21,14 @@ export interface ReplicaRecord {
   state: ReplicaState;
   reason: string;
   stateSinceAtMs: number;
-  /** `stop`: a person wants it down, also over restarts of the supervisor. */
-  goal: 'run' | 'stop';
+  /** What shall become of it. `stop`: a person wants it down, also over restarts of the supervisor. `fail`: ended by us. */
+  goal: 'run' | 'restart' | 'stop' | 'remove' | 'fail';
   /** Restarts since it last stayed ready; exponent of the backoff. */
   attempt: number;
   /** Unasked restarts since the record began. */
   restarts: number;
   /** Failures that count against the restart intensity, oldest first. */
-  failures: { atMs: number; kind: FailureKind }[];
+  failures: { atMs: number; kind: FailureKind; restartAtMs: number }[];
   lastIncident: { atMs: number; summary: string } | null;
 }
 

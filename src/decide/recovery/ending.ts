@@ -1,0 +1,126 @@
+/**
+ * From "shall end" to gone: finish what runs, SIGTERM, SIGKILL, and what the goal says comes after. Also every end that
+ * nobody asked for, with whatever status: those are failures.
+ */
+import { exhaustive } from '../../base/invariant.ts';
+import type { ProcessExit } from '../../contract/ports/process-host.ts';
+import type { Draft } from './draft.ts';
+import { exitText } from './exit-text.ts';
+import { failed } from './failing.ts';
+import { type Goal, type Replica, stateOf } from './replica.ts';
+import { start } from './start.ts';
+
+/** SIGKILLs without effect after which somebody should look at the machine. */
+const KILLS_BEFORE_PAGE = 3;
+
+/** Takes the replica out of rotation and ends it; `goal` says what comes after. */
+export function end(
+  draft: Draft,
+  replica: Replica,
+  goal: Extract<Goal, { kind: 'restart' | 'stop' | 'remove' }>,
+  reason: string,
+): void {
+  // A replica that is to be forgotten stays so until the configuration names it again.
+  replica.goal = goal;
+  replica.unwritten = replica.spec.managed && !replica.stray;
+  switch (replica.phase.name) {
+    case 'serving':
+    case 'ailing': {
+      const settleMs = replica.inFlight === null ? draft.settings.adoptedSettleMs : draft.settings.settleMs;
+      const settledAtMs = draft.nowMs + settleMs;
+      const deadlineMs = draft.nowMs + draft.settings.drainTimeoutMs;
+      return draft.enter(replica, { name: 'draining', settledAtMs, deadlineMs }, reason);
+    }
+    case 'climbing':
+      return replica.spec.managed ? terminate(draft, replica, reason) : arrive(draft, replica, reason);
+    case 'spawning':
+    case 'searching':
+      // Whether there is a process is known when the order is answered; the goal is looked at then.
+      replica.reason = reason;
+      return;
+    case 'draining':
+    case 'terminating':
+      return;
+    case 'recording':
+    case 'waiting':
+    case 'quarantined':
+    case 'stopped':
+      return arrive(draft, replica, reason);
+    default:
+      return exhaustive(replica.phase);
+  }
+}
+
+/** Sends SIGTERM as soon as no other order is under way. */
+export function terminate(draft: Draft, replica: Replica, reason: string): void {
+  const signal = draft.state.ending === 'kill' ? 'KILL' : 'TERM';
+  draft.enter(replica, { name: 'terminating', signal, sent: 0, deadlineMs: null }, reason);
+}
+
+/** Ends at once what is not yet killed. */
+export function kill(draft: Draft, replica: Replica): void {
+  if (replica.phase.name === 'terminating') {
+    if (replica.phase.signal === 'TERM')
+      replica.phase = { name: 'terminating', signal: 'KILL', sent: 0, deadlineMs: null };
+  } else if (replica.process !== null) {
+    terminate(draft, replica, 'is ended at once on request');
+  }
+}
+
+/** No process is left, or none is ours: what the goal says comes now. */
+function arrive(draft: Draft, replica: Replica, reason: string): void {
+  replica.process = null;
+  replica.inFlight = 0;
+  switch (replica.goal.kind) {
+    case 'stop':
+      return draft.enter(replica, { name: 'stopped' }, reason);
+    case 'remove':
+      return draft.remove(replica.spec.id);
+    case 'restart':
+    case 'run':
+      return start(draft, replica, reason);
+    case 'fail':
+      return failed(draft, replica, { kind: replica.goal.failure, summary: replica.goal.summary });
+    default:
+      return exhaustive(replica.goal);
+  }
+}
+
+/** In a drain: time has passed, or the number of requests in flight has changed. */
+export function onDraining(draft: Draft, replica: Replica): void {
+  if (replica.phase.name !== 'draining') return;
+  const { settledAtMs, deadlineMs } = replica.phase;
+  const inFlight = replica.inFlight ?? 0;
+  if (draft.nowMs < deadlineMs && (inFlight > 0 || draft.nowMs < settledAtMs)) return;
+  if (!replica.spec.managed) return arrive(draft, replica, replica.reason);
+  terminate(draft, replica, inFlight > 0 ? `${replica.reason}; ${inFlight} requests cut` : replica.reason);
+}
+
+/** The grace after a signal is over. */
+export function onTerminating(draft: Draft, replica: Replica): void {
+  if (replica.phase.name !== 'terminating') return;
+  const { signal, sent } = replica.phase;
+  if (signal === 'KILL' && sent === KILLS_BEFORE_PAGE) {
+    const text = `pid ${replica.process?.pid} does not end on SIGKILL; it hangs in the kernel`;
+    draft.tell('page', replica.spec.id, text);
+  }
+  replica.phase = {
+    name: 'terminating',
+    signal: 'KILL',
+    sent: signal === 'KILL' ? sent : 0,
+    deadlineMs: null,
+  };
+}
+
+/** The process of the present generation is gone. */
+export function ended(draft: Draft, replica: Replica, exit: ProcessExit): void {
+  const { name } = replica.phase;
+  if (name === 'terminating') return arrive(draft, replica, endedText(replica, exit));
+  const mayHaveProcess = replica.process !== null || name === 'spawning' || name === 'searching';
+  if (!mayHaveProcess) return;
+  failed(draft, replica, { kind: 'exited', summary: `${exitText(exit)} while ${stateOf(replica)}` });
+}
+
+function endedText({ goal, reason }: Replica, exit: ProcessExit): string {
+  return goal.kind === 'stop' ? `${reason}; ${exitText(exit)}` : reason;
+}

@@ -1,0 +1,46 @@
+/** The phases in which a replica is probed, and how each begins. */
+import type { Draft } from './draft.ts';
+import type { Replica } from './replica.ts';
+
+/** Starts the readiness ladder from the bottom. A watched replica has no deadline: nobody waits for it. */
+export function climb(draft: Draft, replica: Replica, reason: string): void {
+  const deadlineMs = replica.spec.managed ? draft.nowMs + replica.spec.startTimeoutMs : null;
+  draft.enter(
+    replica,
+    { name: 'climbing', rung: 'port', sinceMs: draft.nowMs, deadlineMs, nextProbeAtMs: draft.nowMs },
+    reason,
+  );
+}
+
+export function serve(draft: Draft, replica: Replica, reason: string): void {
+  const { nowMs } = draft;
+  const nextProbeAtMs = nextHealthProbeMs(draft);
+  draft.enter(
+    replica,
+    { name: 'serving', readySinceMs: nowMs, failedProbes: 0, probedAtMs: nowMs, nextProbeAtMs },
+    reason,
+  );
+}
+
+/**
+ * A process of a former supervisor that was ready stays in rotation and is looked at right away; the first failed probe
+ * takes it out, since nobody knows how long it has been failing.
+ */
+export function serveOn(draft: Draft, replica: Replica, reason: string): void {
+  const { nowMs } = draft;
+  const failedProbes = draft.settings.probeFailuresMax - 1;
+  draft.enter(
+    replica,
+    { name: 'serving', readySinceMs: nowMs, failedProbes, probedAtMs: nowMs, nextProbeAtMs: nowMs },
+    reason,
+  );
+}
+
+export function ail(draft: Draft, replica: Replica, reason: string): void {
+  draft.enter(replica, { name: 'ailing', rung: 'health', nextProbeAtMs: nextHealthProbeMs(draft) }, reason);
+}
+
+/** Spread by a tenth, so that the probes of a fleet do not fall together. */
+export function nextHealthProbeMs(draft: Draft): number {
+  return draft.nowMs + Math.round(draft.settings.probeIntervalMs * (0.9 + 0.2 * draft.draw()));
+}

@@ -1,0 +1,45 @@
+/**
+ * The whole state of the recovery machine: plain data, replaced by each step. Time is `nowMs`, moved by `ticked` only;
+ * chance is `random`.
+ */
+import type { RandomState } from '../../base/random.ts';
+import type { RecoverySettings } from './recovery-settings.ts';
+import type { Replica } from './replica.ts';
+
+/** A restart of several replicas of a pool, one at a time. */
+export interface Rolling {
+  /** Replicas to come, in no particular order. */
+  queue: readonly string[];
+  /** The one that is out, and its generation when it was taken out. */
+  current: { replica: string; generation: number } | null;
+  /** Ready replicas when it began: capacity is never taken below one less. */
+  readyAtStart: number;
+  because: string;
+  /** The present replica must be back, or the next one be allowed out, by then. */
+  deadlineMs: number;
+}
+
+export interface FleetState {
+  settings: RecoverySettings;
+  nowMs: number;
+  random: RandomState;
+  nextEffectId: number;
+  /** By replica id. */
+  replicas: Readonly<Record<string, Replica>>;
+  /** By pool. */
+  rolling: Readonly<Record<string, Rolling>>;
+  /** Everything is being ended; nothing is started any more. */
+  ending: 'drain' | 'kill' | null;
+}
+
+export function createFleetState(settings: RecoverySettings, seed: number, nowMs: number): FleetState {
+  return {
+    settings,
+    nowMs,
+    random: seed | 0,
+    nextEffectId: 1,
+    replicas: {},
+    rolling: {},
+    ending: null,
+  };
+}

@@ -1,0 +1,48 @@
+/** What the machine is told: time, answers to its orders, observations and commands. Past tense throughout. */
+import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { ReplicaSpec } from './replica.ts';
+import type { ReplicaMemory } from './replica-memory.ts';
+
+export type RecoveryEvent =
+  /** Time has moved to `nowMs` (monotonic). Comes before every other event of that moment. */
+  | { type: 'ticked'; nowMs: number }
+
+  // Answers to orders.
+  | { type: 'spawned'; effect: number; replica: string; process: ProcessIdentity; url: string | null }
+  /** `permanent`: trying again cannot mend it, such as a missing program. */
+  | { type: 'spawnFailed'; effect: number; replica: string; permanent: boolean; reason: string }
+  | { type: 'found'; effect: number; replica: string; process: ProcessIdentity | null; url: string | null }
+  /** `gone`: there was no process left to signal. */
+  | { type: 'signalled'; effect: number; replica: string; gone: boolean }
+  /** `url`: learnt by the probe, for engines that choose their port themselves. */
+  | { type: 'probed'; effect: number; replica: string; ok: boolean; detail: string; url?: string }
+  | { type: 'persisted'; effect: number; replica: string; ok: boolean }
+
+  // Observations.
+  | { type: 'exited'; replica: string; generation: number; exit: ProcessExit }
+  | { type: 'attemptFailed'; replica: string; generation: number }
+  | { type: 'inFlightReported'; replica: string; count: number }
+
+  // The supervisor comes (back) to life: first these, then `configured`.
+  /** A process of a former supervisor runs. `memory` is null when its record was never written. */
+  | {
+      type: 'adopted';
+      replica: string;
+      generation: number;
+      process: ProcessIdentity;
+      url: string | null;
+      launchHash: string;
+      memory: ReplicaMemory | null;
+    }
+  /** A record without a process. */
+  | { type: 'recalled'; memory: ReplicaMemory }
+  /** A process of ours that nothing accounts for. `name` is unique among replica ids. */
+  | { type: 'strayFound'; name: string; generation: number; process: ProcessIdentity }
+
+  // Commands.
+  /** All replicas that shall be. */
+  | { type: 'configured'; replicas: readonly ReplicaSpec[] }
+  | { type: 'drainRequested'; replica: string }
+  | { type: 'restartRequested'; replica: string }
+  | { type: 'rollingRestartRequested'; pool: string; because: string }
+  | { type: 'endRequested'; how: 'drain' | 'kill' };

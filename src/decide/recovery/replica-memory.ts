@@ -1,0 +1,42 @@
+/**
+ * What must survive the supervisor, in the machine's own time. The plane turns it into a `ReplicaRecord` with wall-clock
+ * times and back.
+ */
+import type { ReplicaState } from '../../contract/fleet.ts';
+import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { Failure, Goal, Replica } from './replica.ts';
+import { stateOf } from './replica.ts';
+
+export interface ReplicaMemory {
+  id: string;
+  generation: number;
+  process: ProcessIdentity | null;
+  url: string | null;
+  launchHash: string;
+  state: ReplicaState;
+  reason: string;
+  sinceMs: number;
+  goal: Goal['kind'];
+  attempt: number;
+  restarts: number;
+  failures: readonly Failure[];
+  lastIncident: { atMs: number; summary: string } | null;
+}
+
+export function memoryOf(replica: Replica): ReplicaMemory {
+  return {
+    id: replica.spec.id,
+    generation: replica.generation,
+    process: replica.process,
+    url: replica.url,
+    launchHash: replica.startedHash,
+    state: stateOf(replica),
+    reason: replica.reason,
+    sinceMs: replica.sinceMs,
+    goal: replica.goal.kind,
+    attempt: replica.attempt,
+    restarts: replica.restarts,
+    failures: replica.failures,
+    lastIncident: replica.lastIncident,
+  };
+}
