@@ -36,7 +36,7 @@ export function loadScenarios(folder: string): Scenario[] {
 export function shortened(scenario: Scenario): Scenario {
   return {
     ...scenario,
-    requests: scenario.chunks === undefined ? Math.min(scenario.requests, 500) : scenario.requests,
+    requests: scenario.ratePerSecond === undefined ? scenario.requests : 500,
     ...(scenario.durationMs !== undefined && { durationMs: 1000 }),
     ...(scenario.chunks !== undefined && { chunks: Math.ceil(scenario.chunks / 4) }),
   };
