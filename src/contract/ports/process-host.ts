@@ -1,6 +1,7 @@
 /**
  * Port: processes of one machine. In the contract: a process is named by pid and start time, so a reused pid is never
  * mistaken for ours; signals go to the whole process group; started processes outlive their starter. A zombie counts as dead.
+ * When a started or watched process has ended, the rest of its group is killed.
  */
 export interface ProcessIdentity {
   pid: number;
@@ -33,6 +34,8 @@ export interface ProcessHost {
   signalGroup(identity: ProcessIdentity, signal: NodeJS.Signals): boolean;
   /** Calls back once, soon after the process has ended; works for adopted processes too. Dispose to stop watching. */
   onExit(identity: ProcessIdentity, callback: (exit: ProcessExit) => void): Disposable;
-  /** Living processes whose AUTOGLM_OWNER starts with `ownerPrefix`. */
+  /** Living processes that were started with an AUTOGLM_OWNER that starts with `ownerPrefix`; not their children. */
   findOwned(ownerPrefix: string): { identity: ProcessIdentity; owner: string }[];
+  /** Kills every process with such an owner, children in groups of their own included; says how many there were. */
+  killOwned(ownerPrefix: string): number;
 }

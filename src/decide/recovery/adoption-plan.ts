@@ -47,7 +47,7 @@ export function planAdoption(
       adopt(recorded, memory);
       continue;
     }
-    const unrecorded = newest(own.filter(({ generation }) => generation >= memory.generation));
+    const unrecorded = newest(own.filter(({ generation }) => isUnrecorded(generation, memory)));
     // What the record says about readiness, it says about another process.
     if (unrecorded !== undefined)
       adopt(unrecorded, { ...memory, process: null, state: 'starting', goal: lastingGoal(memory) });
@@ -68,6 +68,11 @@ export function planAdoption(
 
 export function isSame(a: ProcessIdentity, b: ProcessIdentity | null): boolean {
   return b !== null && a.pid === b.pid && a.startTicks === b.startTicks;
+}
+
+/** The record knows of no process of this generation yet. */
+function isUnrecorded(generation: number, memory: ReplicaMemory): boolean {
+  return generation > memory.generation || (generation === memory.generation && memory.process === null);
 }
 
 /** A restart or an end for failing was meant for the process of the record. */

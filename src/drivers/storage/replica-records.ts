@@ -1,0 +1,147 @@
+/**
+ * Records of replicas as one JSON file each, behind the `ReplicaRecords` port. File names are made from ids so that no id
+ * can leave the directory; what a file is about stands inside it. Writes of one replica are carried out one after another,
+ * and of several that wait only the newest.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { REPLICA_STATES } from '../../contract/fleet.ts';
+import type { ReplicaRecord, ReplicaRecords } from '../../contract/ports/replica-records.ts';
+import { writeWholeFile } from './whole-file.ts';
+
+/** Rises when an older release could misunderstand a record. */
+const FORMAT = 1;
+const SUFFIX = '.json';
+
+const recordSchema = z.object({
+  id: z.string().min(1),
+  generation: z.number().int().min(0),
+  process: z.object({ pid: z.number().int().positive(), startTicks: z.number().int().min(0) }).nullable(),
+  url: z.string().nullable(),
+  launchHash: z.string(),
+  state: z.enum(REPLICA_STATES),
+  reason: z.string(),
+  stateSinceAtMs: z.number(),
+  goal: z.enum(['run', 'restart', 'stop', 'remove', 'fail']),
+  attempt: z.number().int().min(0),
+  restarts: z.number().int().min(0),
+  failures: z.array(
+    z.object({
+      atMs: z.number(),
+      kind: z.enum(['exited', 'not-started', 'not-ready']),
+      restartAtMs: z.number(),
+    }),
+  ),
+  lastIncident: z.object({ atMs: z.number(), summary: z.string() }).nullable(),
+}) satisfies z.ZodType<ReplicaRecord>;
+
+const fileSchema = z.object({ format: z.literal(FORMAT), record: recordSchema });
+
+/** A job of one replica: what shall be on disk; null: nothing. */
+interface Pending {
+  record: ReplicaRecord | null;
+  done: PromiseWithResolvers<void>;
+}
+
+export function openReplicaRecords(directory: string): ReplicaRecords {
+  return new FileReplicaRecords(directory);
+}
+
+class FileReplicaRecords implements ReplicaRecords {
+  readonly #directory: string;
+  /** By id: what waits for the write that runs. The key is there as long as one runs. */
+  readonly #lines = new Map<string, Pending | null>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async readAll(): Promise<Awaited<ReturnType<ReplicaRecords['readAll']>>> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    const records: ReplicaRecord[] = [];
+    const setAside: { file: string; problem: string }[] = [];
+    for (const name of (await readdir(this.#directory)).sort()) {
+      const file = join(this.#directory, name);
+      if (name.endsWith('.tmp')) await rm(file, { force: true });
+      if (!name.endsWith(SUFFIX)) continue;
+      try {
+        records.push(parseRecord(await readFile(file, 'utf8')));
+      } catch (error) {
+        setAside.push({ file: await putAside(file), problem: describe(error) });
+      }
+    }
+    return { records, setAside };
+  }
+
+  write(record: ReplicaRecord): Promise<void> {
+    return this.#enqueue(record.id, record);
+  }
+
+  remove(id: string): Promise<void> {
+    return this.#enqueue(id, null);
+  }
+
+  /** What waits already is overtaken: its caller hears how the newer write went. */
+  #enqueue(id: string, record: ReplicaRecord | null): Promise<void> {
+    const waiting = this.#lines.get(id);
+    if (waiting === undefined) {
+      const done = Promise.withResolvers<void>();
+      this.#lines.set(id, null);
+      void this.#work(id, { record, done });
+      return done.promise;
+    }
+    const done = waiting?.done ?? Promise.withResolvers<void>();
+    this.#lines.set(id, { record, done });
+    return done.promise;
+  }
+
+  async #work(id: string, first: Pending): Promise<void> {
+    for (let job: Pending | null = first; job !== null; ) {
+      const { record, done }: Pending = job;
+      await this.#carryOut(id, record).then(done.resolve, done.reject);
+      job = this.#lines.get(id) ?? null;
+      this.#lines.set(id, null);
+    }
+    this.#lines.delete(id);
+  }
+
+  async #carryOut(id: string, record: ReplicaRecord | null): Promise<void> {
+    const file = join(this.#directory, fileName(id));
+    if (record === null) return rm(file, { force: true });
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+    await writeWholeFile(file, `${JSON.stringify({ format: FORMAT, record }, null, 2)}\n`);
+  }
+}
+
+/** Readable, and different for different ids, whatever the file system thinks of case and special characters. */
+function fileName(id: string): string {
+  const readable = id.replaceAll(/[^A-Za-z0-9._-]+/g, '-').slice(0, 80);
+  const hash = createHash('sha256').update(id).digest('hex').slice(0, 8);
+  return `${readable}-${hash}${SUFFIX}`;
+}
+
+function parseRecord(text: string): ReplicaRecord {
+  return fileSchema.parse(JSON.parse(text)).record;
+}
+
+/** Kept for people to look at. */
+async function putAside(file: string): Promise<string> {
+  const aside = `${file}.corrupt-${Date.now()}`;
+  try {
+    await rename(file, aside);
+    return aside;
+  } catch {
+    // A directory that cannot be written: the record is ignored where it lies.
+    return file;
+  }
+}
+
+function describe(error: unknown): string {
+  if (error instanceof z.ZodError) {
+    const [issue] = error.issues;
+    return `${issue?.path.join('.') || 'record'}: ${issue?.message}`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
