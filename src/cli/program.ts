@@ -2,7 +2,7 @@
  * The command line: names, options and help of every command, in one place, so that `docs/reference/cli.md` can be generated
  * from it. What a command does stands in its own file, which is loaded only when the command runs.
  */
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { CommandContext } from './command-context.ts';
 
 const configOption = () =>
@@ -109,5 +109,5 @@ export function createProgram(context: CommandContext): Command {
 function readSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= 3600) return seconds;
-  throw new RangeError(`found "${text}"; would be right: seconds from 0.1 to 3600`);
+  throw new InvalidArgumentError('would be right: seconds from 0.1 to 3600');
 }

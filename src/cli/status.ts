@@ -1,6 +1,5 @@
 /** `autoglm status [--watch] [--json]`: one look at the system, or one look after the other. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { AdminClient } from '../client/admin-client.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { type AdminOptions, type CommandContext, connectAdmin } from './command-context.ts';
 import { renderStatus } from './status-table.ts';
@@ -13,31 +12,25 @@ export interface StatusOptions extends AdminOptions {
 const HOME_AND_CLEAR = '\u001b[H\u001b[J';
 
 export async function status(options: StatusOptions, context: CommandContext): Promise<void> {
-  const client = connectAdmin(options, context);
   if (options.watch === undefined) {
-    context.terminal.print(await look(client, options, context));
+    context.terminal.print(await look(options, context));
     return;
   }
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   process.once('SIGINT', onSignal);
   try {
-    await watch(client, options, context, stop.signal);
+    await watch(options, context, stop.signal);
   } finally {
     process.off('SIGINT', onSignal);
   }
 }
 
 /** Goes on while nothing answers: a node process that is being replaced comes back. */
-async function watch(
-  client: AdminClient,
-  options: StatusOptions,
-  context: CommandContext,
-  signal: AbortSignal,
-): Promise<void> {
+async function watch(options: StatusOptions, context: CommandContext, signal: AbortSignal): Promise<void> {
   const { terminal } = context;
   while (!signal.aborted) {
-    const text = await look(client, options, context, signal).catch((error: unknown) => {
+    const text = await look(options, context, signal).catch((error: unknown) => {
       if (!(error instanceof PlatformError)) throw error;
       return options.json
         ? JSON.stringify({ error: { code: error.code, message: error.message } })
@@ -49,13 +42,10 @@ async function watch(
   }
 }
 
-async function look(
-  client: AdminClient,
-  options: StatusOptions,
-  { terminal }: CommandContext,
-  signal?: AbortSignal,
-): Promise<string> {
-  const found = await client.status(signal);
+/** Finds the system anew each time: a node process that came back may listen elsewhere. */
+async function look(options: StatusOptions, context: CommandContext, signal?: AbortSignal): Promise<string> {
+  const { terminal } = context;
+  const found = await connectAdmin(options, context).status(signal);
   // With --watch each look is one line, so that a program can read them as they come.
   if (options.json) return JSON.stringify(found, null, options.watch === undefined ? 2 : 0);
   return renderStatus(found, { colors: terminal.colors, nowMs: Date.now() });

@@ -1,0 +1,67 @@
+/** Builds the node's side of the gateways: files, sockets and the command of a gateway process. */
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Fact } from '../contract/facts.ts';
+import type { FleetSnapshot } from '../contract/fleet.ts';
+import type { ProcessHost } from '../contract/ports/process-host.ts';
+import { listenForLinks } from '../drivers/control-link/socket-link.ts';
+import { openGatewayStore } from '../drivers/storage/gateway-store.ts';
+import { createGatewayHost, type GatewayHost } from '../planes/control/gateway-host.ts';
+import type { ResolvedConfig } from './config/resolve-config.ts';
+import type { LogLevel } from './node-log.ts';
+import { processEntry } from './process-entry.ts';
+
+export interface GatewaysOptions {
+  config: ResolvedConfig;
+  clock: Clock;
+  processHost: ProcessHost;
+  /** Start of the node process, Unix ms. */
+  epoch: number;
+  onFacts(facts: Fact[]): void;
+  log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
+}
+
+export interface Gateways {
+  host: GatewayHost;
+  /**
+   * Adopts or starts a gateway at the configured address, with this fleet from its first moment. Rejects with PlatformError
+   * `port_in_use` and the like.
+   */
+  start(fleet: FleetSnapshot): Promise<void>;
+}
+
+export function assembleGateways(options: GatewaysOptions): Gateways {
+  const { config, clock, processHost, epoch, onFacts, log } = options;
+  const { paths, gateway } = config;
+  const store = openGatewayStore(paths.root);
+  const socket = join(paths.socketDir, 'node.sock');
+  const logFile = join(paths.logDir, 'gateway.log');
+  const ownerPrefix = `${paths.instance}:gateway:`;
+  const host = createGatewayHost({
+    clock,
+    processHost,
+    store,
+    settings: gateway,
+    epoch,
+    listen: (onLink) => listenForLinks(socket, onLink),
+    entry: {
+      command: process.execPath,
+      args: [processEntry('gateway-process'), '--log', logFile, '--socket', socket],
+    },
+    logFile: join(paths.logDir, 'gateway-process.log'),
+    cwd: paths.root,
+    ownerPrefix,
+    onFacts,
+    log,
+  });
+  return {
+    host,
+    start: async (fleet) => {
+      await host.start(fleet);
+      const { address } = host;
+      if (address?.port === gateway.port && address.host === gateway.host) return;
+      log('warn', 'the adopted gateway listens at a former address and is replaced', { address });
+      await host.replace();
+    },
+  };
+}

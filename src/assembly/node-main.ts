@@ -1,0 +1,76 @@
+/**
+ * The node process: supervisor and control plane of one machine. It starts what must run, or adopts it, serves the admin API,
+ * and ends in order. Gateways and engines do not need it: when it dies they go on, and its successor adopts them.
+ */
+import { systemClock } from '../base/clock.ts';
+import { PlatformError } from '../contract/errors.ts';
+import { EXIT_CODES, exitCodeFor } from '../contract/exit-codes.ts';
+import { readEnvironment } from './config/environment.ts';
+import { loadConfig } from './config/load-config.ts';
+import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
+import { settleGatewayPort } from './gateway-port.ts';
+import { type InstanceLock, takeLock } from './instance-lock.ts';
+import { NodeProcess } from './node.ts';
+import { openNodeLog } from './node-log.ts';
+import { createProcesses } from './processes.ts';
+import { prepareStateDir } from './state-dir.ts';
+
+export interface NodeOptions {
+  configOption: string | undefined;
+  /** What the launcher holds; undefined without a launcher. */
+  instance: string | undefined;
+  /** When the user pressed Enter, Unix ms; for the ready line. */
+  sinceAtMs: number | undefined;
+}
+
+/** How long a successor waits for a node process that is just ending. */
+const LOCK_WAIT_MS = 3_000;
+const LOCK_POLL_MS = 50;
+
+export async function runNode(options: NodeOptions): Promise<void> {
+  try {
+    const config = resolveConfig(loadConfig(options.configOption, readEnvironment()));
+    assertSameInstance(config, options.instance);
+    prepareStateDir(config.paths);
+    // Held until this process ends, however it ends.
+    await waitForLock(config);
+    const log = openNodeLog(config.paths.nodeLog);
+    const processHost = createProcesses();
+    const port = await settleGatewayPort(config, processHost);
+    const settled = { ...config, gateway: { ...config.gateway, port } };
+    await new NodeProcess({ config: settled, log, processHost, sinceAtMs: options.sinceAtMs }).start();
+  } catch (thrown) {
+    refuse(thrown);
+  }
+}
+
+/** Ends this process; what it had started by then it has ended itself. */
+function refuse(thrown: unknown): never {
+  const error = PlatformError.from(thrown);
+  const text = error.code === 'internal' && thrown instanceof Error ? thrown.stack : error.message;
+  process.stderr.write(`error: ${text}\n`);
+  process.exit(exitCodeFor(error.code));
+}
+
+function assertSameInstance({ paths, configPath }: ResolvedConfig, instance: string | undefined): void {
+  if (instance === undefined || instance === paths.instance) return;
+  throw new PlatformError(
+    'config_invalid',
+    `${configPath ?? 'the configuration'}: state_dir: found ${paths.root}, which is not what \`autoglm serve\` was started with; set it back, or stop \`autoglm serve\` first`,
+  );
+}
+
+async function waitForLock({ paths }: ResolvedConfig): Promise<InstanceLock> {
+  const endMs = systemClock.monotonicMs() + LOCK_WAIT_MS;
+  for (;;) {
+    const result = await takeLock('node', paths);
+    if (result.held) return result.lock;
+    if (systemClock.monotonicMs() > endMs) {
+      throw new PlatformError(
+        'already_running',
+        `a node process runs already with state directory ${paths.root} (pid ${result.holderPid ?? 'unknown'}); exit code ${EXIT_CODES.alreadyRunning.code}`,
+      );
+    }
+    await systemClock.sleep(LOCK_POLL_MS);
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * Entry of the node process. Kept small so that the compile cache is on before anything else is loaded.
+ *
+ * Options: [--config FILE] [--instance ID] [--since MS]. `autoglm serve` starts it; an init system may do so as well.
+ */
+import { enableCompileCache } from 'node:module';
+import { parseArgs } from 'node:util';
+
+enableCompileCache();
+const { values } = parseArgs({
+  options: {
+    config: { type: 'string' },
+    instance: { type: 'string' },
+    since: { type: 'string' },
+  },
+});
+const { runNode } = await import('./node-main.ts');
+await runNode({
+  configOption: values.config,
+  instance: values.instance,
+  sinceAtMs: values.since === undefined ? undefined : Number(values.since),
+});

@@ -1,0 +1,157 @@
+/**
+ * The running system behind the admin API: joins what supervisor and gateways say into one status, and passes actions on.
+ * Holds the recent facts in memory; the log has them all.
+ */
+import type { ActionResult, PoolStatus, SystemStatus } from '../contract/admin-api.ts';
+import type { GatewayReport } from '../contract/control-protocol.ts';
+import { PlatformError } from '../contract/errors.ts';
+import type { Fact } from '../contract/facts.ts';
+import type { GatewayHost } from '../planes/control/gateway-host.ts';
+import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
+import type { AdminSystem, NodePhase } from './admin/admin-system.ts';
+import { mergeMetrics } from './admin/merge-metrics.ts';
+import { localOrigin } from './config/loopback.ts';
+import { RELEASE } from './config/release.ts';
+import type { ResolvedConfig } from './config/resolve-config.ts';
+import { nodeMetrics } from './node-metrics.ts';
+
+/** How the process ends when an action asks for it. */
+export type EndRequest = 'restart' | 'stop' | 'kill';
+
+export interface NodeSystemOptions {
+  config: ResolvedConfig;
+  startedAtMs: number;
+  supervisor: Supervisor;
+  gatewayHost: GatewayHost;
+  adminAddress(): string;
+  end(request: EndRequest): void;
+}
+
+const FACTS_MAX = 1_000;
+
+export class NodeSystem implements AdminSystem {
+  phase: NodePhase = 'starting';
+  adoptedEngines = 0;
+  readonly #options: NodeSystemOptions;
+  readonly #facts: Fact[] = [];
+
+  constructor(options: NodeSystemOptions) {
+    this.#options = options;
+  }
+
+  get canServe(): boolean {
+    const { gatewayHost, supervisor } = this.#options;
+    return gatewayHost.address !== null && supervisor.status().some(({ state }) => state === 'ready');
+  }
+
+  get gatewayAddress(): string {
+    const { gatewayHost, config } = this.#options;
+    const { host, port } = gatewayHost.address ?? config.gateway;
+    return localOrigin(host, port);
+  }
+
+  record(fact: Fact): void {
+    this.#facts.push(fact);
+    if (this.#facts.length > FACTS_MAX) this.#facts.splice(0, this.#facts.length - FACTS_MAX);
+  }
+
+  facts(limit: number): Fact[] {
+    return this.#facts.slice(-limit).reverse();
+  }
+
+  async status(): Promise<SystemStatus> {
+    const { config, startedAtMs, gatewayHost, adminAddress } = this.#options;
+    const reports = await gatewayHost.collect();
+    return {
+      release: RELEASE,
+      node: {
+        pid: process.pid,
+        startedAtMs,
+        adoptedEngines: this.adoptedEngines,
+        stateDir: config.paths.root,
+        configPath: config.configPath,
+      },
+      gatewayAddress: this.gatewayAddress,
+      adminAddress: adminAddress(),
+      gateways: gatewayHost.status(),
+      pools: this.#pools(reports),
+    };
+  }
+
+  async metrics(): Promise<string> {
+    const reports = await this.#options.gatewayHost.collect();
+    const own = nodeMetrics(this.#pools(reports), this.#options.startedAtMs);
+    return mergeMetrics([own, ...reports.map(({ metricsText }) => metricsText)]);
+  }
+
+  async drainReplica(id: string): Promise<ActionResult> {
+    return this.#options.supervisor.drain(this.#knownReplica(id));
+  }
+
+  async restartReplica(id: string): Promise<ActionResult> {
+    return this.#options.supervisor.restart(this.#knownReplica(id));
+  }
+
+  async restartPool(model: string): Promise<ActionResult> {
+    const { config, supervisor } = this.#options;
+    const known = config.models.map(({ modelName }) => modelName);
+    if (!known.includes(model)) {
+      throw new PlatformError('not_found', `unknown pool "${model}"; known: ${known.join(', ')}`);
+    }
+    return supervisor.rollingRestart(model);
+  }
+
+  async restartGateway(): Promise<ActionResult> {
+    const { gatewayHost } = this.#options;
+    if (this.phase === 'stopping') throw new PlatformError('conflict', 'the system is being stopped');
+    await gatewayHost.replace();
+    const pids = gatewayHost.status().filter(({ state }) => state === 'listening');
+    return {
+      ok: true,
+      message: `a new gateway serves (pid ${pids.at(-1)?.pid ?? 'unknown'}); the old one finishes what it has`,
+    };
+  }
+
+  restartNode(): ActionResult {
+    this.#options.end('restart');
+    return {
+      ok: true,
+      message: `node process ${process.pid} ends and is started again; gateway and engines go on`,
+    };
+  }
+
+  stop(immediate: boolean): ActionResult {
+    this.#options.end(immediate ? 'kill' : 'stop');
+    return { ok: true, message: immediate ? 'killing everything' : 'draining, then stopping engines' };
+  }
+
+  #knownReplica(id: string): string {
+    const known = this.#options.supervisor.status().map((replica) => replica.id);
+    if (known.includes(id)) return id;
+    throw new PlatformError('not_found', `unknown replica "${id}"; known: ${known.join(', ')}`);
+  }
+
+  #pools(reports: readonly GatewayReport[]): PoolStatus[] {
+    const replicas = this.#options.supervisor.status();
+    return this.#options.config.models.map(({ modelName, aliases }) => {
+      const own = replicas
+        .filter(({ model }) => model === modelName)
+        .map((replica) => ({
+          ...replica,
+          inFlight: total(reports.map(({ replicaInFlight }) => replicaInFlight[replica.id] ?? 0)),
+        }));
+      return {
+        model: modelName,
+        aliases: [...aliases],
+        ready: own.filter(({ state }) => state === 'ready').length,
+        total: own.length,
+        queued: total(reports.map(({ poolQueued }) => poolQueued[modelName] ?? 0)),
+        replicas: own,
+      };
+    });
+  }
+}
+
+function total(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}

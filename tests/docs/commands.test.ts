@@ -1,0 +1,161 @@
+/**
+ * What the documentation tells people to type works. Goal: no example rots. Method: every code block in a language that can be
+ * checked carries a marker in a comment above it, and this file does what the marker says:
+ *
+ * - `test: run [expect="regex"]`: run against a live system; the output must match
+ * - `test: parse`: syntax is checked, and commands of autoglm must exist with these options
+ * - `test: config [env="NAME=value"]`: a whole configuration file; it must be valid
+ * - `test: start` and `test-command`: the two commands of the README; their scripts must exist (CI runs the second one)
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/assembly/config/load-config.ts';
+import type { CommandContext } from '../../src/cli/command-context.ts';
+import { createProgram } from '../../src/cli/program.ts';
+import { collect, Installation, ROOT } from '../support/serve-harness.ts';
+
+interface Block {
+  file: string;
+  line: number;
+  language: string;
+  text: string;
+  kind: string | undefined;
+  attributes: Record<string, string>;
+}
+
+const CHECKED_LANGUAGES = ['sh', 'bash', 'shell', 'console', 'js', 'javascript', 'ts', 'python', 'yaml'];
+
+function pages(): string[] {
+  const top = readdirSync(ROOT).filter((name) => name.endsWith('.md'));
+  const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name));
+  return [...top, ...docs];
+}
+
+function blocksOf(file: string): Block[] {
+  const lines = readFileSync(join(ROOT, file), 'utf8').split('\n');
+  const blocks: Block[] = [];
+  for (let index = 0; index < lines.length; index++) {
+    const language = /^```(\w*)/.exec(lines[index]!)?.[1];
+    if (language === undefined) continue;
+    const marker = /^<!-- (?:test: (\w+)|(test-command))(.*)-->$/.exec(lines[index - 1] ?? '');
+    const end = lines.indexOf('```', index + 1);
+    const attributes = Object.fromEntries(
+      [...(marker?.[3] ?? '').matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value]),
+    );
+    const text = lines.slice(index + 1, end).join('\n');
+    blocks.push({ file, line: index + 1, language, text, kind: marker?.[1] ?? marker?.[2], attributes });
+    index = end;
+  }
+  return blocks;
+}
+
+const blocks = pages().flatMap(blocksOf);
+const ofKind = (...kinds: string[]) =>
+  blocks.filter(({ kind }) => kind !== undefined && kinds.includes(kind));
+const place = ({ file, line }: Block) => `${relative(ROOT, join(ROOT, file))}:${line}`;
+const named = (list: Block[]) => list.map((block) => [place(block), block] as const);
+
+/** Each command of autoglm in a shell block: the words after it, up to the end of the simple command. */
+function autoglmCommands(text: string): string[][] {
+  return [...text.matchAll(/\bautoglm ([^|;&)\n]+)/g)].map(([, rest]) =>
+    (rest!.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replaceAll('"', '')),
+  );
+}
+
+function checkCommand(words: string[]): void {
+  const program = createProgram({} as CommandContext);
+  const command = program.commands.find((known) => known.name() === words[0]);
+  expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
+  for (const word of words.filter((text) => text.startsWith('-'))) {
+    const known = command!.options.flatMap(({ long, short }) => [long, short]);
+    expect(known, `autoglm ${words.join(' ')}`).toContain(word.split('=')[0]);
+  }
+}
+
+function checkSyntax({ language, text }: Block): void {
+  const [program, args] =
+    language === 'python'
+      ? ['python3', ['-c', 'import ast, sys; ast.parse(sys.stdin.read())']]
+      : language === 'js'
+        ? [process.execPath, ['--input-type=module', '--check', '-']]
+        : ['bash', ['-n']];
+  const result = spawnSync(program as string, args as string[], { input: text, encoding: 'utf8' });
+  // A machine without Python cannot read Python; the address in the example is still looked at.
+  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
+    expect(text).toContain('base_url=');
+  else expect(result.stderr).toBe('');
+}
+
+describe('code blocks of the documentation', () => {
+  it('carry a marker that says how they are checked', () => {
+    const unmarked = blocks.filter(
+      ({ language, kind }) => CHECKED_LANGUAGES.includes(language) && kind === undefined,
+    );
+    expect(unmarked.map(place)).toEqual([]);
+  });
+
+  it('use only markers that are known', () => {
+    const known = ['run', 'parse', 'config', 'start', 'test-command'];
+    expect(blocks.filter(({ kind }) => kind !== undefined && !known.includes(kind)).map(place)).toEqual([]);
+  });
+
+  it.each(
+    named(ofKind('run', 'parse', 'start', 'test-command')),
+  )('%s has no syntax error', (_place, block) => {
+    checkSyntax(block);
+  });
+
+  it.each(
+    named(blocks.filter(({ language }) => language === 'sh')),
+  )('%s names commands that exist', (_place, { text }) => {
+    for (const words of autoglmCommands(text)) checkCommand(words);
+    const scripts = (
+      JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> }
+    ).scripts;
+    for (const [, name] of text.matchAll(/npm (?:run )?(start|test|check|fix|generate)\b/g))
+      expect(scripts).toHaveProperty(name!);
+  });
+
+  it.each(named(ofKind('config')))('%s is a valid configuration', (_place, { text, attributes }) => {
+    const [name, value] = (attributes.env ?? '').split('=');
+    const variables = name ? { [name]: value ?? '' } : {};
+    parseConfig('example', text, { variables, homeDir: '/home/x', workDir: '/' });
+  });
+});
+
+describe('examples, run against a live system', () => {
+  let installation: Installation;
+  let dir: string;
+
+  beforeAll(async () => {
+    installation = new Installation('gateway: { port: 0 }\nadmin: { port: 0 }\n');
+    dir = mkdtempSync(join(ROOT, 'node_modules', '.docs-test-'));
+    await installation.serve().waitFor(/^ready: 2 replicas/m);
+  });
+
+  afterAll(async () => {
+    await installation[Symbol.asyncDispose]();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it.each(named(ofKind('run')))('%s', async (_place, { language, text, attributes }) => {
+    const live = text.replaceAll('http://127.0.0.1:8080', installation.record().gatewayAddress);
+    // A module is looked up from where the file lies: the `openai` of this repository is the one that must work.
+    const file = join(dir, language === 'js' ? 'example.mjs' : 'example.sh');
+    writeFileSync(file, live);
+    const program = language === 'js' ? process.execPath : 'bash';
+    const args = language === 'js' ? [file] : ['-e', file];
+    const child = spawn(program, args, {
+      cwd: ROOT,
+      env: installation.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const result = await collect(child, 60_000);
+    expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(0);
+    expect(result.stdout).toMatch(new RegExp(attributes.expect ?? '\\S'));
+  });
+});
