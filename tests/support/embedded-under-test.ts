@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseSseEvents, type SseEvent } from '../../src/wire/sse/parse-event.ts';
+import type { AnswerJson } from './answer-json.ts';
 
 const ENTRY = resolve(import.meta.dirname, '../../src/assembly/embedded-engine-process.ts');
 
@@ -90,12 +91,11 @@ export class EmbeddedUnderTest {
     });
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: answers are checked field by field in the tests
-  async json(path: string, body: unknown): Promise<any> {
+  async json(path: string, body: unknown): Promise<AnswerJson> {
     const response = await this.post(path, body);
     const text = await response.text();
     if (response.status !== 200) throw new Error(`${response.status}: ${text}`);
-    return JSON.parse(text);
+    return JSON.parse(text) as AnswerJson;
   }
 
   async events(path: string, body: object): Promise<SseEvent[]> {

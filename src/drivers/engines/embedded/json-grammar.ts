@@ -1,8 +1,7 @@
 /** JSON Schemas as native grammars. Compiled ones are kept, for clients send the same schema again and again. */
 import type { Llama, LlamaGrammar } from 'node-llama-cpp';
 import { PlatformError } from '../../../contract/errors.ts';
-
-type Schema = Readonly<Record<string, unknown>>;
+import { type Schema, supportedSchema } from './supported-schema.ts';
 
 const KEPT_MAX = 64;
 
@@ -40,9 +39,10 @@ export class JsonGrammars {
   async #compile(schema: Schema): Promise<LlamaGrammar> {
     try {
       if (Object.keys(schema).length === 0) return await this.#llama.createGrammar({ grammar: ANY_OBJECT });
-      const made = await this.#llama.createGrammarForJsonSchema(schema as never);
+      const made = await this.#llama.createGrammarForJsonSchema(supportedSchema(schema) as never);
       return await this.#llama.createGrammar({ grammar: withoutTail(made.grammar) });
     } catch (cause) {
+      if (cause instanceof PlatformError) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new PlatformError(
         'invalid_request',
