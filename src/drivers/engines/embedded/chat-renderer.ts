@@ -130,7 +130,7 @@ function cutAfterLastMessage(pieces: readonly PromptPiece[]): PromptPiece[] {
 async function compileJinja(template: string): Promise<JinjaTemplate> {
   // The interpreter is a dependency of node-llama-cpp, so it is looked up from there.
   const fromHere = createRequire(import.meta.url);
-  const fromLlama = createRequire(fromHere.resolve('node-llama-cpp/package.json'));
+  const fromLlama = createRequire(fromHere.resolve('node-llama-cpp'));
   const entry = pathToFileURL(fromLlama.resolve('@huggingface/jinja')).href;
   const { Template } = (await import(entry)) as { Template: new (source: string) => JinjaTemplate };
   try {

@@ -59,9 +59,8 @@ export const ENGINE_ENVIRONMENT = { UV_THREADPOOL_SIZE: '1' } as const;
 
 function requireEngine(): void {
   try {
-    createRequire(import.meta.url).resolve('node-llama-cpp/package.json');
+    createRequire(import.meta.url).resolve('node-llama-cpp');
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ERR_PACKAGE_PATH_NOT_EXPORTED') return;
     throw missingEngine('it is not installed', cause);
   }
 }
