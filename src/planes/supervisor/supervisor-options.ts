@@ -51,10 +51,19 @@ export interface SupervisorPaths {
   instance: string;
   /** Log files of the engines. */
   logDir: string;
-  /** Files in which engines leave their port. */
-  portDir: string;
   /** Working directory of the engines. */
   workDir: string;
+}
+
+/** Ports of engines on this machine; `createEnginePorts` of drivers fits. */
+export interface EnginePorts {
+  /** A port that nobody listens on now. */
+  free(host: string): Promise<number>;
+  /** Where an engine that chooses its own port leaves the number. */
+  fileFor(replicaId: string, generation: number): string;
+  /** Null as long as nothing readable is there. */
+  read(file: string): Promise<number | null>;
+  remove(file: string): Promise<void>;
 }
 
 export type LogLevel = 'info' | 'warn' | 'error';
@@ -70,6 +79,7 @@ export interface SupervisorOptions {
   seed: number;
   processHost: ProcessHost;
   records: ReplicaRecords;
+  ports: EnginePorts;
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
   /** Keeps log files of engines within bounds while they are watched. */
   logFiles?: { watch(file: string): void; unwatch(file: string): void };
@@ -82,7 +92,10 @@ export interface SupervisorOptions {
 }
 
 export interface Supervisor {
-  /** Adopts what runs, ends what nobody wants, starts the rest. Resolves when that is under way, not when all is ready. */
+  /**
+   * Adopts what runs, ends what nobody wants, starts the rest. Resolves when that is under way, not when all is ready.
+   * The first `onFleet` comes before it resolves.
+   */
   start(): Promise<{ adopted: number }>;
   /** The present view; holds every configured pool from the moment `start` has resolved. */
   fleet(): FleetSnapshot;

@@ -1,0 +1,13 @@
+/** The engine that comes with the platform; it speaks the dialect of vLLM, metrics included. */
+import { embeddedCapabilities, embeddedDefaultWindow, embeddedLaunch } from './embedded/launch.ts';
+import { VLLM_METRIC_NAMES } from './engine-metrics.ts';
+import { createHttpEngine } from './http-engine.ts';
+
+export const embedded = createHttpEngine({
+  kind: 'embedded',
+  capabilities: embeddedCapabilities,
+  defaultWindow: embeddedDefaultWindow,
+  healthPath: '/health',
+  metricNames: VLLM_METRIC_NAMES,
+  launch: embeddedLaunch,
+});

@@ -1,0 +1,18 @@
+/** Any engine with the OpenAI API. Nothing is taken for granted but `/v1/models` and generation. */
+import { createHttpEngine } from './http-engine.ts';
+
+export const openai = createHttpEngine({
+  kind: 'openai',
+  capabilities: {
+    tokenReplay: false,
+    chatContinuation: false,
+    tokenize: false,
+    // A replay is compared with what was delivered, so a wrong guess costs nothing but the attempt.
+    determinism: 'greedy',
+    wholeTokenEvents: false,
+    mayEchoPrefill: true,
+  },
+  defaultWindow: 256,
+  healthPath: '/v1/models',
+  metricNames: undefined,
+});

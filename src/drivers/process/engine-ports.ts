@@ -1,0 +1,67 @@
+/**
+ * Ports of engines on this machine: free ones for engines that must be told, and files in which engines that choose for
+ * themselves leave the number.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+export interface EnginePorts {
+  /** A port that nobody listens on now. Nothing holds it: an engine that finds it taken ends and is started again. */
+  free(host: string): Promise<number>;
+  /** Where the engine leaves its port; one file per start, so that an old number is never taken for a new one. */
+  fileFor(replicaId: string, generation: number): string;
+  /** Null as long as nothing readable is there. */
+  read(file: string): Promise<number | null>;
+  remove(file: string): Promise<void>;
+}
+
+/** Ports handed out lately are not handed out again: the engine may not have bound them yet. */
+const RECENT_MAX = 64;
+const TRIES_MAX = 100;
+
+export function createEnginePorts(directory: string): EnginePorts {
+  const recent: number[] = [];
+  return {
+    free: async (host) => {
+      for (let tries = 0; tries < TRIES_MAX; tries++) {
+        const port = await unusedPort(host);
+        if (recent.includes(port)) continue;
+        recent.push(port);
+        if (recent.length > RECENT_MAX) recent.shift();
+        return port;
+      }
+      throw new Error(`no free port on ${host} after ${TRIES_MAX} tries`);
+    },
+    fileFor: (replicaId, generation) => {
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
+      const hash = createHash('sha256').update(replicaId).digest('hex').slice(0, 16);
+      return join(directory, `${hash}-${generation}.port`);
+    },
+    read: async (file) => {
+      try {
+        const text = await readFile(file, 'utf8');
+        return /^\d{1,5}\n$/.test(text) ? Number(text) : null;
+      } catch {
+        return null;
+      }
+    },
+    remove: (file) => rm(file, { force: true }),
+  };
+}
+
+function unusedPort(host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen({ host, port: 0 }, () => {
+      const address = server.address();
+      server.close(() => {
+        if (typeof address === 'object' && address !== null) resolve(address.port);
+        else reject(new Error(`no port on ${host}`));
+      });
+    });
+  });
+}

@@ -1,0 +1,218 @@
+/**
+ * Carries out what the recovery machine orders, and sends back what became of it. It decides nothing. Every order is answered,
+ * unless the runner was closed or the world hangs: the machine has its own time limits.
+ */
+import { exhaustive } from '../../base/invariant.ts';
+import { PlatformError } from '../../contract/errors.ts';
+import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
+import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
+import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
+import { engineUrl, isPermanent, launchReplica, logFileOf } from './launch-replica.ts';
+import { generationPrefix, parseOwner } from './owner-tag.ts';
+import { type Moment, toRecord } from './record-times.ts';
+import type { SupervisedReplica } from './supervised-replica.ts';
+import type { SupervisorOptions } from './supervisor-options.ts';
+
+type Order<Type extends RecoveryOrder['type']> = Extract<RecoveryOrder, { type: Type }>;
+
+export interface RunnerParts {
+  options: SupervisorOptions;
+  /** What is known of a replica; undefined when the configuration has never named it. */
+  supervised(id: string): SupervisedReplica | undefined;
+  /** The last known address of a replica. */
+  urlOf(id: string): string | null;
+  now(): Moment;
+  deliver(event: RecoveryEvent): void;
+}
+
+/** A process that is gone is reported by its watch, too, and the watch knows how it ended: it goes first. */
+const GONE_DELAY_MS = 300;
+const SIGNALS = { TERM: 'SIGTERM', KILL: 'SIGKILL' } as const;
+
+export class EffectRunner {
+  readonly #parts: RunnerParts;
+  readonly #watches = new Map<string, Disposable>();
+  readonly #closing = new AbortController();
+  readonly #probes = new Set<AbortController>();
+  /** Writes under way, so that nothing is left half done at the end. */
+  readonly #writes = new Set<Promise<unknown>>();
+
+  constructor(parts: RunnerParts) {
+    this.#parts = parts;
+  }
+
+  carryOut(order: RecoveryOrder): void {
+    switch (order.type) {
+      case 'spawn':
+        return void this.#spawn(order);
+      case 'find':
+        return this.#find(order);
+      case 'signal':
+        return void this.#signal(order);
+      case 'probe':
+        return void this.#probe(order);
+      case 'persist':
+        return void this.#persist(order);
+      default:
+        return exhaustive(order);
+    }
+  }
+
+  /** Reports the end of a process, and ends what it leaves behind. */
+  watch(id: string, generation: number, identity: ProcessIdentity): void {
+    this.#watches.get(id)?.[Symbol.dispose]();
+    const { processHost, logFiles } = this.#parts.options;
+    logFiles?.watch(logFileOf(this.#parts.options, id));
+    const onExit = (exit: ProcessExit) => {
+      this.#watches.delete(id);
+      // The gateways hear of it first: looking through all processes takes some milliseconds.
+      this.#deliver({ type: 'exited', replica: id, generation, exit });
+      this.endLeftovers(id, generation);
+    };
+    this.#watches.set(id, processHost.onExit(identity, onExit));
+  }
+
+  /** Children of a process that is gone, wherever they put themselves. */
+  endLeftovers(id: string, generation: number): void {
+    const { processHost, paths, log } = this.#parts.options;
+    const killed = processHost.killOwned(generationPrefix(paths.instance, id, generation));
+    if (killed > 0) log('warn', 'processes left behind by an engine were ended', { replica: id, killed });
+  }
+
+  forget(id: string): void {
+    const { records, logFiles, log } = this.#parts.options;
+    logFiles?.unwatch(logFileOf(this.#parts.options, id));
+    this.#track(
+      records.remove(id).catch((error: unknown) => {
+        log('warn', 'the record of a replica could not be removed', { replica: id, error: String(error) });
+      }),
+    );
+  }
+
+  /** Nothing is delivered any more; processes go on. Resolves when running writes have ended. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const watch of this.#watches.values()) watch[Symbol.dispose]();
+    this.#watches.clear();
+    for (const probe of this.#probes) probe.abort();
+    await Promise.all(this.#writes);
+  }
+
+  async #spawn({ id: effect, replica, generation, notAfterMs }: Order<'spawn'>): Promise<void> {
+    const { options, supervised } = this.#parts;
+    try {
+      const wanted = supervised(replica);
+      if (wanted === undefined)
+        throw new PlatformError('config_invalid', `${replica} is not in the configuration`);
+      const { process, url } = await launchReplica(options, wanted, generation, notAfterMs);
+      if (!this.#closing.signal.aborted) this.watch(replica, generation, process);
+      this.#deliver({ type: 'spawned', effect, replica, process, url });
+    } catch (thrown) {
+      const error = PlatformError.from(thrown);
+      options.log('error', 'an engine could not be started', {
+        replica,
+        code: error.code,
+        error: error.message,
+      });
+      this.#deliver({
+        type: 'spawnFailed',
+        effect,
+        replica,
+        permanent: isPermanent(error),
+        reason: error.message,
+      });
+    }
+  }
+
+  #find({ id: effect, replica, generation }: Order<'find'>): void {
+    const { processHost, paths } = this.#parts.options;
+    const [found] = processHost.findOwned(generationPrefix(paths.instance, replica, generation));
+    if (found === undefined)
+      return this.#deliverSoon({ type: 'found', effect, replica, process: null, url: null });
+    this.watch(replica, generation, found.identity);
+    const port = parseOwner(paths.instance, found.owner)?.port ?? 0;
+    const url = port === 0 ? null : engineUrl(port);
+    this.#deliverSoon({ type: 'found', effect, replica, process: found.identity, url });
+  }
+
+  async #signal({ id: effect, replica, process, signal }: Order<'signal'>): Promise<void> {
+    const { processHost, clock } = this.#parts.options;
+    const sent = processHost.signalGroup(process, SIGNALS[signal]);
+    if (!sent) await clock.sleep(GONE_DELAY_MS);
+    const gone = !sent && !processHost.isAlive(process);
+    this.#deliverSoon({ type: 'signalled', effect, replica, gone });
+  }
+
+  async #probe(order: Order<'probe'>): Promise<void> {
+    const { id: effect, replica, timeoutMs } = order;
+    const controller = new AbortController();
+    this.#probes.add(controller);
+    const timer = setTimeout(() => controller.abort(), timeoutMs);
+    try {
+      const { url, ...result } = await this.#look(order, controller.signal);
+      this.#deliver({ type: 'probed', effect, replica, ...result, ...(url !== undefined && { url }) });
+    } catch (thrown) {
+      const detail = PlatformError.from(thrown).message;
+      this.#deliver({ type: 'probed', effect, replica, ok: false, detail });
+    } finally {
+      clearTimeout(timer);
+      this.#probes.delete(controller);
+    }
+  }
+
+  async #look(
+    { replica, generation, rung }: Order<'probe'>,
+    signal: AbortSignal,
+  ): Promise<ProbeResult & { url?: string }> {
+    const { options, supervised, urlOf } = this.#parts;
+    const watched = supervised(replica);
+    const driver = watched && options.drivers.get(watched.model.engine);
+    if (watched === undefined || driver === undefined)
+      return { ok: false, detail: 'it is not in the configuration' };
+    const url = rung === 'port' ? await this.#addressOf(watched, generation) : urlOf(replica);
+    if (url === null) return { ok: false, detail: 'the engine has not said its port yet' };
+    const { servedModel, engineKey } = watched.model;
+    const target: EngineTarget = {
+      url,
+      servedModel,
+      ...(engineKey !== undefined && { engineKey: engineKey.reveal() }),
+    };
+    return { ...(await driver.probe(target, rung, signal)), url };
+  }
+
+  /** From the configuration, from the file that the engine writes, or chosen by us at the start. */
+  async #addressOf({ spec }: SupervisedReplica, generation: number): Promise<string | null> {
+    if (!spec.managed) return spec.url;
+    const { ports } = this.#parts.options;
+    const port = await ports.read(ports.fileFor(spec.id, generation));
+    return port === null ? this.#parts.urlOf(spec.id) : engineUrl(port);
+  }
+
+  async #persist({ id: effect, replica, memory }: Order<'persist'>): Promise<void> {
+    const { records, log } = this.#parts.options;
+    const written = records.write(toRecord(memory, this.#parts.now())).then(
+      () => true,
+      (error: unknown) => {
+        log('error', 'the record of a replica could not be written', { replica, error: String(error) });
+        return false;
+      },
+    );
+    this.#track(written);
+    this.#deliver({ type: 'persisted', effect, replica, ok: await written });
+  }
+
+  #track(write: Promise<unknown>): void {
+    this.#writes.add(write);
+    void write.finally(() => this.#writes.delete(write));
+  }
+
+  /** For orders that are carried out at once: the machine is never called back from within a step. */
+  #deliverSoon(event: RecoveryEvent): void {
+    queueMicrotask(() => this.#deliver(event));
+  }
+
+  #deliver(event: RecoveryEvent): void {
+    if (!this.#closing.signal.aborted) this.#parts.deliver(event);
+  }
+}

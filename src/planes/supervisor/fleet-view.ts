@@ -1,0 +1,99 @@
+/** The fleet as gateways see it, and as people do: both made from the machine's state and the configuration. */
+import type { ReplicaStatus } from '../../contract/admin-api.ts';
+import type { EngineKind, FleetSnapshot, ReplicaView } from '../../contract/fleet.ts';
+import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
+import type { FleetState } from '../../decide/recovery/fleet-state.ts';
+import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
+import type { Moment } from './record-times.ts';
+import type { SupervisedReplica } from './supervised-replica.ts';
+import type { SupervisedModel } from './supervisor-options.ts';
+
+export interface ViewParts {
+  models: readonly SupervisedModel[];
+  /** By id; replicas on their way out included. */
+  replicas: ReadonlyMap<string, SupervisedReplica>;
+  drivers: ReadonlyMap<EngineKind, EngineDriver>;
+}
+
+/** Without a driver there is no process, so the number is never used. */
+const WINDOW_WITHOUT_DRIVER = 1;
+
+/** Every configured pool is there, replicas only once they have an address. */
+export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapshot {
+  return {
+    pools: parts.models.map((model) => ({
+      model: model.modelName,
+      aliases: [...model.aliases],
+      replicas: inPool(state, parts, model.modelName)
+        .map(([replica, supervised]) => replicaView(replica, supervised, parts))
+        .filter((view) => view !== null),
+    })),
+  };
+}
+
+function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView | null {
+  const driver = parts.drivers.get(model.engine);
+  if (replica.url === null || driver === undefined) return null;
+  return {
+    id: replica.spec.id,
+    generation: replica.generation,
+    url: replica.url,
+    engine: model.engine,
+    servedModel: model.servedModel,
+    state: stateOf(replica),
+    window: windowOf(model, driver),
+    capabilities: driver.capabilities,
+    ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
+  };
+}
+
+export function windowOf(model: SupervisedModel, driver: EngineDriver | undefined): number {
+  return model.maxBatchSize ?? driver?.defaultWindow ?? WINDOW_WITHOUT_DRIVER;
+}
+
+export function replicaStatuses(
+  state: FleetState,
+  parts: ViewParts,
+  now: Moment,
+  logFileOf: (id: string) => string,
+): ReplicaStatus[] {
+  const pools = new Set([...parts.replicas.values()].map(({ model }) => model.modelName));
+  return [...pools].flatMap((pool) =>
+    inPool(state, parts, pool).map(([replica, { model }]) => ({
+      id: replica.spec.id,
+      model: model.modelName,
+      engine: model.engine,
+      state: stateOf(replica),
+      reason: replica.reason,
+      managed: replica.spec.managed,
+      generation: replica.generation,
+      url: replica.url,
+      pid: replica.process?.pid ?? null,
+      inFlight: replica.inFlight ?? 0,
+      window: windowOf(model, parts.drivers.get(model.engine)),
+      restarts: replica.restarts,
+      stateForMs: Math.max(0, Math.round(now.monotonicMs - replica.sinceMs)),
+      lastIncident: incidentOf(replica, now),
+      logFile: replica.spec.managed ? logFileOf(replica.spec.id) : null,
+    })),
+  );
+}
+
+function incidentOf({ lastIncident }: Replica, now: Moment): ReplicaStatus['lastIncident'] {
+  if (lastIncident === null) return null;
+  return { ...lastIncident, atMs: Math.round(lastIncident.atMs - now.monotonicMs + now.wallMs) };
+}
+
+/** In the order of the configuration, what is on its way out last. */
+function inPool(
+  { replicas }: FleetState,
+  parts: ViewParts,
+  pool: string,
+): (readonly [Replica, SupervisedReplica])[] {
+  const found: (readonly [Replica, SupervisedReplica])[] = [];
+  for (const supervised of parts.replicas.values()) {
+    const replica = replicas[supervised.spec.id];
+    if (supervised.model.modelName === pool && replica !== undefined) found.push([replica, supervised]);
+  }
+  return found;
+}

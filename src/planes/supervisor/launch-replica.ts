@@ -1,0 +1,89 @@
+/** Starts the process of one replica: the driver says how, the process host does it. */
+import { join } from 'node:path';
+import { PlatformError } from '../../contract/errors.ts';
+import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
+import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import { windowOf } from './fleet-view.ts';
+import { ownerText } from './owner-tag.ts';
+import { fileNameOf, type SupervisedReplica } from './supervised-replica.ts';
+import type { SupervisorOptions } from './supervisor-options.ts';
+
+/** Engines that we start are reached by this machine only. */
+export const ENGINE_HOST = '127.0.0.1';
+
+export type LaunchParts = Pick<
+  SupervisorOptions,
+  'clock' | 'drivers' | 'inherited' | 'paths' | 'ports' | 'processHost'
+>;
+
+export interface Launched {
+  process: ProcessIdentity;
+  /** Null: the engine will leave its port in its file. */
+  url: string | null;
+}
+
+/** Rejects with `PlatformError`. After `notAfterMs` nothing is started any more: the machine goes by what it finds then. */
+export async function launchReplica(
+  parts: LaunchParts,
+  supervised: SupervisedReplica,
+  generation: number,
+  notAfterMs: number,
+): Promise<Launched> {
+  const { spec, model } = supervised;
+  const { clock, drivers, inherited, paths, ports, processHost } = parts;
+  const driver = drivers.get(model.engine);
+  if (driver?.launch === undefined) throw cannotStart(supervised, driver);
+  const portFile = ports.fileFor(spec.id, generation);
+  await Promise.all([ports.remove(portFile), ports.remove(ports.fileFor(spec.id, generation - 1))]);
+  const port = await ports.free(ENGINE_HOST);
+  const plan = await driver.launch({
+    replicaId: spec.id,
+    host: ENGINE_HOST,
+    port,
+    portFile,
+    modelName: model.servedModel,
+    model: model.model,
+    maxBatchSize: windowOf(model, driver),
+    maxSeqLength: model.maxSeqLength,
+    threads: model.threads,
+    command: model.command === undefined ? undefined : [...model.command],
+    env: { ...model.env },
+  });
+  if (clock.monotonicMs() > notAfterMs)
+    throw new PlatformError('internal', `the start of ${spec.id} took too long to prepare`);
+  const assigned = plan.portFrom === 'assigned';
+  const { launchHash } = spec;
+  const process = await processHost.spawn({
+    command: plan.command,
+    args: plan.args,
+    env: { ...inherited, ...plan.env },
+    cwd: paths.workDir,
+    logFile: logFileOf(parts, spec.id),
+    owner: ownerText(paths.instance, {
+      replica: spec.id,
+      generation,
+      port: assigned ? port : 0,
+      launchHash,
+    }),
+  });
+  return { process, url: assigned ? engineUrl(port) : null };
+}
+
+export function logFileOf({ paths }: Pick<SupervisorOptions, 'paths'>, id: string): string {
+  return join(paths.logDir, `${fileNameOf(id)}.log`);
+}
+
+export function engineUrl(port: number): string {
+  return `http://${ENGINE_HOST}:${port}`;
+}
+
+/** A loop of starts cannot mend these: a person must act. */
+export function isPermanent({ code }: PlatformError): boolean {
+  return code === 'engine_binary_missing' || code === 'model_file_invalid' || code === 'config_invalid';
+}
+
+function cannotStart({ spec, model }: SupervisedReplica, driver: EngineDriver | undefined): PlatformError {
+  const why = driver === undefined ? 'there is no driver for it' : 'its driver only watches';
+  const text = `${spec.id}: engine "${model.engine}" cannot be started here: ${why}; give \`urls:\` instead`;
+  return new PlatformError('config_invalid', text);
+}

@@ -1,0 +1,51 @@
+/** What the configuration says about each replica: from pools to replicas, and what their processes are started with. */
+import { createHash } from 'node:crypto';
+import { replicaId } from '../../contract/replica-id.ts';
+import type { ReplicaSpec } from '../../decide/recovery/replica.ts';
+import type { SupervisedModel } from './supervisor-options.ts';
+
+export interface SupervisedReplica {
+  spec: ReplicaSpec;
+  model: SupervisedModel;
+}
+
+const HASH_DIGITS = 12;
+
+export function supervisedReplicas(models: readonly SupervisedModel[]): SupervisedReplica[] {
+  return models.flatMap((model) =>
+    Array.from({ length: model.urls?.length ?? model.replicas }, (_, ordinal) => {
+      const url = model.urls?.[ordinal] ?? null;
+      const spec = {
+        id: replicaId(model.modelName, ordinal),
+        pool: model.modelName,
+        managed: url === null,
+        launchHash: launchHash(model, url),
+        url,
+        startTimeoutMs: model.startTimeoutMs,
+      };
+      return { spec, model };
+    }),
+  );
+}
+
+/** Changes when the process would be started differently. What only gateways look at is not part of it. */
+function launchHash(model: SupervisedModel, url: string | null): string {
+  const { engine, servedModel, command, env, maxBatchSize, maxSeqLength, threads } = model;
+  const launch = url ?? [
+    model.model,
+    command,
+    Object.entries(env).sort(),
+    maxBatchSize,
+    maxSeqLength,
+    threads,
+  ];
+  const text = JSON.stringify([engine, servedModel, launch]);
+  return createHash('sha256').update(text).digest('hex').slice(0, HASH_DIGITS);
+}
+
+/** A file name for a replica that no model name can turn into a path; simple names stay readable. */
+export function fileNameOf(id: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,100}\/\d+$/.test(id)) return id.replace('/', '-');
+  const readable = id.replaceAll(/[^A-Za-z0-9._-]+/g, '-').slice(0, 80);
+  return `${readable}-${createHash('sha256').update(id).digest('hex').slice(0, 8)}`;
+}

@@ -1,0 +1,319 @@
+/**
+ * The supervisor plane: the recovery machine, driven. It carries effects out (`EffectRunner`), feeds results and time back
+ * (`RecoveryLoop`), and publishes each new view of the fleet before anything slower is done.
+ *
+ * Invariant: only the machine decides. Assembly builds one supervisor per node process.
+ */
+import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
+import type { Fact } from '../../contract/facts.ts';
+import type { FleetSnapshot } from '../../contract/fleet.ts';
+import { createFleetState } from '../../decide/recovery/fleet-state.ts';
+import type { RecoveryEffect, RecoveryNotice } from '../../decide/recovery/recovery-effect.ts';
+import { DEFAULT_RECOVERY_SETTINGS, type RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
+import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
+import { bootEvents } from './boot.ts';
+import { EffectRunner } from './effect-runner.ts';
+import { fleetSnapshot, replicaStatuses, type ViewParts } from './fleet-view.ts';
+import { logFileOf } from './launch-replica.ts';
+import type { Moment } from './record-times.ts';
+import { RecoveryLoop } from './recovery-loop.ts';
+import { type SupervisedReplica, supervisedReplicas } from './supervised-replica.ts';
+import type {
+  SupervisedModel,
+  Supervisor,
+  SupervisorOptions,
+  SupervisorSettings,
+} from './supervisor-options.ts';
+
+/** How often gateways are asked what is in flight while a replica drains. */
+const COLLECT_INTERVAL_MS = 200;
+
+export function createSupervisor(options: SupervisorOptions): Supervisor {
+  return new SupervisorPlane(options);
+}
+
+class SupervisorPlane implements Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #settings: RecoverySettings;
+  readonly #loop: RecoveryLoop;
+  readonly #runner: EffectRunner;
+  readonly #waiters = new Set<() => void>();
+  #models: readonly SupervisedModel[];
+  #replicas: Map<string, SupervisedReplica>;
+  /** While a former run is being taken up, gateways keep what they know. */
+  #publishing = false;
+  #collecting = false;
+  #closed = false;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    this.#settings = recoverySettings(options.settings);
+    this.#models = options.models;
+    this.#replicas = byId(options.models);
+    const { clock, seed } = options;
+    this.#loop = new RecoveryLoop(createFleetState(this.#settings, seed, clock.monotonicMs()), {
+      clock,
+      onEffect: (effect) => this.#onEffect(effect),
+      onStep: () => this.#onStep(),
+    });
+    this.#runner = new EffectRunner({
+      options,
+      supervised: (id) => this.#replicas.get(id),
+      urlOf: (id) => this.#loop.state.replicas[id]?.url ?? null,
+      now: () => this.#now(),
+      deliver: (event) => this.#loop.deliver(event),
+    });
+  }
+
+  async start(): Promise<{ adopted: number }> {
+    const { records, log } = this.#options;
+    const { records: found, setAside } = await records.readAll();
+    for (const { file, problem } of setAside)
+      log('error', 'a record of a replica could not be read and was set aside', { file, problem });
+    const events = bootEvents(this.#options, found, this.#now(), this.#settings.backoff.maxMs * 2);
+    let adopted = 0;
+    for (const event of events) {
+      if (event.type === 'adopted') {
+        adopted++;
+        this.#runner.watch(event.replica, event.generation, event.process);
+      } else if (event.type === 'strayFound') {
+        this.#runner.watch(event.name, event.generation, event.process);
+      } else if (event.type === 'recalled') {
+        this.#runner.endLeftovers(event.memory.id, event.memory.generation);
+      }
+    }
+    this.#loop.deliver(...events, { type: 'configured', replicas: this.#specs() });
+    this.#publishing = true;
+    this.#publish();
+    log('info', 'supervising', { replicas: this.#replicas.size, adopted });
+    return { adopted };
+  }
+
+  fleet(): FleetSnapshot {
+    return fleetSnapshot(this.#loop.state, this.#view);
+  }
+
+  status(): ReplicaStatus[] {
+    return replicaStatuses(this.#loop.state, this.#view, this.#now(), (id) => logFileOf(this.#options, id));
+  }
+
+  async untilReady(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+    const settled = () => this.#wanted().every(({ phase }) => !isOnItsWay(phase.name));
+    await this.#until(settled, timeoutMs, signal);
+    return this.#wanted().every((replica) => stateOf(replica) === 'ready');
+  }
+
+  drain(replicaId: string): ActionResult {
+    return this.#command(replicaId, () => {
+      this.#loop.deliver({ type: 'drainRequested', replica: replicaId });
+      return `${replicaId} finishes what runs, then stops and stays stopped`;
+    });
+  }
+
+  restart(replicaId: string): ActionResult {
+    return this.#command(replicaId, ({ spec, phase }) => {
+      if (!spec.managed && phase.name !== 'stopped') return null;
+      this.#loop.deliver({ type: 'restartRequested', replica: replicaId });
+      return spec.managed
+        ? `${replicaId} finishes what runs, then starts again`
+        : `${replicaId} is watched again`;
+    });
+  }
+
+  rollingRestart(modelName: string): ActionResult {
+    const model = this.#models.find((candidate) => candidate.modelName === modelName);
+    if (model === undefined) {
+      const known = this.#models.map((candidate) => candidate.modelName).join(', ');
+      return { ok: false, message: `unknown pool '${modelName}'; known: ${known}` };
+    }
+    if (model.urls !== undefined) return { ok: false, message: elsewhere(`pool '${modelName}'`) };
+    this.#loop.deliver({ type: 'rollingRestartRequested', pool: modelName, because: 'on request' });
+    return { ok: true, message: `the replicas of '${modelName}' restart one at a time` };
+  }
+
+  attemptFailed(fact: Fact): void {
+    if (fact.type !== 'attemptFailed') return;
+    const { replica, generation } = fact;
+    this.#loop.deliver({ type: 'attemptFailed', replica, generation });
+  }
+
+  inFlight(replicaId: string, count: number): void {
+    this.#loop.deliver({ type: 'inFlightReported', replica: replicaId, count });
+  }
+
+  configure(models: readonly SupervisedModel[]): void {
+    const leaving = [...this.#replicas].filter(([id]) => this.#loop.state.replicas[id] !== undefined);
+    this.#models = models;
+    const wanted = byId(models);
+    this.#replicas = new Map([...wanted, ...leaving.filter(([id]) => !wanted.has(id))]);
+    this.#loop.deliver({ type: 'configured', replicas: supervisedReplicas(models).map(({ spec }) => spec) });
+  }
+
+  async stop({ engines }: { engines: 'drain' | 'kill' | 'leave' }): Promise<void> {
+    if (engines !== 'leave' && !this.#closed) {
+      this.#loop.deliver({ type: 'endRequested', how: engines });
+      const isEmpty = () => Object.keys(this.#loop.state.replicas).length === 0;
+      await this.#until(isEmpty, this.#longestEnd());
+      if (!isEmpty()) {
+        const left = Object.keys(this.#loop.state.replicas).join(', ');
+        this.#options.log('error', 'engines do not end', { left });
+      }
+    }
+    this.#closed = true;
+    this.#loop.close();
+    await this.#runner.close();
+    this.#changed();
+  }
+
+  get #view(): ViewParts {
+    return { models: this.#models, replicas: this.#replicas, drivers: this.#options.drivers };
+  }
+
+  #specs() {
+    return [...this.#replicas.values()].map(({ spec }) => spec);
+  }
+
+  #now(): Moment {
+    const { clock } = this.#options;
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
+  }
+
+  #command(replicaId: string, order: (replica: Replica) => string | null): ActionResult {
+    const replica = this.#loop.state.replicas[replicaId];
+    if (replica === undefined || !this.#replicas.has(replicaId)) {
+      const known = [...this.#replicas.keys()].join(', ');
+      return { ok: false, message: `unknown replica '${replicaId}'; known: ${known}` };
+    }
+    if (this.#loop.state.ending !== null) return { ok: false, message: 'the platform is being stopped' };
+    const message = order(replica);
+    return message === null
+      ? { ok: false, message: elsewhere(`replica '${replicaId}'`) }
+      : { ok: true, message };
+  }
+
+  #onEffect(effect: RecoveryEffect): void {
+    switch (effect.type) {
+      case 'spawn':
+      case 'find':
+      case 'signal':
+      case 'probe':
+      case 'persist':
+        return this.#runner.carryOut(effect);
+      default:
+        return this.#onNotice(effect);
+    }
+  }
+
+  #onNotice(notice: RecoveryNotice): void {
+    const { log, onFact, clock } = this.#options;
+    switch (notice.type) {
+      case 'publish':
+        return this.#publish();
+      case 'forget':
+        return this.#runner.forget(notice.replica);
+      case 'tell':
+        return log(notice.level === 'page' ? 'error' : 'info', notice.text, { subject: notice.subject });
+      case 'announce': {
+        const { replica, generation, from, to, reason } = notice;
+        onFact({ type: 'replicaStateChanged', atMs: clock.wallMs(), replica, generation, from, to, reason });
+        const level = to === 'backing-off' || to === 'quarantined' || to === 'unready' ? 'warn' : 'info';
+        return log(level, `replica is ${to}`, { replica, generation, from, reason });
+      }
+    }
+  }
+
+  #publish(): void {
+    if (this.#publishing) this.#options.onFleet(this.fleet());
+  }
+
+  #onStep(): void {
+    this.#changed();
+    if (this.#options.collectInFlight !== undefined && this.#draining().length > 0) void this.#collect();
+  }
+
+  #draining(): Replica[] {
+    return Object.values(this.#loop.state.replicas).filter(({ phase }) => phase.name === 'draining');
+  }
+
+  /** A drain ends when nothing is in flight: as long as one lasts, gateways are asked. */
+  async #collect(): Promise<void> {
+    if (this.#collecting) return;
+    this.#collecting = true;
+    const { collectInFlight, clock, log } = this.#options;
+    try {
+      while (!this.#closed && this.#draining().length > 0) {
+        await clock.sleep(COLLECT_INTERVAL_MS);
+        const counts = (await collectInFlight?.()) ?? {};
+        for (const { spec } of this.#draining()) this.inFlight(spec.id, counts[spec.id] ?? 0);
+      }
+    } catch (error) {
+      log('warn', 'gateways could not be asked what is in flight', { error: String(error) });
+    } finally {
+      this.#collecting = false;
+    }
+  }
+
+  /** Replicas that shall run, of ours. */
+  #wanted(): Replica[] {
+    return Object.values(this.#loop.state.replicas).filter(
+      ({ spec, goal }) => spec.managed && goal.kind !== 'stop' && goal.kind !== 'remove',
+    );
+  }
+
+  #longestEnd(): number {
+    const { drainTimeoutMs, adoptedSettleMs, termGraceMs, killRetryMs, spawnTimeoutMs } = this.#settings;
+    return Math.max(drainTimeoutMs, adoptedSettleMs, spawnTimeoutMs) + termGraceMs + 2 * killRetryMs;
+  }
+
+  #changed(): void {
+    for (const check of this.#waiters) check();
+  }
+
+  #until(holds: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', done);
+        this.#waiters.delete(check);
+        resolve();
+      };
+      const check = () => {
+        if (this.#closed || holds()) done();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      signal?.addEventListener('abort', done, { once: true });
+      this.#waiters.add(check);
+      if (signal?.aborted) done();
+      else check();
+    });
+  }
+}
+
+function isOnItsWay(phase: Replica['phase']['name']): boolean {
+  return phase !== 'serving' && phase !== 'ailing' && phase !== 'quarantined' && phase !== 'stopped';
+}
+
+function byId(models: readonly SupervisedModel[]): Map<string, SupervisedReplica> {
+  return new Map(supervisedReplicas(models).map((supervised) => [supervised.spec.id, supervised]));
+}
+
+function elsewhere(subject: string): string {
+  return `${subject} runs elsewhere and is watched only; restart it where it runs`;
+}
+
+function recoverySettings(settings: SupervisorSettings): RecoverySettings {
+  const { backoffInitialMs, backoffMaxMs, termGraceMs, ...same } = settings;
+  const defaults = DEFAULT_RECOVERY_SETTINGS;
+  return {
+    ...defaults,
+    restartsMax: same.restartsMax,
+    restartWindowMs: same.restartWindowMs,
+    backoff: { ...defaults.backoff, initialMs: backoffInitialMs, maxMs: backoffMaxMs },
+    stableAfterMs: Math.max(backoffMaxMs, 1_000),
+    probeIntervalMs: same.probeIntervalMs,
+    probeTimeoutMs: same.probeTimeoutMs,
+    probeFailuresMax: same.probeFailuresMax,
+    drainTimeoutMs: same.drainTimeoutMs,
+    termGraceMs: termGraceMs ?? defaults.termGraceMs,
+  };
+}

@@ -1,0 +1,38 @@
+import { expect, it } from 'vitest';
+import { largestOf, parsePrometheusText, sumOf } from './parse.ts';
+
+const TEXT = `# HELP vllm:num_requests_running Number of requests
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a"} 3.0
+vllm:num_requests_running{engine="1",model_name="a"} 4
+vllm:kv_cache_usage_perc{engine="0"} 0.25 1700000000000
+vllm:kv_cache_usage_perc{engine="1"} 0.5
+up 1
+weird{text="a, b=\\"c\\" \\\\ } d\\n",other="x"} 1e3
+top +Inf
+nothing NaN
+
+this is not a sample
+broken{ 1
+`;
+
+it('reads names, labels and values, and passes over what is not a sample', () => {
+  const samples = parsePrometheusText(TEXT);
+  expect(samples).toHaveLength(8);
+  expect(samples.at(-3)).toMatchObject({ name: 'weird', value: 1000 });
+  expect({ ...samples.at(-3)?.labels }).toEqual({ text: 'a, b="c" \\ } d\n', other: 'x' });
+  expect(samples.at(-2)?.value).toBe(Number.POSITIVE_INFINITY);
+  expect(samples.at(-1)?.value).toBeNaN();
+});
+
+it('sums and compares over label sets, by the first name that occurs', () => {
+  const samples = parsePrometheusText(TEXT);
+  expect(sumOf(samples, ['vllm:num_requests_running'])).toBe(7);
+  expect(largestOf(samples, ['new_name', 'vllm:kv_cache_usage_perc', 'up'])).toBe(0.5);
+  expect(sumOf(samples, ['missing'])).toBeUndefined();
+});
+
+it('does not throw on arbitrary text', () => {
+  for (const text of ['', '\0', '{}{}{}', '="', 'a{b="'.repeat(1000)])
+    expect(parsePrometheusText(text)).toEqual([]);
+});
