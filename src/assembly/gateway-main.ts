@@ -100,11 +100,9 @@ class GatewayProcess {
     } catch (thrown) {
       const error = PlatformError.from(thrown);
       this.#logError('gateway can not serve', error);
-      this.#link?.send({ type: 'failed', code: error.code, message: error.message });
+      await this.#sayFailed(error);
       this.#log.close();
-      // Lets the message leave first.
-      setTimeout(() => process.exit(1), 100);
-      return;
+      process.exit(1);
     }
     this.#sayListening();
     process.stdout.write(
@@ -129,6 +127,17 @@ class GatewayProcess {
       }
       await systemClock.sleep(RECONNECT_MS);
     }
+  }
+
+  /** Lets the node process know why, if it can be reached soon. */
+  async #sayFailed(error: PlatformError): Promise<void> {
+    if (this.#options.socketPath === null) {
+      process.stderr.write(`${error.message}\n`);
+      return;
+    }
+    for (let turn = 0; turn < 20 && this.#link === null; turn++) await systemClock.sleep(50);
+    this.#link?.send({ type: 'failed', code: error.code, message: error.message });
+    await systemClock.sleep(100);
   }
 
   #sayListening(): void {

@@ -1,0 +1,257 @@
+/**
+ * Goal: a gateway thread or process that dies, or is replaced, costs its own requests at most. Method: the node's side
+ * (GatewayHost) with real gateway processes, between keep-alive clients and a scripted engine.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import OpenAI from 'openai';
+import { Agent, request } from 'undici';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import type { Fact } from '../../src/contract/facts.ts';
+import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
+import { createProcessHost } from '../../src/drivers/process/local-process-host.ts';
+import { openGatewayStore } from '../../src/drivers/storage/gateway-store.ts';
+import { createGatewayHost, type GatewayHost } from '../../src/planes/control/gateway-host.ts';
+import { eventually, poolOf, TEST_SETTINGS } from '../support/gateway-under-test.ts';
+import { ANSWER_TEXT, type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
+import { isAlive, killQuietly } from '../support/system-under-test.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+let directory: string;
+let engine: ScriptedEngine;
+let host: GatewayHost;
+let facts: Fact[];
+const pids = new Set<number>();
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'autoglm-host-'));
+  engine = await startScriptedEngine();
+  facts = [];
+});
+
+afterEach(async () => {
+  for (const { pid } of host.status()) pids.add(pid);
+  await host.close({ stop: false });
+  for (const pid of pids) killQuietly(pid);
+  await eventually(() => [...pids].every((pid) => !isAlive(pid)));
+  pids.clear();
+  await engine.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+/** The node's side; `port` 0 takes a free one. */
+function newHost(port: number, epoch = Date.now()): GatewayHost {
+  const socket = join(directory, 'node.sock');
+  return createGatewayHost({
+    clock: systemClock,
+    processHost: createProcessHost({ environment: process.env }),
+    store: openGatewayStore(directory),
+    settings: { ...TEST_SETTINGS, port },
+    epoch,
+    listen: (onLink) => listenForLinks(socket, onLink),
+    entry: {
+      command: process.execPath,
+      args: [
+        join(ROOT, 'src/assembly/gateway-process.ts'),
+        '--log',
+        join(directory, 'gateway.log'),
+        '--socket',
+        socket,
+        '--enable-faults',
+      ],
+    },
+    logFile: join(directory, 'process.log'),
+    cwd: directory,
+    ownerPrefix: `${directory}:gateway:`,
+    onFacts: (found) => void facts.push(...found),
+    log: () => {},
+  });
+}
+
+/** A port that is free at this moment: the gateways that follow each other need the same one. */
+async function freePort(): Promise<number> {
+  const other = await startScriptedEngine();
+  await other.close();
+  return other.port;
+}
+
+async function start(): Promise<string> {
+  host = newHost(await freePort());
+  await host.start({ pools: [poolOf('demo', [{ url: engine.url }])] });
+  const address = host.address;
+  return `http://127.0.0.1:${address?.port}`;
+}
+
+function currentPid(): number {
+  return host.status().find(({ state }) => state === 'listening')?.pid ?? 0;
+}
+
+interface Traffic {
+  stop(): Promise<{ unary: number; streams: number; failures: string[] }>;
+}
+
+/** Keep-alive unary clients and streaming clients, each one request after the other, without any retry. */
+function startTraffic(url: string, unaryClients: number, streamClients: number): Traffic {
+  const agent = new Agent({ connections: null, pipelining: 1 });
+  const counts = { unary: 0, streams: 0 };
+  const failures: string[] = [];
+  let running = true;
+  const send = async (stream: boolean) => {
+    const body = JSON.stringify({ model: 'demo', messages: [{ role: 'user', content: 'Hi' }], stream });
+    const answer = await request(`${url}/v1/chat/completions`, { method: 'POST', body, dispatcher: agent });
+    const text = await answer.body.text();
+    if (answer.statusCode !== 200) throw new Error(`status ${answer.statusCode}: ${text.slice(0, 200)}`);
+    if (stream && !text.endsWith('data: [DONE]\n\n'))
+      throw new Error(`a stream without an end: ${text.slice(-200)}`);
+    if (!stream && !text.includes(JSON.stringify(ANSWER_TEXT).slice(1, -1)))
+      throw new Error(`not the answer: ${text.slice(0, 200)}`);
+  };
+  const client = async (stream: boolean) => {
+    while (running) {
+      try {
+        await send(stream);
+        counts[stream ? 'streams' : 'unary']++;
+      } catch (error) {
+        failures.push(`${stream ? 'stream' : 'unary'}: ${String(error)}`);
+      }
+    }
+  };
+  const clients = [
+    ...Array.from({ length: unaryClients }, () => client(false)),
+    ...Array.from({ length: streamClients }, () => client(true)),
+  ];
+  return {
+    stop: async () => {
+      running = false;
+      await Promise.all(clients);
+      await agent.destroy();
+      return { ...counts, failures };
+    },
+  };
+}
+
+describe('a worker thread that dies', () => {
+  it('is replaced, refuses no connection, and costs at most what was in flight on it', async () => {
+    const url = await start();
+    engine.base = { paceMs: 5 };
+    const traffic = startTraffic(url, 16, 8);
+    await eventually(() => engine.seen.length > 50, 10_000);
+    host.injectFault(0);
+    await eventually(() => facts.some(({ type }) => type === 'workerReplaced'));
+    await eventually(() => host.status().length === 1);
+    const seen = engine.seen.length;
+    await eventually(() => engine.seen.length > seen + 100, 10_000);
+    const { failures } = await traffic.stop();
+    expect(failures.filter((failure) => failure.includes('ECONNREFUSED'))).toEqual([]);
+    expect(failures.length).toBeLessThanOrEqual(24);
+    const [report] = await host.collect();
+    expect(report).toMatchObject({ inFlight: 0, queued: 0, replicaInFlight: { 'demo/0': 0 } });
+    expect(report?.workers.map(({ state }) => state)).toEqual(['listening', 'listening']);
+    expect(report?.metricsText).toContain('autoglm_worker_restarts_total{gateway=');
+  });
+});
+
+describe('a gateway process that is killed', () => {
+  it('accepts again within a second, and clients with the default retries of the SDK see no error', async () => {
+    const url = await start();
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none' });
+    const errors: unknown[] = [];
+    let running = true;
+    let answers = 0;
+    const clients = Array.from({ length: 8 }, async () => {
+      while (running) {
+        await client.chat.completions
+          .create({ model: 'demo', messages: [{ role: 'user', content: 'Hi' }] })
+          .then(
+            () => answers++,
+            (error) => errors.push(error),
+          );
+      }
+    });
+    await eventually(() => answers > 50);
+    const killed = currentPid();
+    pids.add(killed);
+    killQuietly(killed);
+    const killedAtMs = performance.now();
+    for (;;) {
+      const status = await fetch(`${url}/livez`).then(
+        (answer) => answer.status,
+        () => 0,
+      );
+      if (status === 200) break;
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(performance.now() - killedAtMs).toBeLessThan(1_000);
+    const before = answers;
+    await eventually(() => answers > before + 50, 10_000);
+    running = false;
+    await Promise.all(clients);
+    expect(errors).toEqual([]);
+    expect(currentPid()).not.toBe(killed);
+  });
+});
+
+describe('a gateway that is replaced', () => {
+  it('loses no request of 64 keep-alive clients and 32 streams', async () => {
+    const url = await start();
+    engine.base = { paceMs: 3 };
+    const traffic = startTraffic(url, 64, 32);
+    await eventually(() => engine.seen.length > 100, 10_000);
+    const old = currentPid();
+    pids.add(old);
+    await host.replace();
+    expect(currentPid()).not.toBe(old);
+    await eventually(() => !isAlive(old), 30_000);
+    const seen = engine.seen.length;
+    await eventually(() => engine.seen.length > seen + 100, 10_000);
+    const { failures, unary, streams } = await traffic.stop();
+    expect(failures).toEqual([]);
+    expect(unary).toBeGreaterThan(100);
+    expect(streams).toBeGreaterThan(30);
+  });
+});
+
+describe('a node process that goes away', () => {
+  it('is not missed: the gateway serves on, and the next one adopts it with its new view of the fleet', async () => {
+    const url = await start();
+    const { pid } = host.status()[0] as { pid: number };
+    await host.close({ stop: false });
+    const answer = await fetch(`${url}/v1/models`);
+    expect(answer.status).toBe(200);
+    const successor = newHost(Number(new URL(url).port), Date.now() + 1);
+    host = successor;
+    await successor.start({
+      pools: [poolOf('demo', [{ url: engine.url }]), poolOf('second', [{ url: engine.url }])],
+    });
+    expect(currentPid()).toBe(pid);
+    await waitFor(
+      async () => ((await (await fetch(`${url}/v1/models`)).json()) as { data: unknown[] }).data.length === 2,
+    );
+  });
+
+  it('ends everything in order when it is told to', async () => {
+    await start();
+    const pid = currentPid();
+    await host.close({ stop: true });
+    expect(isAlive(pid)).toBe(false);
+  });
+});
+
+describe('a port that a stranger holds', () => {
+  it('is reported by name, and not shared', async () => {
+    host = newHost(engine.port);
+    await expect(host.start({ pools: [poolOf('demo', [{ url: engine.url }])] })).rejects.toMatchObject({
+      code: 'port_in_use',
+    });
+  });
+});
+
+async function waitFor(holds: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 5_000;
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error('not true within 5000 ms');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}

@@ -1,0 +1,117 @@
+/**
+ * Goal: killing an engine costs the client nothing. Method: the whole system as `autoglm serve` starts it, many streams at
+ * once, one replica killed again and again with SIGKILL; each text is compared with the undisturbed run of the same request.
+ */
+import { afterEach, describe, expect, it } from 'vitest';
+import { type LoadResult, type RequestRecord, runLoad } from '../../bench/load-client.ts';
+import {
+  killQuietly,
+  type SystemUnderTest,
+  simulatorPool,
+  startSystem,
+} from '../support/system-under-test.ts';
+
+let system: SystemUnderTest | undefined;
+afterEach(async () => {
+  await system?.stop();
+  system = undefined;
+});
+
+function streams(
+  requests: number,
+  concurrency: number,
+  body: (index: number) => object,
+): Promise<LoadResult> {
+  return runLoad({ url: `${system?.v1()}/chat/completions`, requests, concurrency, stream: true, body });
+}
+
+/** Kills the named replica as soon as it is ready, `times` over, while `running` says so. */
+async function killRepeatedly(id: string, times: number, betweenMs: number): Promise<number> {
+  let last = 0;
+  let kills = 0;
+  while (kills < times) {
+    const status = await system?.until(
+      ({ pools }) =>
+        pools.some(({ replicas }) =>
+          replicas.some((replica) => replica.id === id && replica.state === 'ready' && replica.pid !== last),
+        ),
+      30_000,
+    );
+    await new Promise((resolve) => setTimeout(resolve, betweenMs));
+    const replica = status?.pools.flatMap(({ replicas }) => replicas).find((found) => found.id === id);
+    last = replica?.pid ?? 0;
+    killQuietly(last);
+    kills++;
+  }
+  return kills;
+}
+
+function expectUntouched(hit: LoadResult, calm: LoadResult): void {
+  expect(hit.records.filter(({ error }) => error !== null).map(({ error }) => error)).toEqual([]);
+  const compare = ({ text, finishReason, usage }: RequestRecord) => ({ text, finishReason, usage });
+  for (const record of hit.records) {
+    const before = calm.records[record.index % calm.records.length] as RequestRecord;
+    expect(compare(record)).toEqual(compare(before));
+  }
+}
+
+function p99(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
+}
+
+describe('a replica that is killed with SIGKILL five times', () => {
+  it('fails none of 200 concurrent streams on the simulator, and changes no text', async () => {
+    system = await startSystem({
+      models: [simulatorPool('sim', 2)],
+      supervisor: { restarts_max: 20, backoff_initial_ms: 50 },
+    });
+    const body = (index: number) => ({
+      model: 'sim',
+      temperature: 0,
+      max_tokens: 120 + (index % 50),
+      messages: [{ role: 'user', content: `Question ${index % 200}` }],
+      stream_options: { include_usage: true },
+    });
+    const calm = await streams(200, 200, body);
+    let kills = 0;
+    const killer = killRepeatedly('sim/0', 5, 300).then((done) => {
+      kills = done;
+    });
+    const rounds: LoadResult[] = [];
+    while (kills < 5 || rounds.length === 0) rounds.push(await streams(200, 200, body));
+    await killer;
+    for (const round of rounds) expectUntouched(round, calm);
+    const facts = (await (await fetch(`${system.adminUrl()}/api/v1/facts?limit=1000`)).json()) as {
+      facts: { type: string; gapMs?: number }[];
+    };
+    const gaps = facts.facts.filter(({ type }) => type === 'streamContinued').map(({ gapMs }) => gapMs ?? 0);
+    expect(gaps.length).toBeGreaterThan(0);
+    expect(p99(gaps)).toBeLessThan(1_500);
+  });
+
+  it('fails none of 16 concurrent streams on the embedded engine, and changes no text', async () => {
+    system = await startSystem({ supervisor: { restarts_max: 20, backoff_initial_ms: 50 } });
+    const questions = [
+      'What does HTTP 429 mean?',
+      'How does prefix caching work?',
+      'Tell me a story.',
+      'Write a long text about operating an inference service.',
+    ];
+    const body = (index: number) => ({
+      model: 'inference-ops-demo',
+      temperature: 0,
+      max_tokens: 250,
+      messages: [{ role: 'user', content: questions[index % questions.length] }],
+      stream_options: { include_usage: true },
+    });
+    const calm = await streams(16, 16, body);
+    let kills = 0;
+    const killer = killRepeatedly('inference-ops-demo/0', 5, 200).then((done) => {
+      kills = done;
+    });
+    const rounds: LoadResult[] = [];
+    while (kills < 5 || rounds.length === 0) rounds.push(await streams(16, 16, body));
+    await killer;
+    for (const round of rounds) expectUntouched(round, calm);
+  });
+});

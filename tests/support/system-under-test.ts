@@ -1,0 +1,187 @@
+/**
+ * The whole system as a user starts it: `autoglm serve` with a configuration of the test's making, free ports and a state
+ * directory of its own. Whatever it started is ended with the test, found by the owner tag in its environment.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { stringify } from 'yaml';
+import type { SystemStatus } from '../../src/contract/admin-api.ts';
+import type { ConfigInput } from '../../src/contract/config-schema.ts';
+import { eventually } from './gateway-under-test.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+export interface SystemUnderTest {
+  directory: string;
+  configFile: string;
+  stateDir: string;
+  /** The newest launcher. */
+  launcher: ChildProcess;
+  /** Everything the launchers and node processes printed. */
+  output(): string;
+  url(): string;
+  v1(): string;
+  adminUrl(): string;
+  status(): Promise<SystemStatus>;
+  /** Runs `serve` again with the same configuration. */
+  serve(): Promise<void>;
+  /** Waits until `holds` is true of the status. */
+  until(holds: (status: SystemStatus) => boolean, timeoutMs?: number): Promise<SystemStatus>;
+  post(path: string, body?: unknown): Promise<Response>;
+  /** Pids of all living processes that belong to this state directory. */
+  processes(): number[];
+  stop(): Promise<void>;
+}
+
+export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promise<SystemUnderTest> {
+  const directory = mkdtempSync(join(tmpdir(), 'autoglm-system-'));
+  const stateDir = join(directory, 'state');
+  const configFile = join(directory, 'autoglm.yaml');
+  writeFileSync(
+    configFile,
+    stringify({
+      gateway: { port: 0, ...config.gateway },
+      admin: { port: 0, ...config.admin },
+      ...Object.fromEntries(Object.entries(config).filter(([key]) => key !== 'gateway' && key !== 'admin')),
+      state_dir: stateDir,
+    }),
+  );
+  let output = '';
+  let gatewayUrl = '';
+  let adminUrl = '';
+  const system: SystemUnderTest = {
+    directory,
+    configFile,
+    stateDir,
+    launcher: undefined as unknown as ChildProcess,
+    output: () => output,
+    url: () => gatewayUrl,
+    v1: () => `${gatewayUrl}/v1`,
+    adminUrl: () => adminUrl,
+    status: async () => (await fetch(`${adminUrl}/api/v1/status`)).json() as Promise<SystemStatus>,
+    serve: async () => {
+      const from = output.length;
+      const child = spawn(
+        process.execPath,
+        [join(ROOT, 'bin/autoglm.mjs'), 'serve', '--config', configFile],
+        {
+          stdio: ['ignore', 'pipe', 'pipe'],
+          env: { ...process.env, NO_COLOR: '1' },
+        },
+      );
+      const take = (chunk: Buffer) => {
+        output += chunk.toString();
+      };
+      child.stdout?.on('data', take);
+      child.stderr?.on('data', take);
+      system.launcher = child;
+      // Free ports differ from run to run: the node process says which they are.
+      adminUrl = await eventually(() => {
+        if (child.exitCode !== null) throw new Error(`serve ended with code ${child.exitCode}:\n${output}`);
+        return (
+          readAddress(stateDir, 'adminAddress') ??
+          /(http:\/\/127\.0\.0\.1:\d+)[^\n]*(?:status|console|admin)|(?:status|console|admin)[^\n]*(http:\/\/127\.0\.0\.1:\d+)/i.exec(
+            output.slice(from),
+          )?.[2]
+        );
+      }, 15_000);
+      const status = await system.until(
+        (found) => found.pools.every(({ ready, total }) => ready === total && total > 0),
+        30_000,
+      );
+      gatewayUrl = status.gatewayAddress;
+    },
+    until: async (holds, timeoutMs = 15_000) => {
+      const endMs = performance.now() + timeoutMs;
+      for (;;) {
+        const status = await system.status().catch(() => null);
+        if (status !== null && holds(status)) return status;
+        if (performance.now() > endMs)
+          throw new Error(
+            `not so within ${timeoutMs} ms; status: ${JSON.stringify(status)}\n${output.slice(-2000)}`,
+          );
+        await new Promise((done) => setTimeout(done, 25));
+      }
+    },
+    post: (path, body = {}) =>
+      fetch(`${adminUrl}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+    processes: () => processesOf(stateDir, system.launcher?.pid),
+    stop: async () => {
+      for (const pid of processesOf(stateDir, system.launcher?.pid)) killQuietly(pid);
+      await eventually(() => processesOf(stateDir, undefined).length === 0);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+  await system.serve();
+  return system;
+}
+
+/** The node process writes its addresses into its record. */
+function readAddress(stateDir: string, field: string): string | undefined {
+  try {
+    const record = JSON.parse(readFileSync(join(stateDir, 'node.json'), 'utf8')) as Record<string, unknown>;
+    const value = record[field];
+    return typeof value === 'string' ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Living processes that name the state directory in their command line or environment, and the launcher. */
+function processesOf(stateDir: string, launcherPid: number | undefined): number[] {
+  const directory = join(stateDir, '..');
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter(
+      (pid) => pid !== process.pid && (pid === launcherPid || mentions(pid, directory)) && isAlive(pid),
+    );
+}
+
+function mentions(pid: number, directory: string): boolean {
+  for (const file of ['cmdline', 'environ', 'cwd-link']) {
+    try {
+      if (readFileSync(`/proc/${pid}/${file}`, 'latin1').includes(directory)) return true;
+    } catch {
+      // Gone, or not ours to read.
+    }
+  }
+  return false;
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z';
+  } catch {
+    return false;
+  }
+}
+
+export function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // Gone already.
+  }
+}
+
+/** A pool of simulators, as `models:` has it. */
+export function simulatorPool(
+  name: string,
+  replicas: number,
+  args: string[] = [],
+): NonNullable<ConfigInput['models']>[number] {
+  return {
+    model_name: name,
+    engine: 'simulator',
+    replicas,
+    env: { AUTOGLM_SIMULATOR_ARGS: JSON.stringify(args) },
+  };
+}
