@@ -40,11 +40,13 @@ export function createUndiciTransport(): Transport {
   };
 }
 
+/** One for all: capturing a stack for each request costs more than the rest of this file. */
+const ABORTED = new Error('the attempt was ended by the gateway');
+
 function send(agent: Agent, request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
   let controller: Dispatcher.DispatchController | null = null;
   let finished = false;
   let paused = false;
-  const aborted = new Error('the attempt was ended by the gateway');
   agent.dispatch(
     {
       origin: request.origin,
@@ -56,7 +58,7 @@ function send(agent: Agent, request: UpstreamRequest, handler: UpstreamHandler):
     {
       onRequestStart(started) {
         controller = started;
-        if (finished) controller.abort(aborted);
+        if (finished) controller.abort(ABORTED);
         else if (paused) controller.pause();
       },
       onResponseStart(_controller, status, headers) {
@@ -89,7 +91,7 @@ function send(agent: Agent, request: UpstreamRequest, handler: UpstreamHandler):
     abort: () => {
       if (finished) return;
       finished = true;
-      controller?.abort(aborted);
+      controller?.abort(ABORTED);
     },
   };
 }

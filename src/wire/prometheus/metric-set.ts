@@ -136,13 +136,19 @@ function toRecord<V>(map: Map<string, Map<string, V>>): Record<string, Record<st
   return Object.fromEntries([...map].map(([name, cells]) => [name, Object.fromEntries(cells)]));
 }
 
+const NEEDS_ESCAPE = /[\\\n"]/;
+
 function labelText(labels: Labels): string {
-  return Object.entries(labels)
-    .map(
-      ([name, value]) =>
-        `${name}="${value.replace(/\\/g, '\\\\').replace(/\n/g, '\\n').replace(/"/g, '\\"')}"`,
-    )
-    .join(',');
+  let text = '';
+  for (const name in labels) {
+    const value = labels[name] as string;
+    text += `${text === '' ? '' : ','}${name}="${NEEDS_ESCAPE.test(value) ? escaped(value) : value}"`;
+  }
+  return text;
+}
+
+function escaped(value: string): string {
+  return value.replace(/\\/g, '\\\\').replace(/\n/g, '\\n').replace(/"/g, '\\"');
 }
 
 function braces(...parts: string[]): string {
