@@ -1,0 +1,293 @@
+/**
+ * The supervisor plane over real processes: what it starts, brings back, gives up, adopts and ends. A small fake engine
+ * stands for real ones.
+ */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import type { ReplicaStatus } from '../../src/contract/admin-api.ts';
+import { fakeModel, StateDirectory, type Supervised, until } from '../support/supervised.ts';
+
+let directory: StateDirectory;
+
+beforeEach(() => {
+  directory = new StateDirectory();
+});
+
+afterEach(() => directory.remove());
+
+const statusOf = ({ supervisor }: Supervised, id = 'demo/0'): ReplicaStatus => {
+  const status = supervisor.status().find((candidate) => candidate.id === id);
+  if (status === undefined) throw new Error(`no replica ${id}`);
+  return status;
+};
+
+async function ready(supervised: Supervised): Promise<void> {
+  await supervised.supervisor.start();
+  expect(await supervised.supervisor.untilReady(20_000), JSON.stringify(supervised.supervisor.status())).toBe(
+    true,
+  );
+}
+
+it('starts engines, climbs the ladder, and leaves no process behind', async () => {
+  const supervised = directory.supervise([fakeModel({ replicas: 2 })]);
+  await ready(supervised);
+  const [first, second] = supervised.supervisor.status();
+  expect(first).toMatchObject({ id: 'demo/0', state: 'ready', generation: 1, restarts: 0, managed: true });
+  expect(second).toMatchObject({ id: 'demo/1', state: 'ready', window: 256 });
+  expect(directory.living().sort()).toEqual([first!.pid, second!.pid].sort());
+  expect(supervised.supervisor.fleet().pools[0]?.replicas.map(({ state }) => state)).toEqual([
+    'ready',
+    'ready',
+  ]);
+  expect(readFileSync(first!.logFile!, 'utf8')).toContain(`fake engine, pid ${first!.pid}`);
+  await supervised.supervisor.stop({ engines: 'drain' });
+  expect(directory.living()).toEqual([]);
+});
+
+it('brings an engine back that was killed, and tells gateways within 100 ms', async () => {
+  const supervised = directory.supervise([fakeModel()]);
+  await ready(supervised);
+  const { pid, url } = statusOf(supervised);
+  const killedAtMs = performance.now();
+  process.kill(pid!, 'SIGKILL');
+  await until(() => supervised.stateOf('demo/0') !== 'ready', 'the death is seen');
+  const told = supervised.fleets.find(
+    ({ atMs, fleet }) => atMs > killedAtMs && fleet.pools[0]?.replicas[0]?.state !== 'ready',
+  );
+  expect(told!.atMs - killedAtMs).toBeLessThan(100);
+  await until(() => supervised.stateOf('demo/0') === 'ready', 'it is ready again');
+  const after = statusOf(supervised);
+  expect(after).toMatchObject({ generation: 2, restarts: 1 });
+  expect(after.pid).not.toBe(pid);
+  expect(after.url).not.toBe(url);
+  expect(after.lastIncident?.summary).toBe('ended by SIGKILL while ready');
+});
+
+it('takes an exit with status 0 that nobody asked for as a failure', async () => {
+  const supervised = directory.supervise([fakeModel()]);
+  await ready(supervised);
+  await fetch(`${statusOf(supervised).url}/exit?code=0`).catch(() => {});
+  await until(() => statusOf(supervised).generation === 2, 'a second generation');
+  await until(() => supervised.stateOf('demo/0') === 'ready', 'ready again');
+  expect(statusOf(supervised).lastIncident?.summary).toBe('exit code 0 while ready');
+});
+
+it('gives up on a crash loop, says why in words, and tries again when a person says so', async () => {
+  const manners = 'exit-at-start=134';
+  const supervised = directory.supervise([fakeModel({}, manners)], { restartsMax: 3 });
+  await supervised.supervisor.start();
+  expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
+  const status = statusOf(supervised);
+  expect(status).toMatchObject({ state: 'quarantined', restarts: 3, pid: null });
+  expect(status.reason).toMatch(
+    /^exited 4 times within [\d.]+ m?s; last: exit code 134 \(SIGABRT\) while starting$/,
+  );
+  expect(supervised.log.join('\n')).toContain('quarantined: exited 4 times');
+  expect(supervised.supervisor.restart('demo/0').ok).toBe(true);
+  await until(() => statusOf(supervised).generation >= 5, 'it was started again');
+});
+
+it('does not loop on a program that is not there', async () => {
+  const supervised = directory.supervise([fakeModel({ command: ['no-such-engine-here', '{port}'] })]);
+  await supervised.supervisor.start();
+  expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
+  expect(statusOf(supervised)).toMatchObject({ state: 'quarantined', generation: 1, restarts: 0 });
+  expect(statusOf(supervised).reason).toContain('program "no-such-engine-here" was not found');
+});
+
+it('adopts what runs, with the same pid, and supervises on', async () => {
+  const first = directory.supervise([fakeModel({ replicas: 2 })]);
+  await ready(first);
+  const before = first.supervisor.status().map(({ pid }) => pid);
+  await first.supervisor.stop({ engines: 'leave' });
+
+  const second = directory.supervise([fakeModel({ replicas: 2 })]);
+  expect(await second.supervisor.start()).toEqual({ adopted: 2 });
+  expect(second.fleets[0]?.fleet.pools[0]?.replicas.map(({ state }) => state)).toEqual(['ready', 'ready']);
+  expect(second.supervisor.status().map(({ pid }) => pid)).toEqual(before);
+  await until(
+    () => second.supervisor.status().every(({ reason }) => reason === 'all probes passed'),
+    'probed',
+  );
+  process.kill(before[0]!, 'SIGKILL');
+  await until(() => statusOf(second).generation === 2 && statusOf(second).state === 'ready', 'brought back');
+  expect(statusOf(second, 'demo/1').pid).toBe(before[1]);
+});
+
+it('brings back what died while no supervisor watched, and remembers the failures', async () => {
+  const first = directory.supervise([fakeModel()]);
+  await ready(first);
+  process.kill(statusOf(first).pid!, 'SIGKILL');
+  await until(() => statusOf(first).generation === 2 && statusOf(first).state === 'ready', 'brought back');
+  await first.supervisor.stop({ engines: 'leave' });
+  process.kill(statusOf(first).pid!, 'SIGKILL');
+  await until(() => directory.living().length === 0, 'dead');
+
+  const second = directory.supervise([fakeModel()]);
+  expect(await second.supervisor.start()).toEqual({ adopted: 0 });
+  await until(() => second.stateOf('demo/0') === 'ready', 'ready');
+  expect(statusOf(second)).toMatchObject({ generation: 3, restarts: 2 });
+  expect(statusOf(second).lastIncident?.summary).toBe('ended while no supervisor watched');
+});
+
+it('adopts by its tag an engine whose record was lost, and ends what nobody wants', async () => {
+  const other = fakeModel({ modelName: 'other', servedModel: 'other', model: 'other' });
+  const first = directory.supervise([fakeModel(), other]);
+  await ready(first);
+  const { pid, url } = statusOf(first);
+  await first.supervisor.stop({ engines: 'leave' });
+  rmSync(join(directory.root, 'replicas'), { recursive: true });
+  mkdirSync(join(directory.root, 'replicas'));
+  writeFileSync(join(directory.root, 'replicas', 'demo-0.json'), '{"torn');
+
+  const second = directory.supervise([fakeModel()]);
+  expect(await second.supervisor.start()).toEqual({ adopted: 2 });
+  expect(await second.supervisor.untilReady(20_000)).toBe(true);
+  expect(statusOf(second)).toMatchObject({ pid, url, generation: 1 });
+  await until(() => directory.living().length === 1, 'the unwanted engine was ended');
+  expect(directory.living()).toEqual([pid]);
+  expect(second.log.join('\n')).toContain('could not be read and was set aside');
+});
+
+it('leaves engines of other state directories alone', async () => {
+  const neighbour = new StateDirectory();
+  try {
+    const theirs = neighbour.supervise([fakeModel()]);
+    await ready(theirs);
+    const ours = directory.supervise([fakeModel()]);
+    expect(await ours.supervisor.start()).toEqual({ adopted: 0 });
+    await ours.supervisor.stop({ engines: 'kill' });
+    expect(neighbour.living()).toEqual([statusOf(theirs).pid]);
+  } finally {
+    await neighbour.remove();
+  }
+});
+
+it('watches an engine that runs elsewhere, and neither starts nor ends it', async () => {
+  const host = directory.supervise([fakeModel()]);
+  await ready(host);
+  const engine = statusOf(host);
+  const watching = new StateDirectory();
+  try {
+    const watcher = watching.supervise([fakeModel({ urls: [engine.url!], command: undefined })]);
+    await watcher.supervisor.start();
+    await until(() => watcher.stateOf('demo/0') === 'ready', 'ready');
+    expect(statusOf(watcher)).toMatchObject({ managed: false, pid: null, url: engine.url, logFile: null });
+    expect(watcher.supervisor.restart('demo/0')).toMatchObject({ ok: false });
+    expect(watcher.supervisor.rollingRestart('demo')).toMatchObject({ ok: false });
+    process.kill(engine.pid!, 'SIGSTOP');
+    await until(() => watcher.stateOf('demo/0') === 'unready', 'unready');
+    process.kill(engine.pid!, 'SIGCONT');
+    await until(() => watcher.stateOf('demo/0') === 'ready', 'ready again');
+    await watcher.supervisor.stop({ engines: 'drain' });
+    expect(directory.living()).toEqual([engine.pid]);
+  } finally {
+    await watching.remove();
+  }
+});
+
+it('takes an unwell engine out of rotation without restarting it', async () => {
+  const unwell = join(directory.root, 'unwell');
+  const supervised = directory.supervise([fakeModel({}, `deaf-while=${unwell}`)]);
+  await ready(supervised);
+  const { pid } = statusOf(supervised);
+  writeFileSync(unwell, '');
+  await until(() => supervised.stateOf('demo/0') === 'unready', 'unready');
+  expect(statusOf(supervised).reason).toContain('HTTP 503 told to be unwell');
+  rmSync(unwell);
+  await until(() => supervised.stateOf('demo/0') === 'ready', 'ready');
+  expect(statusOf(supervised)).toMatchObject({ pid, generation: 1, restarts: 0 });
+});
+
+it('restarts a pool one at a time, with a replica ready at every moment', async () => {
+  const supervised = directory.supervise([fakeModel({ replicas: 3 })]);
+  await ready(supervised);
+  expect(supervised.supervisor.rollingRestart('demo').ok).toBe(true);
+  await until(
+    () =>
+      supervised.supervisor.status().every(({ generation, state }) => generation === 2 && state === 'ready'),
+    'all have a new generation',
+  );
+  const readyCounts = supervised.fleets
+    .slice(supervised.fleets.findIndex(({ fleet }) => readyIn(fleet) === 3))
+    .map(({ fleet }) => readyIn(fleet));
+  expect(Math.min(...readyCounts)).toBe(2);
+});
+
+const readyIn = (fleet: Supervised['fleets'][number]['fleet']) =>
+  fleet.pools[0]!.replicas.filter(({ state }) => state === 'ready').length;
+
+it('restarts replicas one at a time when their configuration has changed', async () => {
+  const first = directory.supervise([fakeModel({ replicas: 2 })]);
+  await ready(first);
+  await first.supervisor.stop({ engines: 'leave' });
+  const second = directory.supervise([fakeModel({ replicas: 2, maxSeqLength: 4096 })]);
+  expect(await second.supervisor.start()).toEqual({ adopted: 2 });
+  await until(
+    () => second.supervisor.status().every(({ generation, state }) => generation === 2 && state === 'ready'),
+    'both have a new generation',
+  );
+  expect(Math.min(...second.fleets.map(({ fleet }) => readyIn(fleet)))).toBe(1);
+});
+
+it('waits for requests in flight, then ends even an engine that ignores SIGTERM', async () => {
+  let inFlight = 2;
+  const supervised = directory.supervise(
+    [fakeModel({}, 'ignore-term child')],
+    {},
+    {
+      collectInFlight: async () => ({ 'demo/0': inFlight }),
+    },
+  );
+  await ready(supervised);
+  expect(supervised.supervisor.drain('demo/0').ok).toBe(true);
+  await until(() => statusOf(supervised).inFlight === 2, 'the gateways were asked');
+  await systemClock.sleep(500);
+  expect(supervised.stateOf('demo/0')).toBe('draining');
+  inFlight = 0;
+  await until(() => supervised.stateOf('demo/0') === 'stopped', 'stopped');
+  expect(readFileSync(statusOf(supervised).logFile!, 'utf8')).toContain('SIGTERM ignored');
+  expect(directory.living()).toEqual([]);
+  // Its child had a process group of its own, and went with it all the same.
+  expect(directory.processHost.killOwned(`${directory.instance}:`)).toBe(0);
+
+  await supervised.supervisor.stop({ engines: 'leave' });
+  const second = directory.supervise([fakeModel()]);
+  await second.supervisor.start();
+  expect(second.stateOf('demo/0')).toBe('stopped');
+  expect(second.supervisor.restart('demo/0').ok).toBe(true);
+  await until(() => second.stateOf('demo/0') === 'ready', 'started again on request');
+});
+
+it('supervises on when records cannot be written', async () => {
+  writeFileSync(join(directory.root, 'blocked'), '');
+  const supervised = directory.supervise(
+    [fakeModel()],
+    {},
+    {
+      records: {
+        readAll: async () => ({ records: [], setAside: [] }),
+        write: () => Promise.reject(new Error('ENOSPC: no space left on device')),
+        remove: () => Promise.reject(new Error('ENOSPC: no space left on device')),
+      },
+    },
+  );
+  await ready(supervised);
+  process.kill(statusOf(supervised).pid!, 'SIGKILL');
+  await until(() => statusOf(supervised).generation === 2 && statusOf(supervised).state === 'ready', 'back');
+  expect(supervised.log.join('\n')).toContain('no space left on device');
+});
+
+it('says which replicas there are when asked about another', async () => {
+  const supervised = directory.supervise([fakeModel()]);
+  await supervised.supervisor.start();
+  expect(supervised.supervisor.drain('demo/7')).toEqual({
+    ok: false,
+    message: "unknown replica 'demo/7'; known: demo/0",
+  });
+  expect(supervised.supervisor.rollingRestart('x').message).toBe("unknown pool 'x'; known: demo");
+  await supervised.supervisor.stop({ engines: 'kill' });
+  expect(directory.living()).toEqual([]);
+});
