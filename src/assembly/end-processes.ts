@@ -25,7 +25,9 @@ export async function killOwned(owned: OwnedProcesses): Promise<number> {
   const killed = new Set<number>();
   for (let round = 0; round < KILL_ROUNDS; round++) {
     const alive = await living(owned, '');
-    if (alive.length === 0) return killed.size;
+    // Children of engines in groups of their own carry the tag as well, and have no other sign.
+    const strays = owned.processHost.killOwned(`${owned.instance}:`);
+    if (alive.length === 0 && strays === 0) return killed.size;
     for (const identity of alive) {
       owned.processHost.signalGroup(identity, 'SIGKILL');
       killed.add(identity.pid);

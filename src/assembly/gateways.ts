@@ -23,6 +23,8 @@ export interface GatewaysOptions {
 
 export interface Gateways {
   host: GatewayHost;
+  /** They grow; whoever rotates logs watches them. */
+  logFiles: string[];
   /**
    * Adopts or starts a gateway at the configured address, with this fleet from its first moment. Rejects with PlatformError
    * `port_in_use` and the like.
@@ -36,6 +38,7 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
   const store = openGatewayStore(paths.root);
   const socket = join(paths.socketDir, 'node.sock');
   const logFile = join(paths.logDir, 'gateway.log');
+  const processLogFile = join(paths.logDir, 'gateway-process.log');
   const ownerPrefix = `${paths.instance}:gateway:`;
   const host = createGatewayHost({
     clock,
@@ -48,7 +51,7 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
       command: process.execPath,
       args: [processEntry('gateway-process'), '--log', logFile, '--socket', socket],
     },
-    logFile: join(paths.logDir, 'gateway-process.log'),
+    logFile: processLogFile,
     cwd: paths.root,
     ownerPrefix,
     onFacts,
@@ -56,6 +59,7 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
   });
   return {
     host,
+    logFiles: [logFile, processLogFile],
     start: async (fleet) => {
       await host.start(fleet);
       const { address } = host;

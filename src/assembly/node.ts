@@ -6,6 +6,7 @@ import { systemClock } from '../base/clock.ts';
 import { EXIT_CODES } from '../contract/exit-codes.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
+import { createLogRotation, type LogRotation } from '../drivers/process/log-rotation.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import { type AdminServer, createAdminServer } from './admin/admin-server.ts';
 import { banner, progressLine, readyLine } from './banner.ts';
@@ -40,6 +41,7 @@ export class NodeProcess {
   readonly #processHost: ProcessHost;
   readonly #supervisor: Supervisor;
   readonly #gateways: Gateways;
+  readonly #logFiles: LogRotation;
   readonly #system: NodeSystem;
   readonly #admin: AdminServer;
   readonly #startingSince = new Map<string, number>();
@@ -63,8 +65,13 @@ export class NodeProcess {
         for (const fact of facts) this.#onFact(fact);
       },
     });
+    this.#logFiles = createLogRotation({
+      onProblem: (file, problem) => log.write('warn', 'a log file could not be rotated', { file, problem }),
+    });
+    for (const file of [config.paths.nodeLog, ...this.#gateways.logFiles]) this.#logFiles.watch(file);
     this.#supervisor = assembleSupervisor({
       ...parts,
+      logFiles: this.#logFiles,
       onFleet: (fleet) => this.#gateways.host.publishFleet(fleet),
       onFact: (fact) => this.#onFact(fact),
       collectInFlight: () => this.#collectInFlight(),
@@ -264,6 +271,7 @@ export class NodeProcess {
   }
 
   #exit(code: number): never {
+    this.#logFiles.close();
     this.#log.close();
     process.exit(code);
   }

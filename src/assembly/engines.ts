@@ -1,0 +1,27 @@
+/** Every kind of engine that the platform knows: one line each. */
+import type { EngineKind } from '../contract/fleet.ts';
+import type { EngineDriver } from '../contract/ports/engine-driver.ts';
+import { embedded } from '../drivers/engines/embedded.ts';
+import { llamaServer } from '../drivers/engines/llama-server.ts';
+import { openai } from '../drivers/engines/openai.ts';
+import { sglang } from '../drivers/engines/sglang.ts';
+import { createSimulatorDriver } from '../drivers/engines/simulator.ts';
+import { vllm } from '../drivers/engines/vllm.ts';
+import { SIMULATOR_DEFAULT_WINDOW, simulatorCapabilities, simulatorLaunch } from '../simulator/launch.ts';
+
+const DRIVERS: Record<EngineKind, EngineDriver> = {
+  embedded,
+  vllm,
+  sglang,
+  'llama-server': llamaServer,
+  openai,
+  simulator: createSimulatorDriver({
+    capabilities: simulatorCapabilities,
+    defaultWindow: SIMULATOR_DEFAULT_WINDOW,
+    launch: simulatorLaunch,
+  }),
+};
+
+export const engineDrivers: ReadonlyMap<EngineKind, EngineDriver> = new Map(
+  Object.values(DRIVERS).map((driver) => [driver.kind, driver]),
+);

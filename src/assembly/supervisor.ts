@@ -1,0 +1,41 @@
+/** Builds the supervisor plane: drivers of engines, records on disk, ports and log files. */
+import { randomInt } from 'node:crypto';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { Fact } from '../contract/facts.ts';
+import type { FleetSnapshot } from '../contract/fleet.ts';
+import type { ProcessHost } from '../contract/ports/process-host.ts';
+import { createEnginePorts } from '../drivers/process/engine-ports.ts';
+import type { LogRotation } from '../drivers/process/log-rotation.ts';
+import { openReplicaRecords } from '../drivers/storage/replica-records.ts';
+import { createSupervisor } from '../planes/supervisor/supervisor.ts';
+import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
+import type { ResolvedConfig } from './config/resolve-config.ts';
+import { engineDrivers } from './engines.ts';
+import type { LogLevel } from './node-log.ts';
+
+export interface AssembleSupervisorOptions {
+  config: ResolvedConfig;
+  clock: Clock;
+  processHost: ProcessHost;
+  logFiles: LogRotation;
+  onFleet(fleet: FleetSnapshot): void;
+  onFact(fact: Fact): void;
+  collectInFlight(): Promise<Record<string, number>>;
+  log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
+}
+
+export function assembleSupervisor({ config, ...parts }: AssembleSupervisorOptions): Supervisor {
+  const { paths } = config;
+  return createSupervisor({
+    ...parts,
+    models: config.models,
+    settings: config.supervisor,
+    paths: { instance: paths.instance, logDir: paths.logDir, workDir: paths.root },
+    inherited: config.inherited,
+    seed: randomInt(2 ** 32),
+    records: openReplicaRecords(paths.engineDir),
+    ports: createEnginePorts(join(paths.engineDir, 'ports')),
+    drivers: engineDrivers,
+  });
+}
