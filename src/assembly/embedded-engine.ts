@@ -8,7 +8,6 @@ import { randomInt } from 'node:crypto';
 import { renameSync, writeFileSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
-import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import { isModelAddress } from '../drivers/engines/embedded/model-address.ts';
 import { checkModelFile, type ModelFile } from '../drivers/engines/embedded/model-file.ts';
 import {
@@ -102,9 +101,7 @@ async function download(address: string): Promise<ModelFile> {
   );
   const directory = modelDirectory(process.env);
   report({ event: 'resolving', model: address, directory });
-  return checkModelFile(
-    await resolveModelAddress(address, { directory, signal: new AbortController().signal }),
-  );
+  return checkModelFile(await resolveModelAddress(address, { directory, clock: systemClock }));
 }
 
 async function load(file: ModelFile, options: EmbeddedOptions): Promise<Served> {
@@ -125,8 +122,8 @@ async function load(file: ModelFile, options: EmbeddedOptions): Promise<Served> 
     // The small model answers best without chance.
     sampling: { temperature: options.temperature ?? (file.builtin ? 0 : 1) },
     ...(apiKey !== undefined && { apiKey }),
-    onFault: (error, exchange: HttpExchange) =>
-      console.error(`${exchange.method} ${exchange.path}: ${error.code}: ${detailOf(error)}`),
+    onFault: (error, exchange, requestId) =>
+      console.error(`${requestId}: ${exchange.method} ${exchange.path}: ${error.code}: ${detailOf(error)}`),
   });
   return { dialect, close: () => core.close() };
 }

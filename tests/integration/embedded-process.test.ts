@@ -12,7 +12,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
 import { BUILTIN_MODEL } from '../../src/drivers/engines/embedded/builtin-model.ts';
+import { resolveModelAddress } from '../../src/drivers/engines/embedded/model-address.ts';
 import { EmbeddedUnderTest, textOf, until } from '../support/embedded-under-test.ts';
 
 const CHAT = '/v1/chat/completions';
@@ -109,6 +111,30 @@ describe('embedded engine process', () => {
     expect(models).toMatchObject({ data: [{ id: 'random', max_model_len: 256 }] });
     const answer = await engine.json('/v1/completions', { prompt: 'abc', max_tokens: 20, ignore_eos: true });
     expect(answer.usage.completion_tokens).toBe(20);
+  });
+
+  it('says in one line how to go on where node-llama-cpp is not installed', async () => {
+    const hook = `import { registerHooks } from 'node:module';
+      registerHooks({ resolve(specifier, context, next) {
+        if (specifier === 'node-llama-cpp') throw new Error("Cannot find package 'node-llama-cpp'");
+        return next(specifier, context);
+      } });`;
+    const engine = start([], { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` });
+    expect(await engine.ended()).toBe(1);
+    expect(engine.output.trim().split('\n')).toHaveLength(1);
+    expect(engine.output).toMatch(/engine_binary_missing: .*Cannot find package.*npm install.*urls:/);
+  });
+
+  it('gives up an address when nothing answers there', async () => {
+    const address = 'http://127.0.0.1:9/model.gguf';
+    await expect(
+      resolveModelAddress(address, { directory, clock: systemClock, noProgressMs: 300 }),
+    ).rejects.toMatchObject({
+      code: 'model_file_invalid',
+      message: expect.stringMatching(
+        /^model http:\/\/127\.0\.0\.1:9\/model\.gguf: it is not in .* and can not be downloaded/,
+      ),
+    });
   });
 
   it('wants the key that the environment holds', async () => {

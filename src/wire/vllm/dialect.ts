@@ -31,7 +31,7 @@ export interface VllmDialectOptions {
   /** How long a streaming client may read nothing before it is cut off, ms. Default 60 s. */
   stallMs?: number;
   /** Called for each failure that is not the caller's fault, with the original error. */
-  onFault?: (error: PlatformError, exchange: HttpExchange) => void;
+  onFault?: (error: PlatformError, exchange: HttpExchange, requestId: string) => void;
 }
 
 export interface VllmDialect {
@@ -118,7 +118,13 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     '/detokenize': ({ exchange, fields }) => sendJson(exchange, answerDetokenize(core, fields)),
   };
 
-  const answerWork = async (exchange: HttpExchange, answer: (work: Work) => void | Promise<void>) => {
+  const knownPaths = [...Object.keys(reads), ...Object.keys(works)].join(', ');
+
+  const answerWork = async (
+    exchange: HttpExchange,
+    requestId: string,
+    answer: (work: Work) => void | Promise<void>,
+  ) => {
     const gone = new AbortController();
     exchange.onClientGone(() =>
       gone.abort(new PlatformError('client_closed', 'the client closed the connection')),
@@ -129,13 +135,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     if (state.draining) {
       throw new PlatformError('shutting_down', 'the engine is being stopped', { retryAfterS: 1 });
     }
-    await answer({
-      exchange,
-      fields,
-      signal: gone.signal,
-      requestId:
-        exchange.headers['x-request-id']?.slice(0, 128) ?? `${startedS.toString(36)}-${++state.requests}`,
-    });
+    await answer({ exchange, fields, signal: gone.signal, requestId });
   };
 
   const tracked = async (run: () => Promise<void>) => {
@@ -148,7 +148,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     }
   };
 
-  const route = async (exchange: HttpExchange): Promise<void> => {
+  const route = async (exchange: HttpExchange, requestId: string): Promise<void> => {
     const { path, method } = exchange;
     if (options.apiKey !== undefined && !OPEN_PATHS.has(path)) checkBearer(exchange.headers, options.apiKey);
     const read = path.startsWith('/v1/models/') ? modelRead(core, startedS) : reads[path];
@@ -158,20 +158,23 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
       read(exchange);
     } else if (work !== undefined) {
       if (method !== 'POST') throw wrongMethod(exchange, 'POST');
-      await tracked(() => answerWork(exchange, work));
+      await tracked(() => answerWork(exchange, requestId, work));
     } else {
-      throw new PlatformError('not_found', `nothing at ${path}; known: ${KNOWN_PATHS}`);
+      throw new PlatformError('not_found', `nothing at ${path}; known: ${knownPaths}`);
     }
   };
-  const KNOWN_PATHS = [...Object.keys(reads), ...Object.keys(works)].join(', ');
 
   return {
     handle: (exchange) => {
-      route(exchange).catch((thrown: unknown) => {
+      const given = exchange.headers['x-request-id']?.slice(0, 128);
+      const requestId = given ?? `${startedS.toString(36)}-${++state.requests}`;
+      route(exchange, requestId).catch((thrown: unknown) => {
         const error = PlatformError.from(thrown);
-        if (error.spec.fault !== 'caller' && !exchange.clientGone) options.onFault?.(error, exchange);
+        if (error.spec.fault !== 'caller' && !exchange.clientGone) {
+          options.onFault?.(error, exchange, requestId);
+        }
         if (exchange.clientGone || exchange.headSent) return;
-        sendError(exchange, error);
+        sendError(exchange, error, requestId);
       });
     },
     get active() {
@@ -188,9 +191,10 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/health', '/ready', '/version', '/metrics']);
 
 /** An error before the head was sent. */
-export function sendError(exchange: HttpExchange, error: PlatformError): void {
+export function sendError(exchange: HttpExchange, error: PlatformError, requestId?: string): void {
   const headers: Record<string, string> = { ...JSON_TYPE };
   if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
+  if (requestId !== undefined) headers['x-request-id'] = requestId;
   if (error.code === 'method_not_allowed' && error.param !== undefined) headers.allow = error.param;
   exchange.send(error.spec.status, headers, JSON.stringify(openAiErrorFrom(error)));
 }

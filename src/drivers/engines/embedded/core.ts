@@ -30,6 +30,7 @@ import {
 import { type LlamaLibrary, loadNativeEngine, type NativeEngine } from './native-engine.ts';
 import { commonPrefix, type PooledSequence, SequencePool } from './sequence-pool.ts';
 import { SequenceRun } from './sequence-run.ts';
+import { StepGate } from './step-gate.ts';
 import { createTokenBytes } from './token-bytes.ts';
 
 export interface EmbeddedCoreOptions {
@@ -81,6 +82,7 @@ class EmbeddedCore implements EngineCore {
   readonly #grammars: JsonGrammars;
   readonly #embedder: Embedder;
   readonly #runs = new Set<SequenceRun>();
+  readonly #gate = new StepGate();
   readonly #closing = new AbortController();
   readonly #finished = { stop: 0, length: 0, abort: 0 };
   readonly #totals = { prefixQueries: 0, prefixHits: 0, promptTokens: 0, generatedTokens: 0 };
@@ -227,7 +229,8 @@ class EmbeddedCore implements EngineCore {
     const reused = Math.min(commonPrefix(pooled.tokens, promptTokens), promptTokens.length - 1);
     const { sequence } = pooled;
     if (reused < sequence.nextTokenIndex) {
-      await sequence.eraseContextTokenRanges([{ start: reused, end: sequence.nextTokenIndex }]);
+      const range = { start: reused, end: sequence.nextTokenIndex };
+      await this.#gate.run(() => sequence.eraseContextTokenRanges([range]));
     }
     this.#totals.prefixQueries += promptTokens.length;
     this.#totals.prefixHits += reused;
@@ -237,6 +240,7 @@ class EmbeddedCore implements EngineCore {
     return new SequenceRun({
       request,
       sequence,
+      gate: this.#gate,
       reused,
       seed: request.sampling.seed ?? this.#options.drawSeed(),
       exact: this.#options.exact,

@@ -27,8 +27,9 @@ describe('embedded launch', () => {
       env: { A: 'b', UV_THREADPOOL_SIZE: '1' },
       portFrom: 'file',
     });
-    expect(plan.args[0]).toMatch(/embedded-engine-process\.ts$/);
-    expect(parseEmbeddedArgs(plan.args.slice(1))).toMatchObject({
+    const entry = plan.args.findIndex((arg) => /embedded-engine-process\.ts$/.test(arg));
+    expect(plan.args.slice(0, entry)).toEqual(['--max-semi-space-size=4']);
+    expect(parseEmbeddedArgs(plan.args.slice(entry + 1))).toMatchObject({
       model: BUILTIN_MODEL.path,
       modelName: 'demo',
       port: 0,

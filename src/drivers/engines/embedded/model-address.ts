@@ -4,6 +4,7 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { Clock } from '../../../base/clock.ts';
 import { PlatformError } from '../../../contract/errors.ts';
 
 export function isModelAddress(model: string): boolean {
@@ -15,26 +16,72 @@ export function modelDirectory(environment: NodeJS.ProcessEnv): string {
   return environment.AUTOGLM_MODELS_DIR ?? join(cache, 'autoglm', 'models');
 }
 
+/** How long a download may make no progress; without a network the library would try for ever. */
+const NO_PROGRESS_DEFAULT_MS = 30_000;
+
 /** Path of the model file, downloaded if it is not here yet. */
 export async function resolveModelAddress(
   address: string,
-  options: { directory: string; signal: AbortSignal },
+  options: { directory: string; clock: Clock; noProgressMs?: number },
 ): Promise<string> {
   const { resolveModelFile } = await import('node-llama-cpp');
+  const stalled = new AbortController();
+  let progressMs = options.clock.monotonicMs();
+  const watch = watchProgress({
+    clock: options.clock,
+    lastMs: () => progressMs,
+    noProgressMs: options.noProgressMs ?? NO_PROGRESS_DEFAULT_MS,
+    stalled,
+  });
   try {
-    return await resolveModelFile(address, {
+    const resolving = resolveModelFile(address, {
       directory: options.directory,
       cli: false,
-      signal: options.signal,
-      onProgress: () => {},
+      signal: stalled.signal,
+      onProgress: () => {
+        progressMs = options.clock.monotonicMs();
+      },
     });
+    return await Promise.race([resolving, watch.failed]);
   } catch (cause) {
     throw new PlatformError(
       'model_file_invalid',
       `model ${address}: it is not in ${options.directory} and can not be downloaded (${reasonOf(cause)}); check the address and the network, or give the path of a GGUF file`,
       { cause },
     );
+  } finally {
+    watch.stop();
   }
+}
+
+/** Fails, and aborts the download, when its last progress is too long ago. */
+function watchProgress({
+  clock,
+  lastMs,
+  noProgressMs,
+  stalled,
+}: {
+  clock: Clock;
+  lastMs(): number;
+  noProgressMs: number;
+  stalled: AbortController;
+}): { failed: Promise<never>; stop(): void } {
+  const stopped = new AbortController();
+  const watch = async (): Promise<never> => {
+    for (;;) {
+      const leftMs = lastMs() + noProgressMs - clock.monotonicMs();
+      if (leftMs <= 0) {
+        const reason = new Error(`no progress for ${noProgressMs / 1000} s`);
+        stalled.abort(reason);
+        throw reason;
+      }
+      await clock.sleep(leftMs, stopped.signal);
+    }
+  };
+  const failed = watch();
+  // When the download wins, nobody waits for the watch, which ends by `stop`.
+  failed.catch(() => {});
+  return { failed, stop: () => stopped.abort() };
 }
 
 function reasonOf(cause: unknown): string {

@@ -6,6 +6,7 @@ import type { Llama, LlamaContext, LlamaContextSequence, LlamaModel } from 'node
 import { PlatformError } from '../../../contract/errors.ts';
 import { planExactBatch, planFullBatch } from './batch-plan.ts';
 import { missingEngine } from './launch.ts';
+import { keepNativeSamplers } from './native-samplers.ts';
 
 export type LlamaLibrary = typeof import('node-llama-cpp');
 
@@ -39,6 +40,7 @@ const BATCH_TOKENS = 512;
 export async function loadNativeEngine(options: NativeOptions): Promise<NativeEngine> {
   const library = await importLibrary();
   const llama = await startLlama(library, options.log);
+  keepNativeSamplers(llama);
   const model = await loadModel(llama, options.modelPath);
   const trained = model.trainContextSize;
   const contextLength = Math.min(options.contextLength ?? CONTEXT_DEFAULT_MAX, trained);
@@ -48,7 +50,7 @@ export async function loadNativeEngine(options: NativeOptions): Promise<NativeEn
     context = await model.createContext({
       sequences: options.sequences,
       contextSize: contextLength,
-      batchSize: Math.max(BATCH_TOKENS, options.sequences),
+      batchSize: options.exact ? options.sequences : Math.max(BATCH_TOKENS, options.sequences),
       threads: options.threads,
       // Without flash attention the kernels for one token do not depend on the rest of the batch.
       flashAttention: options.exact ? false : 'auto',

@@ -6,10 +6,12 @@ import type { LlamaContextSequence, LlamaGrammarEvaluationState, Token, TokenBia
 import { PlatformError } from '../../../contract/errors.ts';
 import type { GeneratedToken, GenerateRequest, TokenLogprob } from '../../../contract/ports/engine-core.ts';
 import { evaluateOptions } from './sampling-options.ts';
+import type { StepGate } from './step-gate.ts';
 
 export interface SequenceRunOptions {
   request: GenerateRequest;
   sequence: LlamaContextSequence;
+  gate: StepGate;
   /** Prompt tokens that the sequence holds already. */
   reused: number;
   seed: number;
@@ -22,8 +24,8 @@ export interface SequenceRunOptions {
   grammarState: LlamaGrammarEvaluationState | undefined;
 }
 
-/** Prompt tokens between two looks at the signal. In exact mode each is a step of its own, so the pieces are small. */
-const PIECE_TOKENS = { exact: 16, full: 512 } as const;
+/** Prompt tokens of one step; between two of them a request can be aborted. In exact mode a batch takes one of each sequence. */
+const PIECE_TOKENS = { exact: 1, full: 512 } as const;
 
 export class SequenceRun {
   readonly #options: SequenceRunOptions;
@@ -49,19 +51,19 @@ export class SequenceRun {
 
   /** Computes the prompt but for its last token. */
   async prefill(signal: AbortSignal): Promise<void> {
-    const { sequence, exact } = this.#options;
+    const { sequence, exact, gate } = this.#options;
     const piece = exact ? PIECE_TOKENS.exact : PIECE_TOKENS.full;
     while (this.#pending.length > 1) {
       signal.throwIfAborted();
       const tokens = this.#pending.splice(0, Math.min(piece, this.#pending.length - 1));
-      await sequence.evaluateWithoutGeneratingNewTokens(tokens as Token[]);
+      await gate.run(() => sequence.evaluateWithoutGeneratingNewTokens(tokens as Token[]));
     }
     signal.throwIfAborted();
   }
 
   /** Computes the last token and samples the next one. */
   async next(signal: AbortSignal): Promise<GeneratedToken> {
-    const { request, sequence, grammarState } = this.#options;
+    const { request, sequence, grammarState, gate } = this.#options;
     signal.throwIfAborted();
     const top = request.topLogprobs;
     const steps = sequence.evaluateWithMetadata(
@@ -80,7 +82,7 @@ export class SequenceRun {
         ...(grammarState !== undefined && { grammarEvaluationState: grammarState }),
       },
     );
-    const step = await steps.next();
+    const step = await gate.run(() => steps.next());
     // One evaluation per token: the next one has a seed and penalties of its own.
     await steps.return();
     if (step.done === true) throw new PlatformError('engine_failed', 'the native engine sampled no token');
