@@ -55,8 +55,24 @@ function expectUntouched(hit: LoadResult, calm: LoadResult): void {
   }
 }
 
-function p99(values: number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? 0;
+/** What the surviving engine needs by itself to take over all streams of the other one at once, on two busy processors. */
+const SIMULATOR_PREFILL_MS = 500;
+const EMBEDDED_PREFILL_MS = 1_500;
+
+/** Gaps as the gateway measured them, from the cut to the next token. */
+async function expectShortGaps(prefillMs: number): Promise<void> {
+  const answer = await fetch(`${system?.adminUrl()}/api/v1/facts?limit=1000`);
+  const { facts } = (await answer.json()) as { facts: { type: string; gapMs?: number }[] };
+  const gaps = facts.filter(({ type }) => type === 'streamContinued').map(({ gapMs }) => gapMs ?? 0);
+  expect(gaps.length).toBeGreaterThan(0);
+  console.log(
+    `${gaps.length} streams continued; gap p50 ${Math.round(quantile(gaps, 0.5))} ms, p99 ${Math.round(quantile(gaps, 0.99))} ms`,
+  );
+  expect(quantile(gaps, 0.99)).toBeLessThan(1_000 + prefillMs);
+}
+
+function quantile(values: number[], share: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * share)] ?? 0;
 }
 
 describe('a replica that is killed with SIGKILL five times', () => {
@@ -81,12 +97,7 @@ describe('a replica that is killed with SIGKILL five times', () => {
     while (kills < 5 || rounds.length === 0) rounds.push(await streams(200, 200, body));
     await killer;
     for (const round of rounds) expectUntouched(round, calm);
-    const facts = (await (await fetch(`${system.adminUrl()}/api/v1/facts?limit=1000`)).json()) as {
-      facts: { type: string; gapMs?: number }[];
-    };
-    const gaps = facts.facts.filter(({ type }) => type === 'streamContinued').map(({ gapMs }) => gapMs ?? 0);
-    expect(gaps.length).toBeGreaterThan(0);
-    expect(p99(gaps)).toBeLessThan(1_500);
+    await expectShortGaps(SIMULATOR_PREFILL_MS);
   });
 
   it('fails none of 16 concurrent streams on the embedded engine, and changes no text', async () => {
@@ -113,5 +124,6 @@ describe('a replica that is killed with SIGKILL five times', () => {
     while (kills < 5 || rounds.length === 0) rounds.push(await streams(16, 16, body));
     await killer;
     for (const round of rounds) expectUntouched(round, calm);
+    await expectShortGaps(EMBEDDED_PREFILL_MS);
   });
 });
