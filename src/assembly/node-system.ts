@@ -10,9 +10,11 @@ import type { GatewayHost } from '../planes/control/gateway-host.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import type { AdminSystem, NodePhase } from './admin/admin-system.ts';
 import { mergeMetrics } from './admin/merge-metrics.ts';
+import { readEnvironment } from './config/environment.ts';
+import { loadConfig } from './config/load-config.ts';
 import { localOrigin } from './config/loopback.ts';
 import { RELEASE } from './config/release.ts';
-import type { ResolvedConfig } from './config/resolve-config.ts';
+import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
 import { nodeMetrics } from './node-metrics.ts';
 
 /** How the process ends when an action asks for it. */
@@ -112,8 +114,17 @@ export class NodeSystem implements AdminSystem {
     };
   }
 
+  /** A configuration that the new process would refuse is refused here, while the old one still runs. */
   restartNode(): ActionResult {
-    this.#options.end('restart');
+    const { config, end } = this.#options;
+    const next = resolveConfig(loadConfig(config.configPath ?? undefined, readEnvironment()));
+    if (next.paths.instance !== config.paths.instance) {
+      throw new PlatformError(
+        'config_invalid',
+        `state_dir: found ${next.paths.root}, which differs from ${config.paths.root}; stop \`autoglm serve\` to change it`,
+      );
+    }
+    end('restart');
     return {
       ok: true,
       message: `node process ${process.pid} ends and is started again; gateway and engines go on`,

@@ -27,7 +27,7 @@ function claim(directory: string): void {
   if (!found.isDirectory() || (user !== undefined && found.uid !== user)) {
     throw new PlatformError(
       'config_invalid',
-      `${directory} is not a directory of this user; remove it, or set a shorter \`state_dir\``,
+      `${directory} is not a directory of this user; remove it, or set another \`state_dir\``,
     );
   }
   chmodSync(directory, 0o700);

@@ -8,8 +8,8 @@
  * - `test: start` and `test-command`: the two commands of the README; their scripts must exist (CI runs the second one)
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/assembly/config/load-config.ts';
 import type { CommandContext } from '../../src/cli/command-context.ts';
@@ -96,6 +96,15 @@ describe('code blocks of the documentation', () => {
       ({ language, kind }) => CHECKED_LANGUAGES.includes(language) && kind === undefined,
     );
     expect(unmarked.map(place)).toEqual([]);
+  });
+
+  it('stand in pages whose links lead to files that exist', () => {
+    const broken = pages().flatMap((file) =>
+      [...readFileSync(join(ROOT, file), 'utf8').matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)]
+        .filter(([, target]) => !existsSync(resolve(ROOT, dirname(file), target!)))
+        .map(([, target]) => `${file}: ${target}`),
+    );
+    expect(broken).toEqual([]);
   });
 
   it('use only markers that are known', () => {

@@ -2,7 +2,8 @@
  * Every process may be killed alone, and stopping leaves nothing. Goal: the table of docs/lifecycle.md. Method: real `serve`
  * processes on free ports with simulated engines, real signals, and the process table as witness.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Installation, isAlive, signal, until } from '../support/serve-harness.ts';
@@ -77,6 +78,96 @@ describe('starting', () => {
     expect([refused.status, ((await refused.json()) as { error: { code: string } }).error.code]).toEqual([
       503,
       'no_replica',
+    ]);
+  });
+});
+
+describe('secrets and state', () => {
+  it('keeps keys out of everything that is printed, logged, answered or inherited', async () => {
+    const installation = new Installation(
+      `gateway: { port: 0, queue_timeout_ms: 500, keys: [{ name: me, key: "\${GATEWAY_KEY}" }] }\nadmin: { port: 0, keys: [{ name: ops, key: canary-admin-1 }] }\nmodels:\n  - { model_name: pretend, engine: simulator, replicas: 2 }\n  - { model_name: far, engine: openai, urls: ["http://127.0.0.1:9"], api_key: canary-engine-1 }\n`,
+      { GATEWAY_KEY: 'canary-gateway-1', AUTOGLM_API_KEYS: 'canary-environment-1' },
+    );
+    installations.push(installation);
+    const launched = installation.serve();
+    await launched.waitFor(/replica pretend\/1 ready/);
+    const { gatewayAddress, adminAddress } = await until('the record is written', () => {
+      const record = installation.record();
+      return record.adminAddress !== null && record;
+    });
+    const answers: string[] = [];
+    const get = async (url: string, init: RequestInit = {}) => {
+      const response = await fetch(url, init);
+      answers.push(`${response.status} ${JSON.stringify([...response.headers])} ${await response.text()}`);
+      return response.status;
+    };
+    const bearer = (key: string) => ({ authorization: `Bearer ${key}`, 'content-type': 'application/json' });
+    const chat = (model: string, key: string) =>
+      get(`${gatewayAddress}/v1/chat/completions`, {
+        method: 'POST',
+        headers: bearer(key),
+        body: JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }], max_tokens: 3 }),
+      });
+    expect(await chat('pretend', 'canary-gateway-1')).toBe(200);
+    expect(await chat('pretend', 'canary-environment-1')).toBe(200);
+    expect(await chat('pretend', 'canary-wrong-1')).toBe(401);
+    expect(await chat('far', 'canary-gateway-1')).toBe(503);
+    expect(await get(`${adminAddress}/api/v1/status`)).toBe(401);
+    expect(await get(`${adminAddress}/api/v1/status`, { headers: bearer('canary-wrong-1') })).toBe(401);
+    for (const path of ['/api/v1/status', '/api/v1/facts', '/metrics', '/', '/nothing']) {
+      await get(`${adminAddress}${path}`, { headers: bearer('canary-admin-1') });
+    }
+    // The CLI reads the key from the same file.
+    for (const command of ['status', 'validate', 'doctor']) {
+      const { stdout, stderr } = await installation.cli([command, '--json']);
+      answers.push(stdout, stderr);
+    }
+    expect((await installation.cli(['status'])).code).toBe(0);
+    for (const { pid, owner } of installation.processes()) {
+      answers.push(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
+      // The node process is the one that reads the environment.
+      if (!owner.endsWith(':node')) answers.push(readFileSync(`/proc/${pid}/environ`, 'latin1'));
+    }
+    launched.child.kill('SIGTERM');
+    await launched.exited;
+    const files = readdirSync(installation.stateDir, {
+      recursive: true,
+      withFileTypes: true,
+      encoding: 'utf8',
+    });
+    for (const file of files.filter((entry) => entry.isFile())) {
+      const path = join(file.parentPath, file.name);
+      // A port is no secret.
+      if (!file.name.endsWith('.port')) expect(statSync(path).mode & 0o077, path).toBe(0);
+      // Gateways need the keys of external engines; their file is for the owner only.
+      if (file.name !== 'gateway-snapshot.json') answers.push(readFileSync(path, 'utf8'));
+    }
+    expect(`${launched.output}${answers.join('\n')}`).not.toContain('canary');
+  });
+
+  it('works below a directory whose path is too long for a Unix socket', async () => {
+    const installation = install();
+    installation.writeConfig(SIMULATED);
+    const deep = join(installation.dir, 'd'.repeat(120));
+    const text = readFileSync(installation.configFile, 'utf8');
+    writeFileSync(installation.configFile, text.replace(/^state_dir: .*$/m, `state_dir: ${deep}`));
+    const moved = installation.at(deep);
+    const launched = moved.serve();
+    await launched.waitFor(/^ready: 2 replicas/m);
+    launched.child.kill('SIGTERM');
+    expect(await launched.exited).toBe(0);
+    expect(moved.processes()).toEqual([]);
+  });
+
+  it('says what to do about a state directory that cannot be made', async () => {
+    const installation = install();
+    const file = join(installation.dir, 'a-file');
+    writeFileSync(file, '');
+    writeFileSync(installation.configFile, `state_dir: ${file}/state\n`);
+    const { code, stderr } = await installation.cli(['serve']);
+    expect([code, stderr]).toEqual([
+      4,
+      expect.stringMatching(/state directory .*a-file\/state cannot be used: .*AUTOGLM_STATE_DIR/),
     ]);
   });
 });
@@ -194,6 +285,58 @@ describe('the node process', () => {
       async () => (await installation.statusDirect()).node.pid !== pid,
     );
     expect(installation.workerPids()).toEqual(pids);
+  });
+
+  it('takes over a changed configuration when it is replaced, and keeps what has not changed', async () => {
+    const installation = install();
+    await startReady(installation);
+    const before = await installation.statusDirect();
+    const gatewayPort = Number(new URL(before.gatewayAddress).port);
+    installation.writeConfig(SIMULATED.replace('replicas: 2', 'replicas: 3, aliases: [also]'));
+    expect((await installation.cli(['restart', '--node'])).code).toBe(0);
+    const after = await until('three replicas are ready', async () => {
+      const status = await installation.statusDirect();
+      return status.pools[0]?.ready === 3 && status.gateways[0]?.state === 'listening' && status;
+    });
+    expect(after.pools[0]!.replicas.slice(0, 2).map(({ pid }) => pid)).toEqual(
+      before.pools[0]!.replicas.map(({ pid }) => pid),
+    );
+    expect(Number(new URL(after.gatewayAddress).port)).toBe(gatewayPort);
+    expect((await ask(installation, { model: 'also' })).status).toBe(200);
+  });
+
+  it('is not replaced while the new configuration is invalid', async () => {
+    const installation = install();
+    await startReady(installation);
+    const { pid } = installation.record();
+    installation.writeConfig(SIMULATED.replace('replicas: 2', 'replicas: 0'));
+    const { adminAddress } = installation.record();
+    const refused = await fetch(`${adminAddress}/api/v1/node/restart`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
+    expect(refused.status).toBe(400);
+    expect(((await refused.json()) as { error: { message: string } }).error.message).toContain(
+      'models[0].replicas: found 0; would be right: an integer from 1 to 64',
+    );
+    expect(installation.record().pid).toBe(pid);
+    expect(isAlive(pid)).toBe(true);
+  });
+
+  it('moves the gateway when its address has changed', async () => {
+    const installation = install();
+    await startReady(installation);
+    const probe = createServer().listen(0, '127.0.0.1');
+    await until('the probe listens', () => probe.listening);
+    const { port } = probe.address() as AddressInfo;
+    await new Promise((closed) => probe.close(closed));
+    installation.writeConfig(SIMULATED.replace('gateway: { port: 0 }', `gateway: { port: ${port} }`));
+    expect((await installation.cli(['restart', '--node'])).code).toBe(0);
+    await until('the gateway answers at its new port', async () => {
+      const { gatewayAddress } = await installation.statusDirect();
+      return gatewayAddress.endsWith(`:${port}`) && (await ask(installation)).status === 200;
+    });
   });
 
   it('writes its own log as JSON lines', async () => {

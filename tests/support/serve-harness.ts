@@ -32,13 +32,13 @@ export async function until<T>(
   what: string,
   probe: () => T | Promise<T>,
   timeoutMs = 20_000,
-): Promise<NonNullable<T>> {
+): Promise<Exclude<T, false | null | undefined>> {
   const endMs = performance.now() + timeoutMs;
   let last: unknown;
   while (performance.now() < endMs) {
     try {
       const found = await probe();
-      if (found) return found as NonNullable<T>;
+      if (found) return found as Exclude<T, false | null | undefined>;
       last = undefined;
     } catch (error) {
       last = error;
@@ -51,9 +51,9 @@ export async function until<T>(
 /** A directory with a configuration and a state directory. Every process that runs on it can be found and ended. */
 export class Installation {
   readonly dir: string;
-  readonly stateDir: string;
+  stateDir: string;
   readonly configFile: string;
-  readonly instance: string;
+  instance: string;
   readonly #launchers: Launched[] = [];
   readonly #extraEnv: Record<string, string>;
 
@@ -62,13 +62,20 @@ export class Installation {
     this.stateDir = join(this.dir, 'state');
     mkdirSync(this.stateDir);
     this.configFile = join(this.dir, 'autoglm.yaml');
-    this.instance = createHash('sha256').update(this.stateDir).digest('hex').slice(0, 12);
+    this.instance = instanceOf(this.stateDir);
     this.#extraEnv = extraEnv;
     this.writeConfig(config);
   }
 
   writeConfig(text: string): void {
     writeFileSync(this.configFile, `state_dir: ${this.stateDir}\n${text}`);
+  }
+
+  /** From here on the state directory is this one; the configuration names it already. */
+  at(stateDir: string): this {
+    this.stateDir = stateDir;
+    this.instance = instanceOf(stateDir);
+    return this;
   }
 
   get env(): Record<string, string> {
@@ -168,6 +175,10 @@ export class Launched {
       },
     );
   }
+}
+
+function instanceOf(stateDir: string): string {
+  return createHash('sha256').update(stateDir).digest('hex').slice(0, 12);
 }
 
 /** False when the process is gone already. */
