@@ -37,6 +37,10 @@ export function configurationPage(): string {
           'Keys that clients of the gateway may use, comma-separated, beside `gateway.keys`.',
         ],
         ['`PORT`', 'Port of the gateway; goes before `gateway.port`.'],
+        [
+          '`AUTOGLM_MODELS_DIR`',
+          'Where models named by `hf:` addresses are kept; else `$XDG_CACHE_HOME/autoglm/models`.',
+        ],
         ['`NO_COLOR`', 'Any text turns colours in the terminal off.'],
       ],
     ),
