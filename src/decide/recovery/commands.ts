@@ -1,11 +1,17 @@
-/** The restart that a person asks for; the other commands are one line each in `step`. */
+/** What a person may ask of one replica. One that is leaving stays on its way, whoever asks. */
 import type { Draft } from './draft.ts';
 import { end } from './ending.ts';
 import type { Replica } from './replica.ts';
 import { start } from './start.ts';
 
+/** Finish what runs, then end, and stay down. */
+export function drain(draft: Draft, replica: Replica): void {
+  if (replica.goal.kind !== 'remove') end(draft, replica, { kind: 'stop' }, 'drained on request');
+}
+
 /** Finish what runs, end, start again; also the way out of quarantine and out of a stop. */
 export function restart(draft: Draft, replica: Replica): void {
+  if (replica.goal.kind === 'remove') return;
   const because = 'restarted on request';
   switch (replica.phase.name) {
     case 'recording':

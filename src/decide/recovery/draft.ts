@@ -40,7 +40,7 @@ export class Draft {
   }
 
   add(spec: ReplicaSpec): Replica {
-    const replica = createReplica(spec, this.nowMs);
+    const replica = createReplica(spec, this.state.lastGeneration, this.nowMs);
     this.#put(spec.id, replica);
     this.#changed = true;
     return replica;
@@ -54,6 +54,7 @@ export class Draft {
     delete (this.state.replicas as Record<string, Replica>)[id];
     this.#touched.delete(id);
     this.#changed = true;
+    this.state.lastGeneration = Math.max(this.state.lastGeneration, replica.generation);
     if (isRecorded(replica)) this.emit({ type: 'forget', replica: id });
   }
 

@@ -42,6 +42,10 @@ export function end(
     case 'terminating':
       return;
     case 'recording':
+      // It is just being started, which is all that a restart wants.
+      if (goal.kind !== 'restart') return arrive(draft, replica, reason);
+      replica.goal = { kind: 'run' };
+      return;
     case 'waiting':
     case 'quarantined':
     case 'stopped':

@@ -2,14 +2,25 @@
 import type { Draft } from './draft.ts';
 import type { Replica } from './replica.ts';
 
-/** Starts the readiness ladder from the bottom. A watched replica has no deadline: nobody waits for it. */
-export function climb(draft: Draft, replica: Replica, reason: string): void {
-  const deadlineMs = replica.spec.managed ? draft.nowMs + replica.spec.startTimeoutMs : null;
+/** Starts the readiness ladder from the bottom. */
+export function climb(draft: Draft, replica: Replica, reason: string, sinceMs = draft.nowMs): void {
+  const deadlineMs = climbDeadlineMs(draft, replica, sinceMs);
   draft.enter(
     replica,
-    { name: 'climbing', rung: 'port', sinceMs: draft.nowMs, deadlineMs, nextProbeAtMs: draft.nowMs },
+    { name: 'climbing', rung: 'port', sinceMs, deadlineMs, nextProbeAtMs: draft.nowMs },
     reason,
   );
+}
+
+/**
+ * A watched replica has no deadline: nobody waits for it. One that was adopted late in its start gets the time for one more
+ * climb at least.
+ */
+export function climbDeadlineMs(draft: Draft, { spec }: Replica, sinceMs: number): number | null {
+  if (!spec.managed) return null;
+  const { probeTimeoutMs, generationTimeoutMs } = draft.settings;
+  const oneClimbMs = sinceMs === draft.nowMs ? 0 : 3 * probeTimeoutMs + generationTimeoutMs;
+  return Math.max(sinceMs + spec.startTimeoutMs, draft.nowMs + oneClimbMs);
 }
 
 export function serve(draft: Draft, replica: Replica, reason: string): void {

@@ -24,6 +24,8 @@ export interface FleetState {
   nowMs: number;
   random: RandomState;
   nextEffectId: number;
+  /** No replica that is gone had a higher one: a late word about it cannot be taken for one about its successor. */
+  lastGeneration: number;
   /** By replica id. */
   replicas: Readonly<Record<string, Replica>>;
   /** By pool. */
@@ -38,6 +40,7 @@ export function createFleetState(settings: RecoverySettings, seed: number, nowMs
     nowMs,
     random: seed | 0,
     nextEffectId: 1,
+    lastGeneration: 0,
     replicas: {},
     rolling: {},
     ending: null,

@@ -4,7 +4,7 @@
 import { poolOf } from '../../contract/replica-id.ts';
 import type { Draft } from './draft.ts';
 import { end, kill, terminate } from './ending.ts';
-import { ail, climb, serveOn } from './entering.ts';
+import { ail, climb, climbDeadlineMs, serveOn } from './entering.ts';
 import { failed } from './failing.ts';
 import type { RecoveryEvent } from './recovery-event.ts';
 import type { Goal, Replica, ReplicaSpec } from './replica.ts';
@@ -38,6 +38,11 @@ function reconfigure(draft: Draft, replica: Replica, spec: ReplicaSpec): void {
   const changed = replica.startedHash !== spec.launchHash;
   replica.spec = spec;
   const { name } = replica.phase;
+  if (replica.phase.name === 'climbing')
+    replica.phase = {
+      ...replica.phase,
+      deadlineMs: climbDeadlineMs(draft, replica, replica.phase.sinceMs),
+    };
   if (replica.goal.kind === 'remove')
     return end(draft, replica, { kind: 'restart' }, 'is in the configuration again');
   if (name === 'stopped' && replica.goal.kind === 'run')
@@ -52,7 +57,8 @@ function reconfigure(draft: Draft, replica: Replica, spec: ReplicaSpec): void {
     replica.startedHash = spec.launchHash;
     return name === 'stopped' ? undefined : start(draft, replica, 'its address has changed');
   }
-  if (name !== 'waiting' && name !== 'stopped')
+  // The others take it up when they are next started.
+  if (name !== 'waiting' && name !== 'stopped' && name !== 'recording')
     queueRolling(draft, spec.pool, [spec.id], 'its configuration has changed');
 }
 
@@ -77,7 +83,7 @@ function takeUp(draft: Draft, replica: Replica, memory: ReplicaMemory | null): v
   }
   if (memory?.state === 'ready' || memory?.state === 'draining') serveOn(draft, replica, runs);
   else if (memory?.state === 'unready') ail(draft, replica, runs);
-  else climb(draft, replica, runs);
+  else climb(draft, replica, runs, memory?.state === 'starting' ? memory.sinceMs : draft.nowMs);
   if (goal !== 'run')
     end(draft, replica, { kind: goal }, memory?.reason ?? 'was being ended by a former supervisor');
 }

@@ -24,7 +24,7 @@ export interface ReplicaSpec {
 export type Phase =
   | { name: 'stopped' }
   /** The coming start is written down before it happens, so that it counts even if the supervisor dies of it. */
-  | { name: 'recording' }
+  | { name: 'recording'; afterFailure: boolean }
   | { name: 'spawning' }
   /** The start was not answered in time: is there a process or not? */
   | { name: 'searching' }
@@ -82,7 +82,7 @@ export interface Replica {
   /** Why it is in this state, in one sentence. */
   reason: string;
   sinceMs: number;
-  /** Counts starts; 0 before the first one. */
+  /** Counts starts; of a watched replica it never changes. */
   generation: number;
   process: ProcessIdentity | null;
   /** The last one known; of a dead process, too. */
@@ -121,7 +121,7 @@ export function stateOf(replica: Replica): ReplicaState {
   return STATE_OF[replica.phase.name];
 }
 
-export function createReplica(spec: ReplicaSpec, nowMs: number): Replica {
+export function createReplica(spec: ReplicaSpec, generation: number, nowMs: number): Replica {
   return {
     spec,
     stray: false,
@@ -129,7 +129,7 @@ export function createReplica(spec: ReplicaSpec, nowMs: number): Replica {
     goal: { kind: 'run' },
     reason: 'not started yet',
     sinceMs: nowMs,
-    generation: 0,
+    generation,
     process: null,
     url: spec.url,
     startedHash: spec.launchHash,

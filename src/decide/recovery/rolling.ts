@@ -54,8 +54,10 @@ function isBack({ phase, goal, generation }: Replica, generationBefore: number):
 
 function takeNext(draft: Draft, pool: string, rolling: Rolling): void {
   const queue = rolling.queue.filter((id) => {
-    const goal = draft.state.replicas[id]?.goal.kind;
-    return goal === 'run' || goal === 'fail';
+    const replica = draft.state.replicas[id];
+    // What is just being started anyway needs no restart.
+    if (replica === undefined || replica.phase.name === 'recording') return false;
+    return replica.goal.kind === 'run' || replica.goal.kind === 'fail';
   });
   if (queue.length === 0) {
     draft.setRolling(pool, null);

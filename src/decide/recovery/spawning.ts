@@ -8,6 +8,7 @@ import { terminate } from './ending.ts';
 import { climb } from './entering.ts';
 import { failed, quarantine } from './failing.ts';
 import type { Replica } from './replica.ts';
+import { countRestart } from './start.ts';
 
 /** Carries on with whatever waited for an order to be answered. Called at the end of each step that touched the replica. */
 export function proceed(draft: Draft, replica: Replica): void {
@@ -19,6 +20,9 @@ export function proceed(draft: Draft, replica: Replica): void {
 }
 
 function spawn(draft: Draft, replica: Replica): void {
+  // Writing it down may have taken its time; the limit on restarts counts the moment of the start.
+  if (replica.phase.name === 'recording' && replica.phase.afterFailure) countRestart(draft, replica);
+  replica.startedHash = replica.spec.launchHash;
   const notAfterMs = draft.nowMs + draft.settings.spawnTimeoutMs;
   replica.phase = { name: 'spawning' };
   const { id } = replica.spec;

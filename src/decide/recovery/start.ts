@@ -6,27 +6,31 @@ import type { Draft } from './draft.ts';
 import { climb } from './entering.ts';
 import type { Replica } from './replica.ts';
 
-export function start(draft: Draft, replica: Replica, reason: string): void {
+export function start(draft: Draft, replica: Replica, reason: string, afterFailure = false): void {
   replica.goal = { kind: 'run' };
   // Probes of the generation before say nothing about this one.
   replica.probing = null;
   replica.inFlight = 0;
+  replica.startedHash = replica.spec.launchHash;
   if (!replica.spec.managed) {
     replica.url = replica.spec.url;
     return climb(draft, replica, reason);
   }
   replica.generation++;
   replica.process = null;
-  replica.startedHash = replica.spec.launchHash;
-  draft.enter(replica, { name: 'recording' }, reason);
+  draft.enter(replica, { name: 'recording', afterFailure }, reason);
 }
 
 /** The wait after a failure is over. */
 export function startAgain(draft: Draft, replica: Replica): void {
-  const failures = replica.failures.slice();
-  const last = failures.pop();
-  if (last !== undefined) failures.push({ ...last, restartAtMs: draft.nowMs });
-  replica.failures = failures;
   replica.restarts++;
-  start(draft, replica, `starts again after: ${replica.lastIncident?.summary ?? 'a failure'}`);
+  countRestart(draft, replica);
+  start(draft, replica, `starts again after: ${replica.lastIncident?.summary ?? 'a failure'}`, true);
+}
+
+/** The restart that follows on the last failure happens at this moment. */
+export function countRestart(draft: Draft, replica: Replica): void {
+  const last = replica.failures.at(-1);
+  if (last === undefined) return;
+  replica.failures = [...replica.failures.slice(0, -1), { ...last, restartAtMs: draft.nowMs }];
 }

@@ -6,10 +6,10 @@
  * judged in one place (failing); the remedy is carried out (start, spawning, ending).
  */
 import { exhaustive } from '../../base/invariant.ts';
-import { restart } from './commands.ts';
+import { drain, restart } from './commands.ts';
 import { dueAtMs, onDue } from './deadlines.ts';
 import { Draft } from './draft.ts';
-import { end, ended, onDraining } from './ending.ts';
+import { ended, onDraining } from './ending.ts';
 import type { FleetState } from './fleet-state.ts';
 import { onAdopted, onConfigured, onEndRequested, onRecalled, onStrayFound } from './membership.ts';
 import { onAttemptFailed, onProbed, probeIfDue } from './probing.ts';
@@ -113,7 +113,7 @@ function handleOfReplica(draft: Draft, replica: Replica, event: ReplicaEvent): v
       replica.inFlight = event.count;
       return onDraining(draft, replica);
     case 'drainRequested':
-      return end(draft, replica, { kind: 'stop' }, 'drained on request');
+      return drain(draft, replica);
     case 'restartRequested':
       return restart(draft, replica);
     default:

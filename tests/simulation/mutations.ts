@@ -1,0 +1,104 @@
+/**
+ * Broken supervisors. Each forgets one rule that the real one keeps; a simulation that does not notice is no test. They are
+ * made by wrapping the parts, so that the parts themselves know nothing of it.
+ */
+import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
+import type { RecoveryEffect } from '../../src/decide/recovery/recovery-effect.ts';
+import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
+import type { StepResult } from '../../src/decide/recovery/step.ts';
+import { type Found, MACHINE, type Machine } from './world.ts';
+
+type Step = Machine['step'];
+
+export const MUTATIONS: Record<string, Machine> = {
+  'restarts without limit': {
+    ...MACHINE,
+    step: withSettings((settings) => ({ ...settings, restartsMax: 1_000_000 })),
+  },
+  'forgets earlier restarts when the supervisor dies': {
+    ...MACHINE,
+    boot: (found) =>
+      MACHINE.boot({ ...found, records: found.records.map((record) => ({ ...record, failures: [] })) }),
+  },
+  'adopts by pid, without looking at the start time': { ...MACHINE, boot: bootByPid },
+  'starts again without looking for the process of an unanswered start': {
+    ...MACHINE,
+    step: withoutEffects('find', ({ id, replica }) => ({
+      type: 'found',
+      effect: id,
+      replica,
+      process: null,
+      url: null,
+    })),
+  },
+  'never sends SIGKILL': {
+    ...MACHINE,
+    step: (state, event) => {
+      const { state: next, effects } = MACHINE.step(state, event);
+      return { state: next, effects: effects.map(toTerm) };
+    },
+  },
+  'never signals twice': {
+    ...MACHINE,
+    step: withSettings((settings) => ({
+      ...settings,
+      termGraceMs: 1_000_000_000,
+      killRetryMs: 1_000_000_000,
+    })),
+  },
+  'starts a second process where one is recorded only by its tag': {
+    ...MACHINE,
+    boot: (found) => MACHINE.boot({ ...found, processHost: { ...found.processHost, findOwned: () => [] } }),
+  },
+  'does not tell gateways that a replica has ended': {
+    ...MACHINE,
+    step: (state, event) => {
+      const { state: next, effects } = MACHINE.step(state, event);
+      const isKept = ({ type }: RecoveryEffect) => type !== 'publish' || event.type !== 'exited';
+      return { state: next, effects: effects.filter(isKept) };
+    },
+  },
+  'takes a process for gone as soon as it was signalled': {
+    ...MACHINE,
+    step: (state, event) =>
+      MACHINE.step(state, event.type === 'signalled' ? { ...event, gone: true } : event),
+  },
+};
+
+function withSettings(change: (settings: FleetState['settings']) => FleetState['settings']): Step {
+  return (state, event) => {
+    const { settings } = state;
+    const { state: next, effects } = MACHINE.step({ ...state, settings: change(settings) }, event);
+    return { state: { ...next, settings }, effects };
+  };
+}
+
+/** Answers orders of one type at once, without carrying them out. */
+function withoutEffects<Type extends RecoveryEffect['type']>(
+  type: Type,
+  answer: (effect: Extract<RecoveryEffect, { type: Type }>) => RecoveryEvent,
+): Step {
+  return (before, event) => {
+    let { state, effects }: StepResult = MACHINE.step(before, event);
+    const isOfType = (effect: RecoveryEffect): effect is Extract<RecoveryEffect, { type: Type }> =>
+      effect.type === type;
+    for (const effect of effects.filter(isOfType)) {
+      const answered = MACHINE.step(state, answer(effect));
+      state = answered.state;
+      effects = [...effects, ...answered.effects];
+    }
+    return { state, effects: effects.filter((effect) => !isOfType(effect)) };
+  };
+}
+
+function bootByPid(found: Found): RecoveryEvent[] {
+  const { processHost } = found;
+  return MACHINE.boot({
+    ...found,
+    processHost: { ...processHost, isAlive: ({ pid }) => found.isTaken(pid) },
+  });
+}
+
+function toTerm(effect: RecoveryEffect): RecoveryEffect {
+  return effect.type === 'signal' ? { ...effect, signal: 'TERM' } : effect;
+}

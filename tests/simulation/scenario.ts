@@ -1,0 +1,151 @@
+/**
+ * What a seed stands for: a fleet, the numbers of its supervisor, and which faults happen how often. Each kind of fault is on
+ * in some seeds and off in others, so that one kind does not hide what another would show.
+ */
+import type { Random } from '../../src/base/random.ts';
+import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
+import type { ReplicaSpec } from '../../src/decide/recovery/replica.ts';
+
+export interface Faults {
+  /** Mean life of a process, ms; Infinity: it lives. */
+  meanLifeMs: number;
+  /** Shares of processes, 0..1. */
+  diesAtStart: number;
+  neverReady: number;
+  ignoresTerm: number;
+  hidesTag: number;
+  stalls: number;
+  hangsOnKill: number;
+  /** Share of orders that are carried out, but whose answer is lost. */
+  answerLost: number;
+  /** Share of orders that are never carried out. */
+  orderLost: number;
+  /** Share of orders that take long. */
+  orderSlow: number;
+  diskFull: number;
+  /** Mean time between deaths of the supervisor, ms. */
+  meanSupervisorLifeMs: number;
+  /** Mean time between commands, ms. */
+  meanCommandMs: number;
+  /** Mean time between facts of gateways, ms. */
+  meanFactMs: number;
+}
+
+export interface Scenario {
+  settings: RecoverySettings;
+  specs: ReplicaSpec[];
+  faults: Faults;
+  faultsEndMs: number;
+  /** Faults are over and this has passed: everything is well again. */
+  healedMs: number;
+}
+
+export const START_TIMEOUT_MS = 4_000;
+
+export function drawScenario(random: Random, storm: boolean): Scenario {
+  const settings = drawSettings(random, storm);
+  const faultsEndMs = (storm ? 120_000 : 20_000) + random.int(40_000);
+  return {
+    settings,
+    specs: drawSpecs(random, storm),
+    faults: storm ? drawStorm(random) : drawFaults(random),
+    faultsEndMs,
+    healedMs: faultsEndMs + healingBoundMs(settings),
+  };
+}
+
+function drawSettings(random: Random, storm: boolean): RecoverySettings {
+  return {
+    restartsMax: 2 + random.int(storm ? 2 : 4),
+    restartWindowMs: 8_000 + random.int(8_000),
+    backoff: { initialMs: 50 + random.int(200), maxMs: 2_000, jitterRatio: 0.2 },
+    stableAfterMs: 3_000,
+    probeIntervalMs: 1_500 + random.int(1_500),
+    probeTimeoutMs: 400,
+    generationTimeoutMs: 1_000,
+    probeFailuresMax: 1 + random.int(3),
+    reprobeMs: 250,
+    drainTimeoutMs: 2_000,
+    settleMs: 100,
+    adoptedSettleMs: 600,
+    termGraceMs: 800,
+    killRetryMs: 500,
+    spawnTimeoutMs: 1_500,
+    answerSlackMs: 300,
+    localTimeoutMs: 500,
+  };
+}
+
+/**
+ * The worst that may still lie ahead when faults stop: a start that runs out of its time and an end by force, the longest
+ * backoff, another start; and all that once more per replica for a rolling restart under way.
+ */
+function healingBoundMs({ drainTimeoutMs, termGraceMs, killRetryMs, backoff }: RecoverySettings): number {
+  const once =
+    START_TIMEOUT_MS + drainTimeoutMs + termGraceMs + 3 * killRetryMs + backoff.maxMs * 1.2 + 3_000;
+  return 4 * once;
+}
+
+function drawSpecs(random: Random, storm: boolean): ReplicaSpec[] {
+  const specs: ReplicaSpec[] = [];
+  const pools = storm ? 2 : 1 + random.int(3);
+  for (let pool = 0; pool < pools; pool++) {
+    const watched = !storm && random.next() < 0.1;
+    const size = storm ? 3 : 1 + random.int(3);
+    for (let ordinal = 0; ordinal < size; ordinal++) specs.push(spec(`p${pool}`, ordinal, watched));
+  }
+  return specs;
+}
+
+export function spec(pool: string, ordinal: number, watched = false, launchHash = 'a'): ReplicaSpec {
+  const id = `${pool}/${ordinal}`;
+  const url = watched ? `http://elsewhere/${id}` : null;
+  return { id, pool, managed: !watched, launchHash, url, startTimeoutMs: START_TIMEOUT_MS };
+}
+
+function drawFaults(random: Random): Faults {
+  const sometimes = <Value>(value: Value, otherwise: Value) => (random.next() < 0.5 ? value : otherwise);
+  const share = (most: number) => sometimes(random.next() * most, 0);
+  const mean = (least: number, most: number) =>
+    sometimes(between(random, least, most), Number.POSITIVE_INFINITY);
+  return {
+    meanLifeMs: mean(500, 15_000),
+    diesAtStart: share(0.8),
+    neverReady: share(0.4),
+    ignoresTerm: share(0.8),
+    hidesTag: share(0.2),
+    stalls: share(0.5),
+    hangsOnKill: share(0.3),
+    answerLost: share(0.2),
+    orderLost: share(0.1),
+    orderSlow: share(0.3),
+    diskFull: share(0.3),
+    meanSupervisorLifeMs: mean(300, 8_000),
+    meanCommandMs: mean(500, 6_000),
+    meanFactMs: mean(200, 2_000),
+  };
+}
+
+/** Every kind of fault, each so often that it happens many times, and none so often that nothing else does. */
+function drawStorm(random: Random): Faults {
+  return {
+    meanLifeMs: between(random, 2_000, 6_000),
+    diesAtStart: between(random, 0.2, 0.4),
+    neverReady: 0.1,
+    ignoresTerm: 0.4,
+    hidesTag: 0.2,
+    stalls: 0.2,
+    hangsOnKill: 0.1,
+    answerLost: between(random, 0.1, 0.15),
+    orderLost: 0.03,
+    orderSlow: 0.1,
+    diskFull: 0.05,
+    meanSupervisorLifeMs: between(random, 2_000, 5_000),
+    meanCommandMs: between(random, 800, 2_000),
+    meanFactMs: between(random, 500, 1_500),
+  };
+}
+
+function between(random: Random, least: number, most: number): number {
+  return least + random.next() * (most - least);
+}

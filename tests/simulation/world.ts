@@ -1,0 +1,491 @@
+/**
+ * The pretended world around the recovery machine: one clock, one heap of events, processes, a disk, gateways and people that
+ * give commands. The supervisor inside it dies and comes back from disk and process list. Everything is drawn from one seed.
+ */
+import { createRandom, mix32, type Random } from '../../src/base/random.ts';
+import type { ProcessHost } from '../../src/contract/ports/process-host.ts';
+import type { ReplicaRecord } from '../../src/contract/ports/replica-records.ts';
+import { nextDeadlineMs } from '../../src/decide/recovery/deadlines.ts';
+import { createFleetState, type FleetState } from '../../src/decide/recovery/fleet-state.ts';
+import type { RecoveryEffect, RecoveryOrder } from '../../src/decide/recovery/recovery-effect.ts';
+import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
+import { type Replica, type ReplicaSpec, stateOf } from '../../src/decide/recovery/replica.ts';
+import { type StepResult, step } from '../../src/decide/recovery/step.ts';
+import { bootEvents } from '../../src/planes/supervisor/boot.ts';
+import { ownerText } from '../../src/planes/supervisor/owner-tag.ts';
+import { toRecord } from '../../src/planes/supervisor/record-times.ts';
+import { EventHeap } from './event-heap.ts';
+import { answerProbe, drawProcess, exponential, type PretendProcess } from './pretend-process.ts';
+import { Safety, Violation } from './safety.ts';
+import { drawScenario, type Faults, type Scenario, spec } from './scenario.ts';
+
+/** What a supervisor looks at when it comes to life. */
+export interface Found {
+  records: readonly ReplicaRecord[];
+  processHost: ProcessHost;
+  /** Whether any process has this pid: what a careless supervisor would ask. */
+  isTaken(pid: number): boolean;
+  nowMs: number;
+}
+
+/** The parts under test, which a mutation replaces by broken ones. */
+export interface Machine {
+  step(state: FleetState, event: RecoveryEvent): StepResult;
+  boot(found: Found): RecoveryEvent[];
+}
+
+const INSTANCE = 'pretended';
+const RESTART_WAIT_MAX_MS = 10_000;
+
+export const MACHINE: Machine = {
+  step,
+  boot: ({ records, processHost, nowMs }) =>
+    bootEvents(
+      { processHost, paths: { instance: INSTANCE, logDir: '', workDir: '' } },
+      records,
+      moment(nowMs),
+      RESTART_WAIT_MAX_MS,
+    ),
+};
+
+/** The wall clock, for records; the machine never sees it. */
+function moment(nowMs: number) {
+  return { wallMs: nowMs + 1_700_000_000_000, monotonicMs: nowMs };
+}
+
+/** Few, so that pids are used again soon. */
+const PIDS = 24;
+/** Share of pids that somebody else's process gets as soon as they are free. */
+const STRANGER_SHARE = 0.5;
+const STRANGER = 'a stranger';
+const TICKS_AT_ONE_MOMENT_MAX = 100;
+
+export class World {
+  readonly scenario: Scenario;
+  readonly trace: string[] | null;
+  nowMs = 0;
+  steps = 0;
+  /** Of all that happened, in order: equal for equal runs. */
+  fingerprint = 0;
+  readonly #random: Random;
+  readonly #machine: Machine;
+  readonly #heap = new EventHeap();
+  readonly #safety: Safety;
+  readonly #processes = new Map<number, PretendProcess>();
+  readonly #disk = new Map<string, ReplicaRecord>();
+  /** When the newest write of a replica ends: writes of one replica keep their order. */
+  readonly #writeEndsMs = new Map<string, number>();
+  readonly #elsewhereDownUntilMs = new Map<string, number>();
+  /** Whom the end of a process is told to. */
+  readonly #watchers = new Map<PretendProcess, { replica: string; generation: number; life: number }>();
+  #specs: ReplicaSpec[];
+  #faults: Faults | null;
+  #state: FleetState | null = null;
+  /** Which supervisor it is; orders of a dead one are not carried out. */
+  #life = 0;
+  #startTicks = 1;
+
+  constructor(seed: number, machine: Machine, { traced, storm }: { traced: boolean; storm: boolean }) {
+    this.#random = createRandom(mix32(seed, 0x5eed));
+    this.#machine = machine;
+    this.scenario = drawScenario(this.#random, storm);
+    this.#faults = this.scenario.faults;
+    this.#specs = this.scenario.specs;
+    this.#safety = new Safety(this.scenario.settings);
+    this.trace = traced ? [] : null;
+  }
+
+  run(): void {
+    this.#bringUp();
+    this.#planRecurring(
+      ({ meanSupervisorLifeMs }) => meanSupervisorLifeMs,
+      () => this.#killSupervisor(),
+    );
+    this.#planRecurring(
+      ({ meanCommandMs }) => meanCommandMs,
+      () => this.#command(),
+    );
+    this.#planRecurring(
+      ({ meanFactMs }) => meanFactMs,
+      () => this.#fact(),
+    );
+    this.#heap.plan(this.scenario.faultsEndMs, () => this.#endFaults());
+    this.#runUntil(this.scenario.healedMs);
+    this.#checkHealed();
+  }
+
+  #runUntil(endMs: number): void {
+    let ticksNow = 0;
+    for (;;) {
+      const dueMs = this.#state === null ? Number.POSITIVE_INFINITY : nextDeadlineMs(this.#state);
+      const nextMs = Math.min(dueMs, this.#heap.nextAtMs);
+      if (nextMs > endMs) break;
+      if (nextMs > this.nowMs) ticksNow = 0;
+      else if (++ticksNow > TICKS_AT_ONE_MOMENT_MAX) throw new Violation('the machine does not come to rest');
+      this.nowMs = Math.max(this.nowMs, nextMs);
+      if (dueMs <= this.#heap.nextAtMs) this.#tick();
+      else this.#heap.take()?.happen();
+    }
+    this.nowMs = endMs;
+  }
+
+  // The supervisor.
+
+  #bringUp(): void {
+    this.#life++;
+    const life = this.#life;
+    this.#note('supervisor', `life ${life} begins`);
+    this.#state = createFleetState(
+      this.scenario.settings,
+      mix32(life, this.#random.int(1 << 30)),
+      this.nowMs,
+    );
+    const records = [...this.#disk.values()];
+    const processHost = this.#processHost();
+    const isTaken = (pid: number) => this.#processes.get(pid)?.alive === true;
+    for (const event of this.#machine.boot({ records, processHost, isTaken, nowMs: this.nowMs })) {
+      if (event.type === 'adopted') {
+        this.#safety.onAdopted(event.replica, event.process, this.#processes.get(event.process.pid));
+        this.#watch(event.replica, event.generation, this.#processes.get(event.process.pid));
+      } else if (event.type === 'strayFound') {
+        throw new Violation(`${event.name}: a process that nothing accounts for`);
+      }
+      this.#deliver(event);
+    }
+    this.#deliver({ type: 'configured', replicas: this.#specs });
+  }
+
+  /** The process list, as far as a supervisor reads it when it starts. */
+  #processHost(): ProcessHost {
+    const never = () => {
+      throw new Violation('the world carries out orders, not the pretended process host');
+    };
+    return {
+      spawn: never,
+      signalGroup: never,
+      onExit: never,
+      killOwned: never,
+      isAlive: ({ pid, startTicks }) => {
+        const process = this.#processes.get(pid);
+        return process?.alive === true && process.identity.startTicks === startTicks;
+      },
+      findOwned: () => {
+        const found: { identity: PretendProcess['identity']; owner: string }[] = [];
+        for (const process of this.#processes.values()) {
+          const { alive, identity, replica, generation, launchHash } = process;
+          if (!alive || replica === STRANGER || this.#isHidden(process)) continue;
+          found.push({ identity, owner: ownerText(INSTANCE, { replica, generation, launchHash, port: 1 }) });
+        }
+        return found;
+      },
+    };
+  }
+
+  /** Nobody could find a process that has neither tag nor record, so a tag is lost only after the record was written. */
+  #isHidden({ hidesTag, replica, identity }: PretendProcess): boolean {
+    return hidesTag && this.#disk.get(replica)?.process?.startTicks === identity.startTicks;
+  }
+
+  #killSupervisor(): void {
+    if (this.#state === null) return;
+    this.#note('supervisor', 'dies');
+    this.#state = null;
+    this.#life++;
+    this.#watchers.clear();
+    this.#safety.onSupervisorDeath(this.#disk, moment(0).wallMs);
+    this.#after(this.#random.int(1_500), () => this.#bringUp());
+  }
+
+  #tick(): void {
+    this.#step({ type: 'ticked', nowMs: this.nowMs });
+    if (this.#state !== null) this.#safety.onTick(this.#state);
+  }
+
+  #deliver(event: RecoveryEvent): void {
+    if (this.#state === null) return;
+    if (this.#state.nowMs !== this.nowMs) this.#tick();
+    this.#safety.onEvent(event);
+    this.#step(event);
+  }
+
+  #step(event: RecoveryEvent): void {
+    const before = this.#state;
+    if (before === null) return;
+    this.steps++;
+    this.fingerprint = mix32(this.fingerprint, this.nowMs * 1_000, before.nextEffectId, event.type.length);
+    const { state, effects } = this.#machine.step(before, event);
+    this.#state = state;
+    if (this.trace !== null && (event.type !== 'ticked' || effects.length > 0)) this.#note('event', event);
+    for (const effect of effects) {
+      if (this.trace !== null) this.#note('effect', effect);
+      this.#carryOut(effect);
+    }
+    this.#safety.onStep(before, state, effects);
+  }
+
+  // What the supervisor orders.
+
+  #carryOut(effect: RecoveryEffect): void {
+    switch (effect.type) {
+      case 'spawn':
+        return this.#order(() => this.#spawn(effect));
+      case 'find':
+        return this.#order(() => {
+          const process = [...this.#processes.values()].find(
+            ({ alive, replica, generation }) =>
+              alive && replica === effect.replica && generation === effect.generation,
+          );
+          this.#watch(effect.replica, effect.generation, process);
+          const { id, replica } = effect;
+          return { type: 'found', effect: id, replica, process: process?.identity ?? null, url: null };
+        });
+      case 'signal':
+        return this.#order(() => this.#signal(effect));
+      case 'probe':
+        return this.#order(() => this.#probe(effect));
+      case 'persist':
+        return this.#persist(effect);
+      case 'forget':
+        return this.#forget(effect.replica);
+      default:
+        return;
+    }
+  }
+
+  /** Sooner or later, once or never; a dead supervisor's orders are not carried out, and its answers go nowhere. */
+  #order(carryOut: () => RecoveryEvent | null): void {
+    const life = this.#life;
+    const faults = this.#faults;
+    const draw = this.#random.next();
+    if (faults !== null && draw < faults.orderLost) return;
+    const answerLost = faults !== null && draw < faults.orderLost + faults.answerLost;
+    const isSlow = faults !== null && this.#random.next() < faults.orderSlow;
+    this.#after(this.#random.int(isSlow ? 2_000 : 20), () => {
+      if (this.#life !== life) return;
+      const answer = carryOut();
+      if (answer === null || answerLost) return;
+      this.#after(this.#random.int(isSlow ? 1_000 : 10), () => {
+        if (this.#life === life) this.#deliver(answer);
+      });
+    });
+  }
+
+  #spawn(order: Extract<RecoveryOrder, { type: 'spawn' }>): RecoveryEvent | null {
+    const { id: effect, replica, generation, notAfterMs } = order;
+    if (this.nowMs > notAfterMs)
+      return { type: 'spawnFailed', effect, replica, permanent: false, reason: 'too late' };
+    this.#safety.onSpawn(replica, this.#processes.values());
+    const identity = this.#newIdentity();
+    const launchHash = this.#specs.find(({ id }) => id === replica)?.launchHash ?? 'f';
+    const process = drawProcess(this.#random, this.#faults, {
+      identity,
+      replica,
+      generation,
+      launchHash,
+      startedMs: this.nowMs,
+    });
+    this.#processes.set(identity.pid, process);
+    this.#note('world', `${replica} generation ${generation} starts as pid ${identity.pid}`);
+    if (process.diesAfterMs !== Number.POSITIVE_INFINITY)
+      this.#after(process.diesAfterMs, () => {
+        if (this.#faults !== null) this.#end(process, process.exit);
+      });
+    this.#watch(replica, generation, process);
+    return { type: 'spawned', effect, replica, process: identity, url: `http://pid/${identity.pid}` };
+  }
+
+  #signal(order: Extract<RecoveryOrder, { type: 'signal' }>): RecoveryEvent {
+    const { id: effect, replica, process: identity, signal } = order;
+    const target = this.#processes.get(identity.pid);
+    const isIt = target?.alive === true && target.identity.startTicks === identity.startTicks;
+    if (isIt) {
+      this.#safety.onSignal(replica, target);
+      if (signal === 'KILL')
+        this.#after(target.killTakesMs, () => this.#end(target, { kind: 'signalled', signal: 'SIGKILL' }));
+      else if (!target.ignoresTerm)
+        this.#after(this.#random.int(400), () => this.#end(target, { kind: 'exited', code: 0 }));
+    }
+    return { type: 'signalled', effect, replica, gone: !isIt };
+  }
+
+  #probe(order: Extract<RecoveryOrder, { type: 'probe' }>): RecoveryEvent | null {
+    const { id: effect, replica, generation, rung } = order;
+    const watched = this.#specs.find(({ id }) => id === replica);
+    if (watched?.managed === false) {
+      const ok = this.nowMs >= (this.#elsewhereDownUntilMs.get(replica) ?? 0);
+      return { type: 'probed', effect, replica, ok, detail: ok ? '' : 'connection refused' };
+    }
+    const process = [...this.#processes.values()].find(
+      (candidate) => candidate.replica === replica && candidate.generation === generation,
+    );
+    const answer = answerProbe(process, rung, this.nowMs);
+    return answer === undefined ? null : { type: 'probed', effect, replica, ...answer };
+  }
+
+  #persist(order: Extract<RecoveryOrder, { type: 'persist' }>): void {
+    const { id: effect, replica, memory } = order;
+    const life = this.#life;
+    const faults = this.#faults;
+    const isFull = faults !== null && this.#random.next() < faults.diskFull;
+    const isSlow = faults !== null && this.#random.next() < faults.orderSlow;
+    const startsMs = Math.max(this.nowMs, this.#writeEndsMs.get(replica) ?? 0);
+    const endsMs = startsMs + this.#random.int(isSlow ? 700 : 8);
+    this.#writeEndsMs.set(replica, endsMs);
+    this.#heap.plan(endsMs, () => {
+      if (this.#life !== life) return;
+      if (!isFull) this.#disk.set(replica, toRecord(memory, moment(this.nowMs)));
+      this.#deliver({ type: 'persisted', effect, replica, ok: !isFull });
+    });
+  }
+
+  #forget(replica: string): void {
+    const life = this.#life;
+    const endsMs = Math.max(this.nowMs, this.#writeEndsMs.get(replica) ?? 0) + this.#random.int(8);
+    this.#writeEndsMs.set(replica, endsMs);
+    this.#heap.plan(endsMs, () => {
+      if (this.#life === life) this.#disk.delete(replica);
+    });
+  }
+
+  // What happens by itself.
+
+  #watch(replica: string, generation: number, process: PretendProcess | undefined): void {
+    if (process !== undefined) this.#watchers.set(process, { replica, generation, life: this.#life });
+  }
+
+  #end(process: PretendProcess, exit: PretendProcess['exit']): void {
+    if (!process.alive) return;
+    process.alive = false;
+    this.#note('world', `pid ${process.identity.pid} of ${process.replica} ends`);
+    if (this.#random.next() < STRANGER_SHARE) this.#letStrangerIn(process.identity.pid);
+    const watcher = this.#watchers.get(process);
+    this.#watchers.delete(process);
+    if (watcher === undefined) return;
+    const { replica, generation, life } = watcher;
+    this.#after(this.#random.int(120), () => {
+      if (this.#life === life) this.#deliver({ type: 'exited', replica, generation, exit });
+    });
+  }
+
+  #newIdentity(): PretendProcess['identity'] {
+    for (;;) {
+      const pid = 100 + this.#random.int(PIDS);
+      if (this.#processes.get(pid)?.alive !== true) return { pid, startTicks: this.#startTicks++ };
+    }
+  }
+
+  /** Somebody else's process gets the pid, for a while. */
+  #letStrangerIn(pid: number): void {
+    const identity = { pid, startTicks: this.#startTicks++ };
+    const start = {
+      identity,
+      replica: STRANGER,
+      generation: 0,
+      launchHash: '0',
+      startedMs: this.nowMs,
+    };
+    const stranger = drawProcess(this.#random, null, start);
+    this.#processes.set(pid, stranger);
+    this.#after(this.#random.int(5_000), () => {
+      stranger.alive = false;
+    });
+  }
+
+  #fact(): void {
+    const { id } = this.#random.pick(this.#specs);
+    const generation = this.#state?.replicas[id]?.generation ?? 0;
+    if (this.#random.next() < 0.5) {
+      const age = this.#random.int(3);
+      return this.#deliver({ type: 'attemptFailed', replica: id, generation: generation - age });
+    }
+    if (this.#random.next() < 0.3) this.#elsewhereDownUntilMs.set(id, this.nowMs + this.#random.int(5_000));
+    this.#deliver({ type: 'inFlightReported', replica: id, count: this.#random.int(3) });
+  }
+
+  #command(): void {
+    const { id, pool } = this.#random.pick(this.scenario.specs);
+    const draw = this.#random.next();
+    if (draw < 0.2) return this.#deliver({ type: 'drainRequested', replica: id });
+    if (draw < 0.5) return this.#deliver({ type: 'restartRequested', replica: id });
+    if (draw < 0.75) return this.#deliver({ type: 'rollingRestartRequested', pool, because: 'on request' });
+    this.#specs = this.#otherSpecs();
+    this.#deliver({ type: 'configured', replicas: this.#specs });
+  }
+
+  /** Some replicas gone, some launched differently. */
+  #otherSpecs(): ReplicaSpec[] {
+    const hash = this.#random.pick(['a', 'b', 'c']);
+    const kept = this.scenario.specs.filter(() => this.#random.next() < 0.8);
+    const specs = kept.length === 0 ? this.scenario.specs : kept;
+    return specs.map(({ pool, id, managed }) =>
+      spec(pool, Number(id.slice(pool.length + 1)), !managed, this.#random.next() < 0.3 ? hash : 'a'),
+    );
+  }
+
+  #planRecurring(mean: (faults: Faults) => number, happen: () => void): void {
+    if (this.#faults === null) return;
+    const waitMs = exponential(this.#random, mean(this.#faults));
+    if (waitMs === Number.POSITIVE_INFINITY) return;
+    this.#after(waitMs, () => {
+      if (this.#faults === null) return;
+      happen();
+      this.#planRecurring(mean, happen);
+    });
+  }
+
+  #endFaults(): void {
+    this.#note('world', 'faults end');
+    this.#faults = null;
+    this.#elsewhereDownUntilMs.clear();
+    for (const process of this.#processes.values()) {
+      process.stall = { fromMs: 0, toMs: 0 };
+      process.killTakesMs = Math.min(process.killTakesMs, 10);
+    }
+    for (const { id } of this.#specs) this.#deliver({ type: 'inFlightReported', replica: id, count: 0 });
+  }
+
+  #checkHealed(): void {
+    const state = this.#state;
+    if (state === null) throw new Violation('no supervisor');
+    for (const { id } of this.#specs) {
+      const replica = state.replicas[id];
+      if (replica === undefined) throw new Violation(`${id}: configured, but unknown`);
+      this.#checkSettled(replica);
+    }
+    for (const id in state.replicas)
+      if (!this.#specs.some((wanted) => wanted.id === id))
+        throw new Violation(`${id}: not configured, but there`);
+    for (const { alive, identity, replica } of this.#processes.values())
+      if (
+        alive &&
+        replica !== STRANGER &&
+        state.replicas[replica]?.process?.startTicks !== identity.startTicks
+      )
+        throw new Violation(`pid ${identity.pid} of ${replica} runs, but nobody knows it`);
+    const [pool] = Object.keys(state.rolling);
+    if (pool !== undefined) throw new Violation(`${pool}: the rolling restart has not ended`);
+  }
+
+  #checkSettled(replica: Replica): void {
+    const reached = stateOf(replica);
+    if (reached === 'quarantined') return;
+    const wanted = replica.goal.kind === 'stop' ? 'stopped' : 'ready';
+    if (reached !== wanted)
+      throw new Violation(
+        `${replica.spec.id}: is ${reached} instead of ${wanted} after healing: ${replica.reason}`,
+      );
+    const isOutdated = replica.startedHash !== replica.spec.launchHash;
+    if (wanted === 'ready' && isOutdated && !this.#safety.givenUp.has(replica.spec.pool))
+      throw new Violation(`${replica.spec.id}: runs with an old configuration`);
+  }
+
+  #after(ms: number, happen: () => void): void {
+    this.#heap.plan(this.nowMs + ms, happen);
+  }
+
+  #note(what: string, text: unknown): void {
+    this.trace?.push(
+      `${this.nowMs.toFixed(1).padStart(9)} ${what.padEnd(10)} ${typeof text === 'string' ? text : JSON.stringify(text)}`,
+    );
+  }
+}
