@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
@@ -36,21 +37,23 @@ export interface SystemUnderTest {
 }
 
 export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promise<SystemUnderTest> {
+  const adminPort = await freePort();
+  const adminUrl = `http://127.0.0.1:${adminPort}`;
   const directory = mkdtempSync(join(tmpdir(), 'autoglm-system-'));
   const stateDir = join(directory, 'state');
   const configFile = join(directory, 'autoglm.yaml');
   writeFileSync(
     configFile,
     stringify({
-      gateway: { port: 0, ...config.gateway },
-      admin: { port: 0, ...config.admin },
+      // Fixed for the life of the test: a node process that comes back must be found where it was.
+      gateway: { port: await freePort(), ...config.gateway },
+      admin: { port: adminPort, ...config.admin },
       ...Object.fromEntries(Object.entries(config).filter(([key]) => key !== 'gateway' && key !== 'admin')),
       state_dir: stateDir,
     }),
   );
   let output = '';
   let gatewayUrl = '';
-  let adminUrl = '';
   const system: SystemUnderTest = {
     directory,
     configFile,
@@ -62,7 +65,6 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
     adminUrl: () => adminUrl,
     status: async () => (await fetch(`${adminUrl}/api/v1/status`)).json() as Promise<SystemStatus>,
     serve: async () => {
-      const from = output.length;
       const child = spawn(
         process.execPath,
         [join(ROOT, 'bin/autoglm.mjs'), 'serve', '--config', configFile],
@@ -77,16 +79,9 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
       child.stdout?.on('data', take);
       child.stderr?.on('data', take);
       system.launcher = child;
-      // Free ports differ from run to run: the node process says which they are.
-      adminUrl = await eventually(() => {
-        if (child.exitCode !== null) throw new Error(`serve ended with code ${child.exitCode}:\n${output}`);
-        return (
-          readAddress(stateDir, 'adminAddress') ??
-          /(http:\/\/127\.0\.0\.1:\d+)[^\n]*(?:status|console|admin)|(?:status|console|admin)[^\n]*(http:\/\/127\.0\.0\.1:\d+)/i.exec(
-            output.slice(from),
-          )?.[2]
-        );
-      }, 15_000);
+      child.once('exit', (code) => {
+        output += `\n[serve ended with code ${code}]\n`;
+      });
       const status = await system.until(
         (found) => found.pools.every(({ ready, total }) => ready === total && total > 0),
         30_000,
@@ -122,15 +117,15 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
   return system;
 }
 
-/** The node process writes its addresses into its record. */
-function readAddress(stateDir: string, field: string): string | undefined {
-  try {
-    const record = JSON.parse(readFileSync(join(stateDir, 'node.json'), 'utf8')) as Record<string, unknown>;
-    const value = record[field];
-    return typeof value === 'string' ? value : undefined;
-  } catch {
-    return undefined;
-  }
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as AddressInfo;
+      probe.close(() => resolve(port));
+    });
+  });
 }
 
 /** Living processes that name the state directory in their command line or environment, and the launcher. */
