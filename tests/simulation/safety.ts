@@ -203,7 +203,7 @@ export class Safety {
     const pool = after.replicas[id]?.spec.pool;
     const ofPool = ({ replicas }: FleetState) =>
       Object.values(replicas).filter(
-        ({ spec }) => spec.pool === pool && after.replicas[spec.id]?.goal.kind !== 'remove',
+        ({ spec }) => spec.pool === pool && !isUnwanted(after.replicas[spec.id]),
       );
     const readyIn = (state: FleetState) =>
       ofPool(state).filter((replica) => stateOf(replica) === 'ready').length;
@@ -240,6 +240,11 @@ export class Safety {
     }
     return watched;
   }
+}
+
+/** Taken out by people, who may go below the floor. */
+function isUnwanted(replica: Replica | undefined): boolean {
+  return replica === undefined || replica.goal.kind === 'remove' || replica.goal.kind === 'stop';
 }
 
 /** By the machine's own count, which people see; a start on command is none. */

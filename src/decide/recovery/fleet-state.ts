@@ -10,8 +10,8 @@ import type { Replica } from './replica.ts';
 export interface Rolling {
   /** Replicas to come, in no particular order. */
   queue: readonly string[];
-  /** The one that is out, and its generation when it was taken out. */
-  current: { replica: string; generation: number } | null;
+  /** The one that is out, and how it was when it was taken out. */
+  current: { replica: string; generation: number; wasReady: boolean } | null;
   /** Ready replicas when it began: capacity is never taken below one less. */
   readyAtStart: number;
   because: string;

@@ -4,6 +4,7 @@
  */
 import type { Draft } from './draft.ts';
 import { end } from './ending.ts';
+import { serve } from './entering.ts';
 import { spanText } from './failing.ts';
 import type { Rolling } from './fleet-state.ts';
 import type { Replica } from './replica.ts';
@@ -38,6 +39,9 @@ function advance(draft: Draft, pool: string, rolling: Rolling): void {
     if (replica?.phase.name === 'quarantined')
       return giveUp(draft, pool, `${current.replica} did not come back: ${replica.reason}`);
     if (replica !== undefined && !isBack(replica, current.generation)) {
+      const mayStay = current.wasReady && replica.phase.name === 'draining';
+      if (mayStay && !mayGo(draft, pool, rolling, current.replica))
+        return putBack(draft, pool, rolling, current.replica);
       if (draft.nowMs >= rolling.deadlineMs)
         giveUp(draft, pool, `${current.replica} is not back after ${spanText(longest(draft, replica))}`);
       return;
@@ -76,7 +80,7 @@ function takeNext(draft: Draft, pool: string, rolling: Rolling): void {
   draft.setRolling(pool, {
     ...rolling,
     queue: queue.filter((id) => id !== next),
-    current: { replica: next, generation: replica.generation },
+    current: { replica: next, generation: replica.generation, wasReady: isReady(next) },
     deadlineMs: deadline(draft, [next]),
   });
   if (replica.phase.name === 'quarantined') {
@@ -85,6 +89,15 @@ function takeNext(draft: Draft, pool: string, rolling: Rolling): void {
     return start(draft, replica, rolling.because);
   }
   end(draft, replica, { kind: 'restart' }, `rolling restart: ${rolling.because}`);
+}
+
+/** Another one failed while this one was on its way out: it is needed. */
+function putBack(draft: Draft, pool: string, rolling: Rolling, id: string): void {
+  const replica = draft.replica(id);
+  if (replica === undefined) return;
+  replica.goal = { kind: 'run' };
+  serve(draft, replica, 'stays for now: another replica of its pool failed');
+  draft.setRolling(pool, { ...rolling, queue: [...rolling.queue, id], current: null });
 }
 
 function mayGo(draft: Draft, pool: string, { readyAtStart }: Rolling, id: string): boolean {
