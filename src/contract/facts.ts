@@ -11,7 +11,9 @@ export type AttemptFailure =
   | 'engine-error'
   | 'empty-response'
   | 'first-token-timeout'
-  | 'stall-timeout';
+  | 'stall-timeout'
+  /** Silent while the supervisor has it out of rotation, and another replica can take over. */
+  | 'replica-suspect';
 
 export type Fact =
   | {

@@ -116,3 +116,28 @@ describe('a replica that is killed with SIGKILL five times', () => {
     await expectShortGaps(EMBEDDED_PREFILL_MS);
   });
 });
+
+describe('a replica that is stopped with SIGSTOP, its port still open', () => {
+  it('loses its streams to the other one as soon as its probes fail, and is not restarted for that', async () => {
+    system = await startSystem({
+      models: [simulatorPool('sim', 2)],
+      supervisor: { probe_interval_ms: 400, probe_timeout_ms: 300, probe_failures: 2 },
+    });
+    const body = (index: number) => ({
+      model: 'sim',
+      temperature: 0,
+      max_tokens: 100,
+      messages: [{ role: 'user', content: `Question ${index}` }],
+    });
+    const calm = await streams(32, 32, body);
+    const [stopped] = (await system.status()).pools[0]?.replicas ?? [];
+    const running = streams(32, 32, body);
+    await system.until(({ pools }) => (pools[0]?.replicas[0]?.inFlight ?? 0) > 0);
+    process.kill(stopped?.pid ?? 0, 'SIGSTOP');
+    const hit = await running;
+    process.kill(stopped?.pid ?? 0, 'SIGCONT');
+    expectUntouched(hit, calm);
+    const status = await system.until(({ pools }) => pools[0]?.ready === 2);
+    expect(status.pools[0]?.replicas[0]).toMatchObject({ pid: stopped?.pid, restarts: 0 });
+  });
+});

@@ -217,12 +217,31 @@ describe('errors', () => {
       [404, OpenAI.NotFoundError],
       [409, OpenAI.ConflictError],
       [422, OpenAI.UnprocessableEntityError],
+      [429, OpenAI.RateLimitError],
+      [500, OpenAI.InternalServerError],
+      [503, OpenAI.InternalServerError],
     ] as const;
     for (const [status, errorClass] of cases) {
-      engine.next.push({ status });
+      // Every attempt gets the same answer, so that it is passed on.
+      engine.base = { status };
       const { error } = await statusOf(client.chat.completions.create({ model: 'demo', messages }));
       expect(error).toBeInstanceOf(errorClass);
     }
+    engine.base = {};
+  });
+
+  it('lets a client abort a stream', async () => {
+    engine.base = { paceMs: 20 };
+    const stream = await client.chat.completions.create({ model: 'demo', messages, stream: true });
+    let text = '';
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      if (text.length > 5) stream.controller.abort();
+    }
+    engine.base = {};
+    expect(text.length).toBeLessThan(ANSWER_TEXT.length);
+    await eventually(() => engine.inFlight === 0);
+    await eventually(() => gateway.log().some((line) => line.outcome === 'cancelled-by-client'));
   });
 });
 

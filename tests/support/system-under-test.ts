@@ -93,6 +93,13 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
       for (;;) {
         const status = await system.status().catch(() => null);
         if (status !== null && holds(status)) return status;
+        if (
+          status === null &&
+          system.launcher.exitCode !== null &&
+          performance.now() > endMs - timeoutMs + 2_000
+        ) {
+          throw new Error(`serve ended with code ${system.launcher.exitCode}:\n${output.slice(-2000)}`);
+        }
         if (performance.now() > endMs)
           throw new Error(
             `not so within ${timeoutMs} ms; status: ${JSON.stringify(status)}\n${output.slice(-2000)}`,

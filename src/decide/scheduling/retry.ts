@@ -43,5 +43,5 @@ export function decideRetry(state: RetryState): RetryDecision {
 }
 
 export function replicaDied(failure: AttemptFailure): boolean {
-  return failure === 'connect-refused' || failure === 'connection-lost';
+  return failure === 'connect-refused' || failure === 'connection-lost' || failure === 'replica-suspect';
 }

@@ -32,12 +32,18 @@ export interface AttemptContext {
   clock: Clock;
   sweep: DeadlineSweep;
   settings: GatewaySettings;
+  /** Whether the supervisor has the replica out of rotation because something is wrong with it, and another one is ready. */
+  isSuspect(replica: ReplicaEntry): boolean;
 }
+
+/** Silence after which a suspect replica is given up. */
+const SUSPECT_SILENCE_MS = 2_000;
 
 export class Attempt implements Watched {
   readonly #context: AttemptContext;
   readonly #events: AttemptEvents;
   readonly #call: UpstreamCall;
+  readonly #replica: ReplicaEntry;
   #ended = false;
   #paused = false;
   #contentSeen = false;
@@ -47,6 +53,7 @@ export class Attempt implements Watched {
   constructor(context: AttemptContext, request: AttemptRequest, events: AttemptEvents) {
     this.#context = context;
     this.#events = events;
+    this.#replica = request.replica;
     this.#startedMs = context.clock.monotonicMs();
     this.#lastReadMs = this.#startedMs;
     context.sweep.add(this);
@@ -104,9 +111,12 @@ export class Attempt implements Watched {
   onSweep(nowMs: number): void {
     if (this.#paused) return;
     const { firstTokenTimeoutMs, stallTimeoutMs } = this.#context.settings;
-    if (!this.#contentSeen && nowMs - this.#startedMs > firstTokenTimeoutMs) {
+    const silentMs = nowMs - this.#lastReadMs;
+    if (silentMs > SUSPECT_SILENCE_MS && this.#context.isSuspect(this.#replica)) {
+      this.#fail('replica-suspect', `silent for ${Math.round(silentMs)} ms, and its probes fail`);
+    } else if (!this.#contentSeen && nowMs - this.#startedMs > firstTokenTimeoutMs) {
       this.#fail('first-token-timeout', `no token within ${firstTokenTimeoutMs} ms`);
-    } else if (this.#contentSeen && nowMs - this.#lastReadMs > stallTimeoutMs) {
+    } else if (this.#contentSeen && silentMs > stallTimeoutMs) {
       this.#fail('stall-timeout', `nothing for ${stallTimeoutMs} ms in the middle of the answer`);
     }
   }

@@ -29,6 +29,7 @@ export interface SlottedSnapshot {
 export class FleetTable {
   readonly pools: readonly PoolEntry[];
   readonly #byName = new Map<string, PoolEntry>();
+  readonly #byReplica = new Map<string, PoolEntry>();
 
   constructor(fleet: FleetSnapshot, slots: Pick<SlottedSnapshot, 'replicaSlots' | 'poolSlots'>) {
     this.pools = fleet.pools.map((view) => ({
@@ -42,11 +43,16 @@ export class FleetTable {
     for (const pool of this.pools) {
       this.#byName.set(pool.view.model, pool);
       for (const alias of pool.view.aliases) this.#byName.set(alias, pool);
+      for (const { view } of pool.replicas) this.#byReplica.set(view.id, pool);
     }
   }
 
   find(name: string): PoolEntry | undefined {
     return this.#byName.get(name);
+  }
+
+  poolOf(replicaId: string): PoolEntry | undefined {
+    return this.#byReplica.get(replicaId);
   }
 
   get names(): string[] {

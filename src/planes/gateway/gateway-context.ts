@@ -20,6 +20,8 @@ export interface GatewayContext {
   readonly admission: Admission;
   /** Of the newest snapshot. */
   readonly settings: GatewaySettings;
+  /** Whether, by the newest snapshot, something is wrong with a replica or it was started anew since, and another is ready. */
+  isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */
   ejectBriefly(replica: ReplicaEntry): void;
   report(fact: Fact): void;

@@ -6,6 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
+import type { ReplicaState } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
@@ -34,6 +35,8 @@ export interface GatewayPlaneOptions {
   writeLog(line: string): void;
 }
 
+/** States in which the supervisor keeps a replica out of rotation because it failed, not because it was told to. */
+const SUSPECT_STATES: readonly ReplicaState[] = ['unready', 'backing-off', 'starting', 'quarantined'];
 const REQUEST_ID = /^[\w.:/+=@-]{1,200}$/;
 
 export class GatewayPlane implements GatewayContext {
@@ -202,6 +205,16 @@ export class GatewayPlane implements GatewayContext {
             : 'rejected-invalid';
     if (!exchange.headSent) respondError(exchange, error, record);
     this.settle(record);
+  }
+
+  isSuspect({ view }: ReplicaEntry): boolean {
+    const pool = this.#table.poolOf(view.id);
+    const newest = pool?.replicas.find((replica) => replica.view.id === view.id)?.view;
+    const alternative = pool?.replicas.some(
+      (replica) => replica.view.id !== view.id && replica.view.state === 'ready',
+    );
+    if (newest === undefined || alternative !== true) return false;
+    return newest.generation !== view.generation || SUSPECT_STATES.includes(newest.state);
   }
 
   ejectBriefly(replica: ReplicaEntry): void {
