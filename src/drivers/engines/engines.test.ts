@@ -1,0 +1,82 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { EngineDriver, LaunchContext } from '../../contract/ports/engine-driver.ts';
+import { type MetricNames, metricsFrom, VLLM_METRIC_NAMES } from './engine-metrics.ts';
+import { llamaServer } from './llama-server.ts';
+import { openai } from './openai.ts';
+import { sglang } from './sglang.ts';
+import { vllm } from './vllm.ts';
+
+const CONTEXT: LaunchContext = {
+  replicaId: 'demo/0',
+  host: '127.0.0.1',
+  port: 40_123,
+  portFile: '/nowhere',
+  modelName: 'demo',
+  model: 'org/model',
+  maxBatchSize: 8,
+  maxSeqLength: 4096,
+  threads: undefined,
+  command: undefined,
+  env: {},
+};
+
+const commandOf = async (driver: EngineDriver, more: Partial<LaunchContext> = {}) => {
+  const plan = await driver.launch?.({ ...CONTEXT, ...more });
+  return [plan?.command, ...(plan?.args ?? [])].join(' ');
+};
+
+it('starts each engine with its own names for our settings', async () => {
+  expect(await commandOf(vllm)).toBe(
+    'vllm serve org/model --host 127.0.0.1 --port 40123 --served-model-name demo --max-num-seqs 8 --max-model-len 4096',
+  );
+  expect(await commandOf(sglang)).toBe(
+    'python3 -m sglang.launch_server --enable-metrics --model-path org/model --host 127.0.0.1 --port 40123 --served-model-name demo --max-running-requests 8 --context-length 4096',
+  );
+  expect(await commandOf(llamaServer, { model: 'hf:org/model:Q8_0' })).toBe(
+    'llama-server --metrics -hf org/model:Q8_0 --host 127.0.0.1 --port 40123 --alias demo --parallel 8 --ctx-size 32768',
+  );
+});
+
+it('leaves to the engine what nobody set', async () => {
+  expect(await commandOf(vllm, { maxSeqLength: undefined })).not.toContain('--max-model-len');
+  expect(await commandOf(llamaServer, { model: 'hf:a/b', maxSeqLength: undefined })).not.toContain(
+    '--ctx-size',
+  );
+});
+
+it('refuses a model file that is none, and an engine without a command', async () => {
+  await expect(commandOf(llamaServer, { model: '/nowhere/model.gguf' })).rejects.toMatchObject({
+    code: 'model_file_invalid',
+  });
+  const directory = mkdtempSync(join(tmpdir(), 'autoglm-model-'));
+  try {
+    const model = join(directory, 'model.gguf');
+    writeFileSync(model, 'not a model');
+    await expect(commandOf(llamaServer, { model })).rejects.toMatchObject({ code: 'model_file_invalid' });
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+  await expect(commandOf(openai)).rejects.toMatchObject({ code: 'config_invalid' });
+});
+
+it('reads metrics by old and new names, adds up engine cores, and takes the fullest cache', () => {
+  const text = (cache: string) => `vllm:num_requests_running{engine="0"} 2
+vllm:num_requests_running{engine="1"} 3
+${cache}{engine="0"} 0.5
+${cache}{engine="1"} 0.75
+vllm:generation_tokens_total 100
+`;
+  for (const cache of ['vllm:kv_cache_usage_perc', 'vllm:gpu_cache_usage_perc']) {
+    expect(metricsFrom(text(cache), VLLM_METRIC_NAMES)).toEqual({
+      running: 5,
+      kvCacheUsageRatio: 0.75,
+      progressCount: 100,
+      generationTokensTotal: 100,
+    });
+  }
+  const names: MetricNames = { running: ['a'], waiting: ['b'] };
+  expect(metricsFrom('a NaN\nb +Inf\n', names)).toEqual({});
+});

@@ -1,0 +1,170 @@
+/**
+ * What the `EngineDriver` port promises, asked of every driver against a server that answers as engines do, well and badly:
+ * each call ends by its signal, none throws for an engine that is down, and each result says what was found.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EngineDriver, EngineTarget, ReadinessRung } from '../../src/contract/ports/engine-driver.ts';
+import { READINESS_RUNGS } from '../../src/contract/ports/engine-driver.ts';
+import { embedded } from '../../src/drivers/engines/embedded.ts';
+import { llamaServer } from '../../src/drivers/engines/llama-server.ts';
+import { openai } from '../../src/drivers/engines/openai.ts';
+import { sglang } from '../../src/drivers/engines/sglang.ts';
+import { createSimulatorDriver } from '../../src/drivers/engines/simulator.ts';
+import { vllm } from '../../src/drivers/engines/vllm.ts';
+import {
+  SIMULATOR_DEFAULT_WINDOW,
+  simulatorCapabilities,
+  simulatorLaunch,
+} from '../../src/simulator/launch.ts';
+
+const simulator = createSimulatorDriver({
+  capabilities: simulatorCapabilities,
+  defaultWindow: SIMULATOR_DEFAULT_WINDOW,
+  launch: simulatorLaunch,
+});
+const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, llamaServer, openai, simulator];
+
+type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
+
+let server: Server;
+let target: EngineTarget;
+let answers: Record<string, Answer>;
+let asked: { path: string; body: string; authorization: string | undefined }[];
+
+const json =
+  (status: number, value: unknown): Answer =>
+  (_request, response) => {
+    response.writeHead(status, { 'content-type': 'application/json' });
+    response.end(typeof value === 'string' ? value : JSON.stringify(value));
+  };
+
+const never: Answer = () => {};
+
+beforeEach(async () => {
+  asked = [];
+  answers = {
+    '/health': json(200, ''),
+    '/v1/models': json(200, { object: 'list', data: [{ id: 'other' }, { id: 'demo' }] }),
+    '/v1/completions': json(200, { choices: [{ text: '.' }] }),
+  };
+  server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    const path = request.url ?? '';
+    asked.push({ path, body, authorization: request.headers.authorization });
+    (answers[path] ?? json(404, { detail: 'Not Found' }))(request, response, body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  target = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, servedModel: 'demo' };
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+const probe = (driver: EngineDriver, rung: ReadinessRung, ms = 2_000) =>
+  driver.probe(target, rung, AbortSignal.timeout(ms));
+
+describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (kind, driver) => {
+  it('climbs the whole ladder of an engine that is well, and leaves no connection behind', async () => {
+    for (const rung of READINESS_RUNGS) expect(await probe(driver, rung), rung).toMatchObject({ ok: true });
+    const connections = await new Promise((resolve) =>
+      server.getConnections((_error, count) => resolve(count)),
+    );
+    expect(connections).toBe(0);
+  });
+
+  it('says so when nobody listens', async () => {
+    await new Promise((resolve) => server.close(resolve));
+    for (const rung of READINESS_RUNGS)
+      expect(await probe(driver, rung), rung).toEqual({ ok: false, detail: 'connection refused' });
+    expect(await driver.readMetrics(target, AbortSignal.timeout(1_000))).toBeUndefined();
+  });
+
+  it('ends by its signal when the engine does not answer', async () => {
+    for (const path of ['/health', '/v1/models', '/v1/completions', '/metrics']) answers[path] = never;
+    const startMs = performance.now();
+    for (const rung of ['health', 'model', 'generation'] as const)
+      expect(await probe(driver, rung, 50), rung).toEqual({ ok: false, detail: 'no answer in time' });
+    expect(await driver.readMetrics(target, AbortSignal.timeout(50))).toBeUndefined();
+    expect(performance.now() - startMs).toBeLessThan(1_500);
+  });
+
+  it('says what an engine says that is not well', async () => {
+    const busy = json(503, { error: { message: 'Loading model', type: 'unavailable_error', code: 503 } });
+    answers = { '/health': busy, '/v1/models': busy, '/v1/completions': busy };
+    for (const rung of ['health', 'model', 'generation'] as const)
+      expect(await probe(driver, rung), rung).toEqual({ ok: false, detail: 'HTTP 503 Loading model' });
+  });
+
+  it('names the models that are there instead of the expected one', async () => {
+    answers['/v1/models'] = json(200, { data: [{ id: 'a' }, { id: 'b' }] });
+    expect(await probe(driver, 'model')).toEqual({
+      ok: false,
+      detail: "model 'demo' not listed; found: a, b",
+    });
+    for (const body of ['', '[]', '{"data":{}}', 'null', '{"data":[null]}']) {
+      answers['/v1/models'] = json(200, body);
+      expect(await probe(driver, 'model'), body).toMatchObject({ ok: false });
+    }
+  });
+
+  it('asks for one token, by the end point that the model has', async () => {
+    answers = { '/v1/chat/completions': json(200, { choices: [{ message: { content: '.' } }] }) };
+    expect(await probe(driver, 'generation')).toMatchObject({ ok: true });
+    expect(JSON.parse(asked.at(-1)!.body)).toMatchObject({ model: 'demo', max_tokens: 1 });
+    answers = { '/v1/embeddings': json(200, { data: [{ embedding: [0.1] }] }) };
+    expect(await probe(driver, 'generation')).toMatchObject({ ok: true });
+    answers = { '/v1/completions': json(200, { choices: [] }) };
+    expect(await probe(driver, 'generation')).toMatchObject({ ok: false });
+  });
+
+  it('sends its key, and never says it', async () => {
+    const key = 'sk-conformance';
+    answers = { '/v1/models': json(401, { error: { message: 'invalid key' } }) };
+    const result = await driver.probe({ ...target, engineKey: key }, 'model', AbortSignal.timeout(1_000));
+    expect(asked.at(-1)?.authorization).toBe(`Bearer ${key}`);
+    expect(result).toEqual({ ok: false, detail: 'HTTP 401 invalid key' });
+  });
+
+  it('does not believe an answer without end', async () => {
+    answers['/v1/models'] = (_request, response) => {
+      response.writeHead(200);
+      const more = () => {
+        while (response.write(Buffer.alloc(65_536, 32)) && !response.destroyed);
+      };
+      response.on('drain', more);
+      more();
+    };
+    expect(await probe(driver, 'model', 5_000)).toMatchObject({
+      ok: false,
+      detail: expect.stringContaining('bytes'),
+    });
+  });
+
+  it('fills in the command of the configuration, word by word', async () => {
+    const plan = await driver.launch?.({
+      replicaId: 'demo/0',
+      host: '127.0.0.1',
+      port: 40_123,
+      portFile: '/nowhere',
+      modelName: 'demo',
+      model: '/models/$(id) x.gguf',
+      maxBatchSize: 4,
+      maxSeqLength: undefined,
+      threads: undefined,
+      command: ['engine', '--port={port}', '--at', '{host}:{port}', '{model}', '{unknown}'],
+      env: { A: 'b' },
+    });
+    expect(plan).toEqual({
+      command: 'engine',
+      args: ['--port=40123', '--at', '127.0.0.1:40123', '/models/$(id) x.gguf', '{unknown}'],
+      env: { A: 'b' },
+      portFrom: 'assigned',
+    });
+    expect(driver.kind).toBe(kind);
+  });
+});
