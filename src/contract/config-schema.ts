@@ -80,7 +80,7 @@ export const modelSchema = z
       .max(4096)
       .optional()
       .describe(
-        'Requests in flight per replica; the rest waits in our queue. Default: 16 embedded, 256 others.',
+        'Requests in flight per replica; the rest waits in our queue. Default: 16 embedded, 8 llama-server, 256 others.',
       ),
     max_seq_length: z
       .number()
