@@ -2,6 +2,7 @@
 import { cliPage } from './cli.ts';
 import { configurationJsonSchema, configurationPage } from './configuration.ts';
 import { errorsPage } from './errors.ts';
+import { metricsPage } from './metrics.ts';
 
 export interface GeneratedPage {
   /** Relative to the root of the repository. */
@@ -15,5 +16,6 @@ export function generatedPages(): GeneratedPage[] {
     { path: 'docs/reference/configuration.md', text: configurationPage() },
     { path: 'docs/reference/errors.md', text: errorsPage() },
     { path: 'docs/reference/cli.md', text: cliPage() },
+    { path: 'docs/reference/metrics.md', text: metricsPage() },
   ];
 }

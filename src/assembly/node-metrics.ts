@@ -4,7 +4,7 @@ import { REPLICA_STATES } from '../contract/fleet.ts';
 import { type Family, MetricSet } from '../wire/prometheus/metric-set.ts';
 import { RELEASE } from './config/release.ts';
 
-const FAMILIES: readonly Family[] = [
+export const NODE_METRICS: readonly Family[] = [
   { name: 'autoglm_node_info', type: 'gauge', help: 'Always 1; the release is a label.' },
   { name: 'autoglm_node_start_time_seconds', type: 'gauge', help: 'Start of the node process, Unix time.' },
   { name: 'autoglm_pool_replicas', type: 'gauge', help: 'Configured replicas of a pool.' },
@@ -19,7 +19,7 @@ const FAMILIES: readonly Family[] = [
 ];
 
 export function nodeMetrics(pools: readonly PoolStatus[], startedAtMs: number): string {
-  const metrics = new MetricSet(FAMILIES);
+  const metrics = new MetricSet(NODE_METRICS);
   metrics.set('autoglm_node_info', { release: RELEASE }, 1);
   metrics.set('autoglm_node_start_time_seconds', {}, startedAtMs / 1000);
   for (const { model, total, ready, replicas } of pools) {
