@@ -15,11 +15,16 @@ import type {
   GenerateRequest,
   RenderOptions,
 } from '../contract/ports/engine-core.ts';
+import {
+  FIRST_TOKEN_BOUNDS,
+  INTER_TOKEN_BOUNDS,
+  LatencyHistogram,
+  REQUEST_BOUNDS,
+} from '../wire/vllm/latency-histogram.ts';
 import { renderChat } from './chat-template.ts';
 import { embedTokens } from './embedding.ts';
 import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
 import { RequestFaults } from './faults/request-faults.ts';
-import { E2E_BOUNDS, Histogram, ITL_BOUNDS, TTFT_BOUNDS } from './histogram.ts';
 import { BatchScheduler, type SchedulerLimits, type StepPlan } from './scheduling/batch-scheduler.ts';
 import { lognormal, type StepCosts, stepMs } from './scheduling/step-time.ts';
 import { type AnswerFaults, EngineSequence } from './sequence.ts';
@@ -64,9 +69,9 @@ export class SimulatedEngine implements EngineCore {
   readonly #random: Random;
   readonly #requestFaults: RequestFaults;
   readonly #live = new Set<EngineSequence>();
-  readonly #ttft = new Histogram(TTFT_BOUNDS);
-  readonly #itl = new Histogram(ITL_BOUNDS);
-  readonly #e2e = new Histogram(E2E_BOUNDS);
+  readonly #ttft = new LatencyHistogram(FIRST_TOKEN_BOUNDS);
+  readonly #itl = new LatencyHistogram(INTER_TOKEN_BOUNDS);
+  readonly #e2e = new LatencyHistogram(REQUEST_BOUNDS);
   readonly #finished = { stop: 0, length: 0, abort: 0 };
   #requests = 0;
   #promptTokens = 0;

@@ -18,15 +18,15 @@ import type {
   GenerateRequest,
   RenderOptions,
 } from '../../../contract/ports/engine-core.ts';
-import { createChatRenderer, type RenderChat } from './chat-renderer.ts';
-import { Embedder } from './embedder.ts';
-import { JsonGrammars } from './json-grammar.ts';
 import {
   FIRST_TOKEN_BOUNDS,
   INTER_TOKEN_BOUNDS,
   LatencyHistogram,
   REQUEST_BOUNDS,
-} from './latency-histogram.ts';
+} from '../../../wire/vllm/latency-histogram.ts';
+import { createChatRenderer, type RenderChat } from './chat-renderer.ts';
+import { Embedder } from './embedder.ts';
+import { JsonGrammars } from './json-grammar.ts';
 import { type LlamaLibrary, loadNativeEngine, type NativeEngine } from './native-engine.ts';
 import { commonPrefix, type PooledSequence, SequencePool } from './sequence-pool.ts';
 import { SequenceRun } from './sequence-run.ts';

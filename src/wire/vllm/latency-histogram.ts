@@ -1,5 +1,5 @@
-/** A histogram of seconds, kept cumulative only when it is read. */
-import type { HistogramSnapshot } from '../../../contract/ports/engine-core.ts';
+/** A histogram of seconds for the metrics of our engines, with the bounds of vLLM, so that its dashboards fit. */
+import type { HistogramSnapshot } from '../../contract/ports/engine-core.ts';
 
 export class LatencyHistogram {
   readonly #bounds: readonly number[];
