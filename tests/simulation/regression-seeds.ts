@@ -13,4 +13,5 @@ export const REGRESSION_SEEDS: readonly { seed: number; story: string }[] = [
   { seed: 19439, story: 'a rolling restart replaced a start that was just being written down' },
   { seed: 36028, story: 'a watched replica kept the mark of its old address' },
   { seed: 2866, story: 'a replica that was not ready became ready by being put back into rotation' },
+  { seed: 124936, story: 'a restart command undid the restart for another configuration' },
 ];

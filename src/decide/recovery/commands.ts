@@ -18,7 +18,7 @@ export function restart(draft: Draft, replica: Replica): void {
     case 'spawning':
     case 'searching':
       // It is just being started: that is what was asked for, whatever was asked before.
-      replica.goal = { kind: 'run' };
+      replica.goal = { kind: replica.startedHash === replica.spec.launchHash ? 'run' : 'restart' };
       return;
     case 'waiting':
     case 'quarantined':

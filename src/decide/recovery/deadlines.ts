@@ -1,6 +1,6 @@
 /** When the machine next wants to know the time, and what happens then. */
 import type { Draft } from './draft.ts';
-import { onDraining, onTerminating } from './ending.ts';
+import { drainedAtMs, onDraining, onTerminating } from './ending.ts';
 import type { FleetState } from './fleet-state.ts';
 import { onProbed, onStartTimeout, probeIfDue } from './probing.ts';
 import type { Replica } from './replica.ts';
@@ -32,7 +32,7 @@ function phaseDueMs({ phase, probing, inFlight }: Replica): number {
     case 'ailing':
       return probing === null ? phase.nextProbeAtMs : never;
     case 'draining':
-      return (inFlight ?? 0) > 0 ? phase.deadlineMs : Math.min(phase.settledAtMs, phase.deadlineMs);
+      return drainedAtMs(phase, inFlight);
     case 'terminating':
       return phase.deadlineMs ?? never;
     case 'waiting':

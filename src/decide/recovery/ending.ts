@@ -7,7 +7,7 @@ import type { ProcessExit } from '../../contract/ports/process-host.ts';
 import type { Draft } from './draft.ts';
 import { exitText } from './exit-text.ts';
 import { failed } from './failing.ts';
-import { type Goal, type Replica, stateOf } from './replica.ts';
+import { type Goal, type Phase, type Replica, stateOf } from './replica.ts';
 import { start } from './start.ts';
 
 /** SIGKILLs without effect after which somebody should look at the machine. */
@@ -26,10 +26,12 @@ export function end(
   switch (replica.phase.name) {
     case 'serving':
     case 'ailing': {
-      const settleMs = replica.inFlight === null ? draft.settings.adoptedSettleMs : draft.settings.settleMs;
+      const { settleMs, adoptedSettleMs, drainTimeoutMs } = draft.settings;
+      const deadlineMs = draft.nowMs + drainTimeoutMs;
       const settledAtMs = draft.nowMs + settleMs;
-      const deadlineMs = draft.nowMs + draft.settings.drainTimeoutMs;
-      return draft.enter(replica, { name: 'draining', settledAtMs, deadlineMs }, reason);
+      // When everything ends, gateways have ended before, so that nobody is left to report.
+      const unknownUntilMs = draft.state.ending === null ? draft.nowMs + adoptedSettleMs : settledAtMs;
+      return draft.enter(replica, { name: 'draining', settledAtMs, unknownUntilMs, deadlineMs }, reason);
     }
     case 'climbing':
       return replica.spec.managed ? terminate(draft, replica, reason) : arrive(draft, replica, reason);
@@ -90,12 +92,17 @@ function arrive(draft: Draft, replica: Replica, reason: string): void {
   }
 }
 
+/** When a drain is over, as things are now. */
+export function drainedAtMs(phase: Extract<Phase, { name: 'draining' }>, inFlight: number | null): number {
+  if (inFlight !== null && inFlight > 0) return phase.deadlineMs;
+  return Math.min(inFlight === null ? phase.unknownUntilMs : phase.settledAtMs, phase.deadlineMs);
+}
+
 /** In a drain: time has passed, or the number of requests in flight has changed. */
 export function onDraining(draft: Draft, replica: Replica): void {
   if (replica.phase.name !== 'draining') return;
-  const { settledAtMs, deadlineMs } = replica.phase;
+  if (draft.nowMs < drainedAtMs(replica.phase, replica.inFlight)) return;
   const inFlight = replica.inFlight ?? 0;
-  if (draft.nowMs < deadlineMs && (inFlight > 0 || draft.nowMs < settledAtMs)) return;
   if (!replica.spec.managed) return arrive(draft, replica, replica.reason);
   terminate(draft, replica, inFlight > 0 ? `${replica.reason}; ${inFlight} requests cut` : replica.reason);
 }

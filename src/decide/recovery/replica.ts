@@ -44,7 +44,8 @@ export type Phase =
       nextProbeAtMs: number;
     }
   | { name: 'ailing'; rung: ReadinessRung; nextProbeAtMs: number }
-  | { name: 'draining'; settledAtMs: number; deadlineMs: number }
+  /** Before `settledAtMs` the number in flight means nothing; when it is not known, before `unknownUntilMs`. */
+  | { name: 'draining'; settledAtMs: number; unknownUntilMs: number; deadlineMs: number }
   | { name: 'terminating'; signal: 'TERM' | 'KILL'; sent: number; deadlineMs: number | null }
   | { name: 'waiting'; untilMs: number }
   | { name: 'quarantined' };

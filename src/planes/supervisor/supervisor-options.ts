@@ -83,7 +83,10 @@ export interface SupervisorOptions {
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
   /** Keeps log files of engines within bounds while they are watched. */
   logFiles?: { watch(file: string): void; unwatch(file: string): void };
-  /** Fresh in-flight counts by replica id, asked of the gateways while a replica drains. */
+  /**
+   * Fresh in-flight counts by replica id, asked of the gateways while a replica drains. A replica that is missing is unknown
+   * to them, which says nothing: a gateway may be on its way back.
+   */
   collectInFlight?: () => Promise<Readonly<Record<string, number>>>;
   /** Called with each new view of the fleet, at once. */
   onFleet(fleet: FleetSnapshot): void;

@@ -53,7 +53,7 @@ class SupervisorPlane implements Supervisor {
     const { clock, seed } = options;
     this.#loop = new RecoveryLoop(createFleetState(this.#settings, seed, clock.monotonicMs()), {
       clock,
-      onEffect: (effect) => this.#onEffect(effect),
+      onEffect: (effect) => this.#tryEffect(effect),
       onStep: () => this.#onStep(),
     });
     this.#runner = new EffectRunner({
@@ -191,6 +191,16 @@ class SupervisorPlane implements Supervisor {
       : { ok: true, message };
   }
 
+  /** What one effect breaks must not cost the ones after it; an order that was lost here times out. */
+  #tryEffect(effect: RecoveryEffect): void {
+    try {
+      this.#onEffect(effect);
+    } catch (error) {
+      const { type } = effect;
+      this.#options.log('error', 'an effect could not be carried out', { type, error: String(error) });
+    }
+  }
+
   #onEffect(effect: RecoveryEffect): void {
     switch (effect.type) {
       case 'spawn':
@@ -215,9 +225,8 @@ class SupervisorPlane implements Supervisor {
         return log(notice.level === 'page' ? 'error' : 'info', notice.text, { subject: notice.subject });
       case 'announce': {
         const { replica, generation, from, to, reason } = notice;
-        onFact({ type: 'replicaStateChanged', atMs: clock.wallMs(), replica, generation, from, to, reason });
-        const level = to === 'backing-off' || to === 'quarantined' || to === 'unready' ? 'warn' : 'info';
-        return log(level, `replica is ${to}`, { replica, generation, from, reason });
+        const atMs = clock.wallMs();
+        return onFact({ type: 'replicaStateChanged', atMs, replica, generation, from, to, reason });
       }
     }
   }
@@ -244,7 +253,10 @@ class SupervisorPlane implements Supervisor {
       while (!this.#closed && this.#draining().length > 0) {
         await clock.sleep(COLLECT_INTERVAL_MS);
         const counts = (await collectInFlight?.()) ?? {};
-        for (const { spec } of this.#draining()) this.inFlight(spec.id, counts[spec.id] ?? 0);
+        for (const { spec } of this.#draining()) {
+          const count = counts[spec.id];
+          if (count !== undefined) this.inFlight(spec.id, count);
+        }
       }
     } catch (error) {
       log('warn', 'gateways could not be asked what is in flight', { error: String(error) });
