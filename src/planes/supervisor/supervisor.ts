@@ -9,21 +9,18 @@ import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import { createFleetState } from '../../decide/recovery/fleet-state.ts';
 import type { RecoveryEffect, RecoveryNotice } from '../../decide/recovery/recovery-effect.ts';
-import { DEFAULT_RECOVERY_SETTINGS, type RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
+import type { RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
 import { bootEvents } from './boot.ts';
 import { EffectRunner } from './effect-runner.ts';
 import { fleetSnapshot, replicaStatuses, type ViewParts } from './fleet-view.ts';
 import { logFileOf } from './launch-replica.ts';
+import { longestEndMs, recoverySettings } from './machine-settings.ts';
 import type { Moment } from './record-times.ts';
 import { RecoveryLoop } from './recovery-loop.ts';
 import { type SupervisedReplica, supervisedReplicas } from './supervised-replica.ts';
-import type {
-  SupervisedModel,
-  Supervisor,
-  SupervisorOptions,
-  SupervisorSettings,
-} from './supervisor-options.ts';
+import type { SupervisedModel, Supervisor, SupervisorOptions } from './supervisor-options.ts';
+import { Waiters } from './waiters.ts';
 
 /** How often gateways are asked what is in flight while a replica drains. */
 const COLLECT_INTERVAL_MS = 200;
@@ -37,7 +34,7 @@ class SupervisorPlane implements Supervisor {
   readonly #settings: RecoverySettings;
   readonly #loop: RecoveryLoop;
   readonly #runner: EffectRunner;
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
   #models: readonly SupervisedModel[];
   #replicas: Map<string, SupervisedReplica>;
   /** While a former run is being taken up, gateways keep what they know. */
@@ -99,7 +96,7 @@ class SupervisorPlane implements Supervisor {
 
   async untilReady(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const settled = () => this.#wanted().every(({ phase }) => !isOnItsWay(phase.name));
-    await this.#until(settled, timeoutMs, signal);
+    await this.#waiters.until(settled, timeoutMs, signal);
     return this.#wanted().every((replica) => stateOf(replica) === 'ready');
   }
 
@@ -153,7 +150,7 @@ class SupervisorPlane implements Supervisor {
     if (engines !== 'leave' && !this.#closed) {
       this.#loop.deliver({ type: 'endRequested', how: engines });
       const isEmpty = () => Object.keys(this.#loop.state.replicas).length === 0;
-      await this.#until(isEmpty, this.#longestEnd());
+      await this.#waiters.until(isEmpty, longestEndMs(this.#settings));
       if (!isEmpty()) {
         const left = Object.keys(this.#loop.state.replicas).join(', ');
         this.#options.log('error', 'engines do not end', { left });
@@ -162,7 +159,7 @@ class SupervisorPlane implements Supervisor {
     this.#closed = true;
     this.#loop.close();
     await this.#runner.close();
-    this.#changed();
+    this.#waiters.close();
   }
 
   get #view(): ViewParts {
@@ -236,7 +233,7 @@ class SupervisorPlane implements Supervisor {
   }
 
   #onStep(): void {
-    this.#changed();
+    this.#waiters.check();
     if (this.#options.collectInFlight !== undefined && this.#draining().length > 0) void this.#collect();
   }
 
@@ -271,34 +268,6 @@ class SupervisorPlane implements Supervisor {
       ({ spec, goal }) => spec.managed && goal.kind !== 'stop' && goal.kind !== 'remove',
     );
   }
-
-  #longestEnd(): number {
-    const { drainTimeoutMs, adoptedSettleMs, termGraceMs, killRetryMs, spawnTimeoutMs } = this.#settings;
-    return Math.max(drainTimeoutMs, adoptedSettleMs, spawnTimeoutMs) + termGraceMs + 2 * killRetryMs;
-  }
-
-  #changed(): void {
-    for (const check of this.#waiters) check();
-  }
-
-  #until(holds: () => boolean, timeoutMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', done);
-        this.#waiters.delete(check);
-        resolve();
-      };
-      const check = () => {
-        if (this.#closed || holds()) done();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      signal?.addEventListener('abort', done, { once: true });
-      this.#waiters.add(check);
-      if (signal?.aborted) done();
-      else check();
-    });
-  }
 }
 
 function isOnItsWay(phase: Replica['phase']['name']): boolean {
@@ -311,21 +280,4 @@ function byId(models: readonly SupervisedModel[]): Map<string, SupervisedReplica
 
 function elsewhere(subject: string): string {
   return `${subject} runs elsewhere and is watched only; restart it where it runs`;
-}
-
-function recoverySettings(settings: SupervisorSettings): RecoverySettings {
-  const { backoffInitialMs, backoffMaxMs, termGraceMs, ...same } = settings;
-  const defaults = DEFAULT_RECOVERY_SETTINGS;
-  return {
-    ...defaults,
-    restartsMax: same.restartsMax,
-    restartWindowMs: same.restartWindowMs,
-    backoff: { ...defaults.backoff, initialMs: backoffInitialMs, maxMs: backoffMaxMs },
-    stableAfterMs: Math.max(backoffMaxMs, 1_000),
-    probeIntervalMs: same.probeIntervalMs,
-    probeTimeoutMs: same.probeTimeoutMs,
-    probeFailuresMax: same.probeFailuresMax,
-    drainTimeoutMs: same.drainTimeoutMs,
-    termGraceMs: termGraceMs ?? defaults.termGraceMs,
-  };
 }
