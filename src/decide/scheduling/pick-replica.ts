@@ -3,6 +3,7 @@
  * wins, ties in rotation. Pure; the gateway calls it with what it sees at that moment.
  */
 export interface Candidate {
+  /** Names one life of a replica, so that a restarted one is not avoided for what the former did. */
   id: string;
   ready: boolean;
   /** The gateway itself saw it fail a moment ago. */

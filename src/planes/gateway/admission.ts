@@ -7,6 +7,7 @@
 import { BoundedQueue } from '../../base/bounded-queue.ts';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
+import type { ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { type Pick, pickReplica } from '../../decide/scheduling/pick-replica.ts';
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
@@ -22,7 +23,7 @@ export interface Lease {
 
 export interface AcquireOptions {
   model: string;
-  /** Replicas that failed this request before. */
+  /** Runs of replicas (`runOf`) that failed this request before. */
   avoid: readonly string[];
   /** A stream that must go on: ahead of the queue, and never refused for its length. */
   urgent: boolean;
@@ -122,7 +123,7 @@ export class Admission {
     const wallMs = this.#clock.wallMs();
     for (;;) {
       const candidates = pool.replicas.map(({ view, slot }) => ({
-        id: view.id,
+        id: runOf(view),
         ready: view.state === 'ready',
         ejected: this.#shared.isEjected(slot, wallMs),
         inFlight: this.#shared.inFlight(slot),
@@ -175,17 +176,18 @@ export class Admission {
       this.#shared.dequeue(pool.index);
       expired.reject(this.#expired(pool, now - expired.sinceMs));
     }
-    while (queue.size > 0) {
-      const [first] = queue;
-      if (first === undefined) return;
-      const taken = this.#take(pool, first.options, first.sinceMs);
-      if (typeof taken === 'string') {
-        if (taken === 'none-ready' && !this.#mayComeBack(pool)) this.#failAll(queue, noReplica(pool));
+    for (const waiting of [...queue]) {
+      const taken = this.#take(pool, waiting.options, waiting.sinceMs);
+      if (typeof taken !== 'string') {
+        queue.remove(waiting);
+        this.#shared.dequeue(pool.index);
+        waiting.resolve(taken);
+      } else if (taken === 'none-ready' && !this.#mayComeBack(pool)) {
+        return this.#failAll(queue, noReplica(pool));
+      } else if (waiting.options.avoid.length === 0) {
+        // Nobody behind it is less choosy.
         return;
       }
-      queue.remove(first);
-      this.#shared.dequeue(pool.index);
-      first.resolve(taken);
     }
   }
 
@@ -250,6 +252,11 @@ export class Admission {
       retryAfterS: this.#retryAfterS(pool),
     });
   }
+}
+
+/** One life of a replica: what failed under one generation may be well under the next. */
+export function runOf({ id, generation }: ReplicaView): string {
+  return `${id}@${generation}`;
 }
 
 export function unknownModel(model: string, known: readonly string[]): PlatformError {

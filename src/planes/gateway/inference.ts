@@ -12,7 +12,7 @@ import { decideRetry, replicaDied } from '../../decide/scheduling/retry.ts';
 import { replaceTopLevel } from '../../wire/json/top-level-span.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
-import type { Lease } from './admission.ts';
+import { type Lease, runOf } from './admission.ts';
 import { Attempt, type AttemptEvents, type ResponseHeaders } from './attempt.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
@@ -35,7 +35,7 @@ export class InferenceRun implements StreamRun, Watched {
   readonly record: RequestRecord;
   readonly stream: ClientStream;
   readonly deadlineMs: number;
-  /** Replicas that failed this request. */
+  /** Runs of replicas that failed this request. */
   readonly failed: string[] = [];
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
@@ -194,7 +194,7 @@ export class InferenceRun implements StreamRun, Watched {
   /** Tells the supervisor, and keeps the replica out of rotation for a moment when it seems dead. */
   reportFailure({ replica }: Lease, failure: AttemptFailure, status?: number): void {
     const { context, record } = this;
-    this.failed.push(replica.view.id);
+    this.failed.push(runOf(replica.view));
     // An engine that refuses work has the fewest requests in flight, and would be given all of it.
     if (replicaDied(failure) || status === 503) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);

@@ -34,7 +34,7 @@ export interface StreamRun {
   readonly envelope: Envelope;
   readonly record: RequestRecord;
   readonly stream: ClientStream;
-  /** Ids of replicas that failed this request. */
+  /** Runs of replicas (admission's `runOf`) that failed this request. */
   readonly failed: readonly string[];
   readonly cancelled: boolean;
   acquire(avoid: readonly string[], urgent: boolean): Promise<Lease>;
