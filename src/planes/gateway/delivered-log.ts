@@ -13,7 +13,7 @@ export class DeliveredLog {
   #frames: Buffer[] = [];
   #rawBytes = 0;
   #totalBytes = 0;
-  readonly #folded: Delivered = emptyDelivered();
+  #folded: Delivered = emptyDelivered();
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
@@ -27,7 +27,9 @@ export class DeliveredLog {
   add(frames: Buffer): void {
     this.#totalBytes += frames.length;
     if (this.overflowed) {
+      // Of no use any more, and the reason for the bound.
       this.#frames = [];
+      this.#folded = emptyDelivered();
       return;
     }
     this.#frames.push(frames);
