@@ -37,7 +37,7 @@ export interface GatewayProcessOptions {
 }
 
 const RECONNECT_MS = 200;
-/** Answers say `Connection: close` for this long before a replaced gateway lets go of the port (reliability.md T5). */
+/** Answers say `Connection: close` for this long before a replaced gateway lets go of the port. */
 const ANNOUNCE_MS = 1_500;
 /** Facts kept while the node process is away. */
 const FACTS_MAX = 10_000;
@@ -161,7 +161,12 @@ class GatewayProcess {
 
   #takeSnapshot(snapshot: GatewaySnapshot): void {
     if (!isNewer(snapshot.version, this.#slotted.snapshot.version)) return;
-    this.#slotted = this.#slots.assign(snapshot);
+    try {
+      this.#slotted = this.#slots.assign(snapshot);
+    } catch (error) {
+      this.#logError('a snapshot was refused; the last good one stays in use', error);
+      return;
+    }
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
     // The file is shared by the gateways of a node; the rename makes each write whole.
     const temporary = `${this.#options.snapshotFile}.${process.pid}.tmp`;

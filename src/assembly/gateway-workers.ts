@@ -61,7 +61,7 @@ export class GatewayWorkers {
   status(): { index: number; state: 'listening' | 'starting' | 'draining'; restarts: number }[] {
     return this.#slots.map(({ index, state, restarts }) => ({
       index,
-      state: state === 'closed' ? 'draining' : state,
+      state: state === 'closed' ? (this.#closing ? 'draining' : 'starting') : state,
       restarts,
     }));
   }
@@ -77,7 +77,7 @@ export class GatewayWorkers {
   /** Drains: `Connection: close` for `announceMs`, then no more connections; resolves when all have ended. */
   async drain(announceMs: number, closeIdle: boolean): Promise<void> {
     this.#closing = true;
-    for (const slot of this.#slots) slot.state = slot.state === 'closed' ? 'closed' : 'draining';
+    for (const slot of this.#slots) if (slot.state !== 'closed') slot.state = 'draining';
     this.tellAll({ type: 'announce-close' });
     if (announceMs > 0) await new Promise((resolve) => setTimeout(resolve, announceMs));
     const allClosed = new Promise<void>((resolve) => {
@@ -111,7 +111,12 @@ export class GatewayWorkers {
         this.#onMessage(slot, message);
       });
       worker.on('error', (error) => this.#options.logError(`gateway worker ${index} died`, error));
-      worker.on('exit', (code) => this.#onExit(slot, code, performance.now() - startedMs));
+      worker.on('exit', (code) => {
+        reject(
+          new PlatformError('internal', `gateway worker ${index} ended with code ${code} before it listened`),
+        );
+        this.#onExit(slot, code, performance.now() - startedMs);
+      });
     });
   }
 
@@ -142,16 +147,16 @@ export class GatewayWorkers {
 
   #onExit(slot: Slot, code: number, livedMs: number): void {
     SharedState.reclaim(this.#options.memory, slot.index);
-    if (this.#closing) {
-      slot.state = 'closed';
-      this.#checkClosed();
-      return;
-    }
-    if (slot.state === 'starting' && slot.restarts === 0) return;
+    const neverServed = slot.state === 'starting' && slot.restarts === 0;
+    slot.state = 'closed';
+    this.#checkClosed();
+    // A thread that fails at the first start fails the gateway: `start` rejects.
+    if (this.#closing || neverServed) return;
     this.#options.onReplaced(slot.index, `thread ended with code ${code} after ${Math.round(livedMs)} ms`);
     const restart = () => {
+      if (this.#closing) return;
       this.#launch(slot.index, slot.restarts + 1).catch((error) =>
-        this.#options.logError('worker not replaced', error),
+        this.#options.logError('a worker thread ended before it listened', error),
       );
     };
     if (livedMs < RESTART_DELAY_MS) setTimeout(restart, RESTART_DELAY_MS);

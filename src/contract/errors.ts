@@ -33,7 +33,7 @@ export const ERROR_SPECS = {
     'caller',
     false,
     'The body is not valid JSON.',
-    'Send a JSON object; the message names the position of the first error.',
+    'Send a JSON object; the message says what was found.',
   ),
   invalid_request: spec(
     400,
@@ -98,6 +98,14 @@ export const ERROR_SPECS = {
     true,
     'The request waited in the queue until its deadline.',
     'Try again after `Retry-After`; add replicas when it happens often.',
+  ),
+  request_timeout: spec(
+    408,
+    'timeout_error',
+    'caller',
+    true,
+    'Headers or body of the request did not arrive in time.',
+    'Send the whole request without long pauses.',
   ),
   conflict: spec(
     409,
@@ -209,7 +217,7 @@ export const ERROR_SPECS = {
     'engine',
     true,
     'The engine did not send the first token, or the next one, in time.',
-    'Try again; raise `timeouts` of the model when its prompts are long.',
+    'Try again; raise `timeouts` of the configuration when prompts are long.',
   ),
   config_invalid: spec(
     400,
@@ -233,7 +241,7 @@ export const ERROR_SPECS = {
     'caller',
     false,
     'The program of the engine is not installed, or has no build for this platform.',
-    'Install it, or point `url:` of the model at an engine that runs elsewhere.',
+    'Install it, or point `urls:` of the model at an engine that runs elsewhere.',
   ),
   port_in_use: spec(
     500,

@@ -3,6 +3,7 @@
  * (GatewayHost) with real gateway processes, between keep-alive clients and a scripted engine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import OpenAI from 'openai';
@@ -146,6 +147,9 @@ describe('a worker thread that dies', () => {
     const { failures } = await traffic.stop();
     expect(failures.filter((failure) => failure.includes('ECONNREFUSED'))).toEqual([]);
     expect(failures.length).toBeLessThanOrEqual(24);
+    await waitFor(
+      async () => (await host.collect())[0]?.workers.every(({ state }) => state === 'listening') === true,
+    );
     const [report] = await host.collect();
     expect(report).toMatchObject({ inFlight: 0, queued: 0, replicaInFlight: { 'demo/0': 0 } });
     expect(report?.workers.map(({ state }) => state)).toEqual(['listening', 'listening']);
@@ -213,6 +217,37 @@ describe('a gateway that is replaced', () => {
   });
 });
 
+describe('gateways in trouble', () => {
+  it('come back with patience when a stranger took the port in between', async () => {
+    const url = await start();
+    const port = Number(new URL(url).port);
+    pids.add(currentPid());
+    killQuietly(currentPid());
+    const stranger = await takePort(port);
+    await eventually(() => host.status().length === 0, 10_000);
+    await new Promise((resolve) => stranger.close(resolve));
+    await waitFor(
+      async () =>
+        (await fetch(`${url}/livez`).then(
+          ({ status }) => status,
+          () => 0,
+        )) === 200,
+      15_000,
+    );
+    expect(host.status()).toHaveLength(1);
+  });
+
+  it('are replaced once when two ask at the same time, and the old one goes', async () => {
+    await start();
+    const old = currentPid();
+    pids.add(old);
+    await Promise.all([host.replace(), host.replace()]);
+    await eventually(() => host.status().length === 1, 20_000);
+    expect(currentPid()).not.toBe(old);
+    expect(isAlive(old)).toBe(false);
+  });
+});
+
 describe('a node process that goes away', () => {
   it('is not missed: the gateway serves on, and the next one adopts it with its new view of the fleet', async () => {
     const url = await start();
@@ -248,10 +283,23 @@ describe('a port that a stranger holds', () => {
   });
 });
 
-async function waitFor(holds: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 5_000;
+/** Listens on the port as soon as its former owner is gone; a gateway needs longer than that to start. */
+async function takePort(port: number): Promise<Server> {
+  for (let turn = 0; turn < 100; turn++) {
+    const server = createServer();
+    const taken = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (taken) return server;
+  }
+  throw new Error(`port ${port} was not free`);
+}
+
+async function waitFor(holds: () => Promise<boolean>, timeoutMs = 5_000): Promise<void> {
+  const endMs = performance.now() + timeoutMs;
   while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error('not true within 5000 ms');
+    if (performance.now() > endMs) throw new Error(`not true within ${timeoutMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -75,6 +75,12 @@ export class FakeExchange implements HttpExchange {
     for (const listener of this.#drain.splice(0)) listener();
   }
 
+  readonly pendingBytes = 0;
+
+  onFinished(listener: () => void): void {
+    void this.answered.then(listener);
+  }
+
   end(chunk?: Uint8Array | string): void {
     if (chunk !== undefined) this.write(chunk);
     this.#answered.resolve();

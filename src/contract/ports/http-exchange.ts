@@ -23,6 +23,10 @@ export interface HttpExchange {
   write(chunk: Uint8Array | string): boolean;
   onDrain(listener: () => void): void;
   end(chunk?: Uint8Array | string): void;
+  /** Bytes of the answer that the system has not taken yet. */
+  readonly pendingBytes: number;
+  /** Called once, when the whole answer has been handed to the system or the connection is gone; at once if it is already. */
+  onFinished(listener: () => void): void;
   /** Head and whole body in one write. */
   send(status: number, headers: Record<string, string>, body: Uint8Array | string): void;
   /** Cuts the connection. */

@@ -241,6 +241,15 @@ class NodeExchange implements HttpExchange {
     this.#response.once('drain', listener);
   }
 
+  get pendingBytes(): number {
+    return this.#response.writableLength;
+  }
+
+  onFinished(listener: () => void): void {
+    if (this.#response.closed || this.#gone) listener();
+    else this.#response.once('close', listener);
+  }
+
   end(chunk?: Uint8Array | string): void {
     if (this.#gone) return;
     this.#response.end(chunk);
@@ -276,7 +285,7 @@ function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
   if (error.code === 'HPE_HEADER_OVERFLOW') {
     socket.end(rawRefusal('headers_too_large', `the header block is larger than ${HEADER_BYTES_MAX} bytes`));
   } else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    socket.end(rawRefusal('queue_timeout', 'the request did not arrive in time'));
+    socket.end(rawRefusal('request_timeout', 'the request did not arrive in time'));
   } else {
     socket.end(
       rawRefusal('invalid_request', `not a valid HTTP/1.1 request (${error.code ?? 'parse error'})`),

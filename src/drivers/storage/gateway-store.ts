@@ -4,23 +4,9 @@
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
-import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 
-interface GatewayRecordFile {
-  id: string;
-  identity: ProcessIdentity;
-}
-
-export interface GatewayFiles {
-  readonly snapshotFile: string;
-  readRecords(): GatewayRecordFile[];
-  writeRecord(record: GatewayRecordFile): void;
-  removeRecord(id: string): void;
-  writeSnapshot(snapshot: GatewaySnapshot): void;
-}
-
-export function openGatewayStore(stateDir: string): GatewayFiles {
+export function openGatewayStore(stateDir: string): GatewayStore {
   const directory = join(stateDir, 'gateways');
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const snapshotFile = join(stateDir, 'gateway-snapshot.json');
@@ -39,17 +25,17 @@ export function openGatewayStore(stateDir: string): GatewayFiles {
 }
 
 /** A record that can not be read says nothing: the process is found by its owner tag then. */
-function readRecord(path: string): GatewayRecordFile | null {
+function readRecord(path: string): GatewayRecord | null {
   try {
-    const record = JSON.parse(readFileSync(path, 'utf8')) as Partial<GatewayRecordFile>;
-    const { id, identity } = record;
+    const record = JSON.parse(readFileSync(path, 'utf8')) as Partial<GatewayRecord>;
+    const { id, identity, draining = false } = record;
     if (
       typeof id !== 'string' ||
       typeof identity?.pid !== 'number' ||
       typeof identity.startTicks !== 'number'
     )
       return null;
-    return { id, identity };
+    return { id, identity, draining };
   } catch {
     return null;
   }

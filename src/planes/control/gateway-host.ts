@@ -13,21 +13,8 @@ import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import type { GatewaySettings, GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
 import type { ControlLink } from '../../contract/ports/control-link.ts';
+import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 import type { ProcessHost, ProcessIdentity } from '../../contract/ports/process-host.ts';
-
-export interface GatewayRecord {
-  id: string;
-  identity: ProcessIdentity;
-}
-
-/** Where records of gateways and the last snapshot are kept; written whole or not at all. */
-export interface GatewayStore {
-  readRecords(): GatewayRecord[];
-  writeRecord(record: GatewayRecord): void;
-  removeRecord(id: string): void;
-  writeSnapshot(snapshot: GatewaySnapshot): void;
-  readonly snapshotFile: string;
-}
 
 export type GatewayLink = ControlLink<GatewayToNode, NodeToGateway>;
 
@@ -62,6 +49,10 @@ interface Hosted {
   watch: Disposable;
   startedMs: number;
   lastReport: GatewayReport | null;
+  /** Why it said that it cannot serve. */
+  failure: PlatformError | null;
+  /** Somebody waits for it to listen and deals with its end; nobody else starts a successor. */
+  attended: boolean;
 }
 
 const START_TIMEOUT_MS = 10_000;
@@ -78,10 +69,12 @@ export class GatewayHost {
   readonly #collects = new Map<number, (report: GatewayReport) => void>();
   #fleet!: FleetSnapshot;
   #seq = 0;
+  #launches = 0;
   #collectId = 0;
   #shortLives = 0;
   #stopping = false;
-  #failure: PlatformError | null = null;
+  /** The replacement under way; a second request for one joins it. */
+  #replacing: Promise<void> | null = null;
   #server: { close(): Promise<void> } | null = null;
 
   constructor(options: GatewayHostOptions) {
@@ -96,19 +89,18 @@ export class GatewayHost {
   async start(fleet: FleetSnapshot): Promise<void> {
     this.#fleet = fleet;
     this.#server = await this.#options.listen((link) => this.#onLink(link));
-    this.#writeSnapshot();
+    this.#keepSnapshot(this.#nextSnapshot());
     this.#adopt();
-    if (this.#hosted.size > 0) {
-      await this.#until(() => this.#current() !== undefined, ADOPT_TIMEOUT_MS);
-    }
-    if (this.#current() !== undefined) return;
-    for (const hosted of this.#hosted.values()) {
+    if (this.#wanted().length > 0) await this.#until(() => this.#current() !== undefined, ADOPT_TIMEOUT_MS);
+    if (this.#current() !== undefined) return this.#keepNewest();
+    for (const hosted of this.#wanted()) {
       this.#options.log('warn', 'a gateway of a former run does not answer and is ended', {
         gateway: hosted.id,
       });
-      this.#options.processHost.signalGroup(hosted.identity, 'SIGKILL');
+      this.#end(hosted);
     }
-    await this.#launchAndWait(false);
+    // One that still drains holds the port too.
+    await this.#launchAndWait(this.#hosted.size > 0);
   }
 
   /** A new view of the fleet for all gateways. */
@@ -136,22 +128,37 @@ export class GatewayHost {
     return this.#current()?.address ?? null;
   }
 
-  /** Asks every gateway for its numbers; one that does not answer within a second is left out. */
+  /** Reports of the gateways that answer within a second. */
   async collect(): Promise<GatewayReport[]> {
-    const asked = [...this.#hosted.values()].map((hosted) => this.#collectFrom(hosted));
-    return (await Promise.all(asked)).filter((report) => report !== null);
+    return (await this.collectAll()).reports;
+  }
+
+  /** Asks every living gateway for its numbers. `silent` ones did not answer in time: what they have in flight is unknown. */
+  async collectAll(): Promise<{ reports: GatewayReport[]; silent: number }> {
+    const answers = await Promise.all([...this.#hosted.values()].map((hosted) => this.#collectFrom(hosted)));
+    const reports = answers.filter((report) => report !== null);
+    return { reports, silent: answers.length - reports.length };
   }
 
   /** A new process beside the old one, then a two-phase drain of the old one. Resolves when the new one serves. */
-  async replace(): Promise<void> {
-    const old = [...this.#hosted.values()].filter(({ state }) => state !== 'draining');
-    await this.#launchAndWait(true);
+  replace(): Promise<void> {
+    this.#replacing ??= this.#replaceOnce().finally(() => {
+      this.#replacing = null;
+    });
+    return this.#replacing;
+  }
+
+  async #replaceOnce(): Promise<void> {
+    if (this.#stopping) throw new PlatformError('conflict', 'the gateways are being stopped');
+    const old = this.#wanted();
+    await this.#launchAndWait(old.length > 0);
     for (const hosted of old) this.#drain(hosted, 'replace');
   }
 
   /** `stop`: drains all gateways and waits for their end. Otherwise they serve on without this node process. */
   async close({ stop }: { stop: boolean }): Promise<void> {
     this.#stopping = true;
+    await this.#replacing?.catch(() => {});
     if (stop) {
       for (const hosted of this.#hosted.values()) this.#drain(hosted, 'stop');
       await this.#until(() => this.#hosted.size === 0, this.#options.settings.drainTimeoutMs + 2_000);
@@ -168,8 +175,20 @@ export class GatewayHost {
     this.#current()?.link?.send({ type: 'fault', worker, kind: 'throw' });
   }
 
+  /** Gateways that are meant to serve. */
+  #wanted(): Hosted[] {
+    return [...this.#hosted.values()].filter(({ state }) => state !== 'draining');
+  }
+
   #current(): Hosted | undefined {
-    return [...this.#hosted.values()].find(({ state, link }) => state === 'listening' && link !== null);
+    return this.#wanted().find(({ state, link }) => state === 'listening' && link !== null);
+  }
+
+  /** A node process that died while it replaced a gateway leaves two that serve: the older ones drain. */
+  #keepNewest(): void {
+    const listening = this.#wanted().filter(({ state, link }) => state === 'listening' && link !== null);
+    const newest = listening.reduce((a, b) => (b.identity.startTicks > a.identity.startTicks ? b : a));
+    for (const hosted of this.#wanted()) if (hosted !== newest) this.#drain(hosted, 'replace');
   }
 
   #adopt(): void {
@@ -181,32 +200,34 @@ export class GatewayHost {
     }
     // A gateway whose record was never written: the node process died between the two.
     for (const { identity, owner } of processHost.findOwned(ownerPrefix)) {
-      if (!found.has(identity.pid))
-        found.set(identity.pid, { id: owner.slice(ownerPrefix.length), identity });
+      const id = owner.slice(ownerPrefix.length);
+      if (!found.has(identity.pid)) found.set(identity.pid, { id, identity, draining: false });
     }
     for (const record of found.values()) this.#host(record);
   }
 
   async #launchAndWait(beside: boolean): Promise<void> {
-    this.#failure = null;
-    const hosted = await this.#launch(beside);
+    const hosted = await this.#launch(beside, true);
     await this.#until(
-      () => hosted.state === 'listening' || this.#failure !== null || !this.#hosted.has(hosted.id),
+      () => hosted.state !== 'starting' || hosted.failure !== null || !this.#hosted.has(hosted.id),
       START_TIMEOUT_MS,
     );
-    if (hosted.state === 'listening') return;
+    hosted.attended = false;
+    if (hosted.state === 'listening' && this.#hosted.has(hosted.id)) return;
+    const ended = !this.#hosted.has(hosted.id);
+    this.#end(hosted);
+    const what = ended
+      ? 'ended before it listened'
+      : `does not listen after ${START_TIMEOUT_MS} ms and was ended`;
     throw (
-      this.#failure ??
-      new PlatformError(
-        'internal',
-        `gateway ${hosted.id} does not listen after ${START_TIMEOUT_MS} ms; see ${this.#options.logFile}`,
-      )
+      hosted.failure ??
+      new PlatformError('internal', `gateway ${hosted.id} ${what}; see ${this.#options.logFile}`)
     );
   }
 
-  async #launch(beside: boolean): Promise<Hosted> {
+  async #launch(beside: boolean, attended: boolean): Promise<Hosted> {
     const { processHost, entry, store, ownerPrefix, logFile, cwd, clock } = this.#options;
-    const id = `gw-${Math.floor(clock.wallMs()).toString(36)}-${this.#seq}`;
+    const id = `gw-${Math.floor(clock.wallMs()).toString(36)}-${this.#launches++}`;
     const identity = await processHost.spawn({
       command: entry.command,
       args: [...entry.args, '--id', id, '--snapshot', store.snapshotFile, ...(beside ? ['--beside'] : [])],
@@ -215,20 +236,28 @@ export class GatewayHost {
       logFile,
       owner: `${ownerPrefix}${id}`,
     });
-    const record = { id, identity };
-    store.writeRecord(record);
+    const record = { id, identity, draining: false };
+    this.#keepRecord(record);
     this.#options.log('info', 'gateway started', { gateway: id, pid: identity.pid });
-    return this.#host(record);
+    return this.#host(record, attended);
   }
 
-  #host(record: GatewayRecord): Hosted {
+  /** Ends a gateway that is of no use; its exit does the rest. */
+  #end(hosted: Hosted): void {
+    this.#options.processHost.signalGroup(hosted.identity, 'SIGKILL');
+  }
+
+  #host(record: GatewayRecord, attended = false): Hosted {
     const hosted: Hosted = {
-      ...record,
-      state: 'starting',
+      id: record.id,
+      identity: record.identity,
+      state: record.draining ? 'draining' : 'starting',
       link: null,
       address: null,
       startedMs: this.#options.clock.monotonicMs(),
       lastReport: null,
+      failure: null,
+      attended,
       watch: this.#options.processHost.onExit(record.identity, () => this.#onExit(hosted)),
     };
     this.#hosted.set(record.id, hosted);
@@ -240,27 +269,31 @@ export class GatewayHost {
     hosted.watch[Symbol.dispose]();
     this.#options.store.removeRecord(hosted.id);
     this.#changed();
-    if (this.#stopping || hosted.state === 'draining' || this.#failure !== null) return;
-    if (hosted.state === 'starting' && this.#hosted.size > 0) return;
+    if (this.#stopping || hosted.attended || this.#wanted().length > 0) return;
     const livedMs = this.#options.clock.monotonicMs() - hosted.startedMs;
     this.#shortLives = livedMs < STABLE_MS ? this.#shortLives + 1 : 0;
     const delayMs = this.#shortLives <= 1 ? 0 : Math.min(RESTART_DELAY_MAX_MS, 100 * 2 ** this.#shortLives);
+    const reason = hosted.failure?.message;
     this.#options.log('error', 'a gateway ended unasked and is started again', {
       gateway: hosted.id,
       livedMs,
       delayMs,
+      reason,
     });
     void this.#bringBack(delayMs);
   }
 
+  /** Starts a successor, and ends it when it does not listen in time; each end leads here again. */
   async #bringBack(delayMs: number): Promise<void> {
+    if (delayMs > 0) await this.#options.clock.sleep(delayMs);
+    if (this.#stopping || this.#wanted().length > 0) return;
     try {
-      if (delayMs > 0) await this.#options.clock.sleep(delayMs);
-      if (this.#stopping) return;
-      await this.#launch([...this.#hosted.values()].some(({ state }) => state === 'draining'));
+      const hosted = await this.#launch(this.#hosted.size > 0, false);
+      await this.#until(() => hosted.state !== 'starting' || !this.#hosted.has(hosted.id), START_TIMEOUT_MS);
+      if (hosted.state === 'starting' && this.#hosted.has(hosted.id)) this.#end(hosted);
     } catch (error) {
       this.#options.log('error', 'the gateway could not be started', { error: String(error) });
-      void this.#bringBack(RESTART_DELAY_MAX_MS);
+      await this.#bringBack(RESTART_DELAY_MAX_MS);
     }
   }
 
@@ -294,7 +327,7 @@ export class GatewayHost {
         this.#collects.get(message.id)?.(message.report);
         return;
       case 'failed':
-        this.#failure = new PlatformError(message.code, message.message);
+        hosted.failure = new PlatformError(message.code, message.message);
         return this.#changed();
     }
   }
@@ -318,6 +351,7 @@ export class GatewayHost {
   #drain(hosted: Hosted, mode: 'replace' | 'stop'): void {
     if (hosted.state === 'draining') return;
     hosted.state = 'draining';
+    this.#keepRecord({ id: hosted.id, identity: hosted.identity, draining: true });
     const deadlineMs = this.#options.settings.drainTimeoutMs;
     if (hosted.link === null) this.#options.processHost.signalGroup(hosted.identity, 'SIGTERM');
     else hosted.link.send({ type: 'drain', mode, deadlineMs });
@@ -332,8 +366,16 @@ export class GatewayHost {
     };
   }
 
-  #writeSnapshot(): void {
-    this.#options.store.writeSnapshot(this.#nextSnapshot());
+  /** A gateway without a record is found by its owner tag, so a full disk is no reason to do without it. */
+  #keepRecord(record: GatewayRecord): void {
+    try {
+      this.#options.store.writeRecord(record);
+    } catch (error) {
+      this.#options.log('error', 'the record of a gateway could not be written', {
+        gateway: record.id,
+        error: String(error),
+      });
+    }
   }
 
   /** For gateways to come; those that run keep their own copy, so a full disk is no reason to stop. */

@@ -28,8 +28,6 @@ export class ClientStream {
   /** Monotonic time since which the client has not read; null while it keeps up. */
   blockedSinceMs: number | null = null;
   bytesOut = 0;
-  /** Reads that were relayed since the commit. */
-  chunks = 0;
 
   constructor(exchange: HttpExchange, replayBytesMax: number, headers: () => Record<string, string>) {
     this.#exchange = exchange;
@@ -71,7 +69,6 @@ export class ClientStream {
   /** Whole events, after the commit. */
   deliver(frames: Buffer, nowMs: number): void {
     this.log.add(frames);
-    this.chunks++;
     this.#write(frames, nowMs);
   }
 
@@ -82,12 +79,21 @@ export class ClientStream {
 
   end(): void {
     this.#exchange.end();
+    this.#letGo();
   }
 
   /** Ends a committed stream with a typed error, and without [DONE]. */
   fail(error: PlatformError, usage: Record<string, unknown> | null): void {
     const body = { ...openAiErrorFrom(error), ...(usage !== null && { usage }) };
     this.#exchange.end(`data: ${JSON.stringify(body)}\n\n`);
+    this.#letGo();
+  }
+
+  /** After the end nothing more is written, and Node reports no drain: the attempt may read what is left of its answer. */
+  #letGo(): void {
+    this.#source?.resume();
+    this.#source = null;
+    this.blockedSinceMs = null;
   }
 
   #write(frames: Buffer, nowMs: number): void {

@@ -50,7 +50,12 @@ export async function continueStream(run: StreamRun, cut: Cut): Promise<void> {
       lease.release();
     }
   }
-  interrupt(run, last, stream.log.read(), `${record.continuations} continuations failed`);
+  interrupt(
+    run,
+    last,
+    stream.log.read(),
+    `it was continued ${record.continuations} times before, which is the limit (gateway.continuations)`,
+  );
 }
 
 /** Null when no place was found: the stream has been ended then. */

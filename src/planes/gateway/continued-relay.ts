@@ -9,6 +9,9 @@ import { sseData } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
 import type { AttemptEnd, StreamRun } from './stream-run.ts';
 
+/** Of an answer that refuses the continuation, only so much is read. */
+const REFUSAL_BYTES_MAX = 65_536;
+
 export interface ContinuedRelayOptions {
   tier: Exclude<ContinuationTier, 'D'>;
   cutMs: number;
@@ -24,6 +27,7 @@ export class ContinuedRelay {
   #status = 0;
   #headers: ResponseHeaders = {};
   readonly #body: Buffer[] = [];
+  #bodyBytes = 0;
   #over = false;
   /** New text has gone to the client. */
   delivering = false;
@@ -53,7 +57,8 @@ export class ContinuedRelay {
       onData: (chunk) => {
         if (this.#over) return;
         if (this.#status !== 200) {
-          this.#body.push(chunk);
+          this.#bodyBytes += chunk.length;
+          if (this.#bodyBytes <= REFUSAL_BYTES_MAX) this.#body.push(chunk);
           return;
         }
         try {

@@ -23,6 +23,8 @@ export class DirectRelay {
   #splitter: SseFrameSplitter | null = null;
   readonly #body: Buffer[] = [];
   #bodyBytes = 0;
+  /** The read before the present one. */
+  #previous: Buffer | null = null;
   #over = false;
 
   constructor(run: StreamRun, attempt: () => Attempt, settle: (end: AttemptEnd) => void) {
@@ -58,17 +60,26 @@ export class DirectRelay {
       return this.#abort('engine-error', (error as Error).message);
     }
     if (frames === null) return;
-    const { stream, context } = this.#run;
-    const now = context.clock.monotonicMs();
-    if (beginsWithError(frames)) return this.#onErrorEvent(frames, now);
+    const now = this.#run.context.clock.monotonicMs();
+    const errorAt = errorEventAt(frames);
+    if (errorAt > 0) this.#relay(frames.subarray(0, errorAt), now);
+    if (errorAt >= 0) this.#onErrorEvent(frames.subarray(errorAt), now);
+    else this.#relay(frames, now);
+  }
+
+  #relay(frames: Buffer, now: number): void {
+    const { stream } = this.#run;
     if (stream.committed) {
       stream.deliver(frames, now);
     } else if (stream.offer(frames, now)) {
       this.#attempt().contentSeen();
       this.#run.noteFirstToken();
     }
-    if (endsWithDone(frames)) {
-      this.#run.countUsage(frames);
+    if (!endsWithDone(frames)) {
+      this.#previous = frames;
+    } else {
+      // The usage event comes right before [DONE], often in a read of its own.
+      this.#run.countUsage(this.#previous === null ? frames : Buffer.concat([this.#previous, frames]));
       stream.end();
       this.#end({ kind: 'streamed' });
     }
@@ -135,15 +146,19 @@ export class DirectRelay {
   }
 }
 
-const ERROR_PREFIXES = ['data: {"error"', 'data:{"error"', 'event: error'].map((text) => Buffer.from(text));
+const ERROR_EVENTS = ['data: {"error"', 'data:{"error"', 'event: error'].map((text) => ({
+  first: Buffer.from(text),
+  later: Buffer.from(`\n${text}`),
+}));
 
-/** An engine that reports an error inside its stream: looked for at the start of a read only, where engines put it. */
-function beginsWithError(frames: Buffer): boolean {
-  const first = frames[0];
-  if (first !== 0x64 && first !== 0x65) return false;
-  return ERROR_PREFIXES.some(
-    (prefix) => frames.length >= prefix.length && prefix.compare(frames, 0, prefix.length) === 0,
-  );
+/** Where an event begins that reports an error of the engine; -1 when there is none. Looks at event starts only, not at text. */
+function errorEventAt(frames: Buffer): number {
+  for (const { first, later } of ERROR_EVENTS) {
+    if (frames.length >= first.length && first.compare(frames, 0, first.length) === 0) return 0;
+    const at = frames.indexOf(later);
+    if (at >= 0) return at + 1;
+  }
+  return -1;
 }
 
 function isCallersError(frames: Buffer): boolean {
@@ -153,10 +168,14 @@ function isCallersError(frames: Buffer): boolean {
   return status >= 400 && status < 500 && status !== 429;
 }
 
-const DONE = Buffer.from('[DONE]');
+const DONE_EVENT = /(?:^|[\r\n])data: ?\[DONE\][\r\n]*$/;
 
-export function endsWithDone(frames: Buffer): boolean {
-  return frames.length >= 12 && frames.indexOf(DONE, frames.length - 12) >= 0;
+/** Whether the last event is [DONE]. Text that ends in "[DONE]" is followed by the rest of its JSON, so the line decides. */
+function endsWithDone(frames: Buffer): boolean {
+  let end = frames.length;
+  while (end > 0 && (frames[end - 1] === 0x0a || frames[end - 1] === 0x0d)) end--;
+  if (frames[end - 1] !== 0x5d) return false;
+  return DONE_EVENT.test(frames.toString('latin1', Math.max(0, end - 16)));
 }
 
 /** Answers that another replica may do better. What the client did wrong (4xx) is passed on and held against nobody. */

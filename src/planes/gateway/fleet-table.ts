@@ -35,10 +35,10 @@ export class FleetTable {
     this.pools = fleet.pools.map((view) => ({
       view,
       index: slots.poolSlots[view.model] ?? 0,
-      replicas: view.replicas.map((replica) => ({
-        view: replica,
-        slot: slots.replicaSlots[replica.id] ?? 0,
-      })),
+      replicas: view.replicas.flatMap((replica) => {
+        const slot = slots.replicaSlots[replica.id];
+        return slot === undefined ? [] : [{ view: replica, slot }];
+      }),
     }));
     for (const pool of this.pools) {
       this.#byName.set(pool.view.model, pool);

@@ -6,7 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
-import type { ReplicaState } from '../../contract/fleet.ts';
+import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
@@ -208,16 +208,21 @@ export class GatewayPlane implements GatewayContext {
   }
 
   isSuspect({ view }: ReplicaEntry): boolean {
-    const pool = this.#table.poolOf(view.id);
-    const newest = pool?.replicas.find((replica) => replica.view.id === view.id)?.view;
-    const alternative = pool?.replicas.some(
-      (replica) => replica.view.id !== view.id && replica.view.state === 'ready',
-    );
+    const newest = this.#newest(view.id);
+    const alternative = this.#table
+      .poolOf(view.id)
+      ?.replicas.some((replica) => replica.view.id !== view.id && replica.view.state === 'ready');
     if (newest === undefined || alternative !== true) return false;
     return newest.generation !== view.generation || SUSPECT_STATES.includes(newest.state);
   }
 
+  #newest(id: string): ReplicaView | undefined {
+    return this.#table.poolOf(id)?.replicas.find((replica) => replica.view.id === id)?.view;
+  }
+
   ejectBriefly(replica: ReplicaEntry): void {
+    // What the former life of a replica did is not held against the present one.
+    if (this.#newest(replica.view.id)?.generation !== replica.view.generation) return;
     this.shared.eject(replica.slot, this.clock.wallMs() + this.#settings.ejectionMs);
     this.#ejectedGenerations.set(replica.slot, replica.view.generation);
   }

@@ -42,12 +42,19 @@ export class InferenceRun implements StreamRun, Watched {
   #budgetedRetry = false;
   /** Set when the total limit has passed; the request ends with it. */
   #timeUp: PlatformError | null = null;
+  /** The last byte of the answer was written. */
+  #over = false;
+  /** What the last sweep saw of the client's side, and when it last moved. */
+  #pendingBytes = 0;
+  #bytesSeen = 0;
+  #movedMs: number;
 
   constructor(context: GatewayContext, exchange: HttpExchange, envelope: Envelope, record: RequestRecord) {
     this.context = context;
     this.exchange = exchange;
     this.envelope = envelope;
     this.record = record;
+    this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
     this.stream = new ClientStream(exchange, context.settings.replayBytesMax, () => ({
       ...answerHeaders(record),
@@ -72,22 +79,23 @@ export class InferenceRun implements StreamRun, Watched {
       await this.#run();
     } catch (thrown) {
       this.#endWithError(PlatformError.from(thrown));
-    } finally {
-      context.sweep.remove(this);
-      context.shared.addRequests(-1);
-      if (this.#budgetedRetry) context.shared.addRetries(-1);
-      this.record.bytesOut += this.stream.bytesOut;
-      context.settle(this.record);
     }
+    this.#over = true;
+    // The answer is not over for us before the client has it: a slow reader stays under watch.
+    await new Promise<void>((resolve) => this.exchange.onFinished(resolve));
+    context.sweep.remove(this);
+    context.shared.addRequests(-1);
+    if (this.#budgetedRetry) context.shared.addRetries(-1);
+    this.record.bytesOut += this.stream.bytesOut;
+    context.settle(this.record);
   }
 
   onSweep(nowMs: number): void {
-    const { blockedSinceMs } = this.stream;
     const { writeStallTimeoutMs, totalTimeoutMs } = this.context.settings;
-    if (blockedSinceMs !== null && nowMs - blockedSinceMs > writeStallTimeoutMs) {
+    if (this.#stuckForMs(nowMs) > writeStallTimeoutMs) {
       this.exchange.destroy();
-    } else if (nowMs > this.deadlineMs && !this.#cancelled) {
-      this.#timeUp ??= new PlatformError(
+    } else if (nowMs > this.deadlineMs && this.#timeUp === null && !this.#cancelled && !this.#over) {
+      this.#timeUp = new PlatformError(
         'upstream_timeout',
         `the answer was not complete within ${totalTimeoutMs} ms`,
       );
@@ -95,14 +103,26 @@ export class InferenceRun implements StreamRun, Watched {
     }
   }
 
+  /** How long the client has taken nothing of what waits for it. */
+  #stuckForMs(nowMs: number): number {
+    const { pendingBytes } = this.exchange;
+    const moved =
+      pendingBytes === 0 || pendingBytes < this.#pendingBytes || this.stream.bytesOut > this.#bytesSeen;
+    this.#pendingBytes = pendingBytes;
+    this.#bytesSeen = this.stream.bytesOut;
+    if (moved) this.#movedMs = nowMs;
+    return nowMs - this.#movedMs;
+  }
+
   async #run(): Promise<void> {
     for (;;) {
       const lease = await this.acquire(this.failed, false);
-      const end = await this.#firstAttempt(lease);
-      lease.release();
+      const end = await this.#firstAttempt(lease).finally(() => lease.release());
       if (end.kind === 'streamed') return this.#completed(200);
       if (end.kind === 'answered') return this.#answer(end);
       if (end.kind === 'cancelled') return this.#endCancelled();
+      // The total limit is ours and says nothing about the replica.
+      if (this.#timeUp !== null) throw this.#timeUp;
       this.reportFailure(lease, end.failure, end.answer?.status);
       if (this.stream.committed) {
         await continueStream(this, { lease, failure: end.failure, detail: end.detail });
@@ -232,6 +252,10 @@ export class InferenceRun implements StreamRun, Watched {
     if (this.#timeUp !== null) return this.#endWithError(this.#timeUp);
     if (end.answer !== null && end.answer.status >= 400 && end.answer.body.length > 0)
       return this.#answer({ kind: 'answered', ...end.answer });
+    if (end.failure === 'connect-refused') {
+      const message = `model "${this.envelope.model}": nothing answers at its replicas (${end.detail})`;
+      return this.#endWithError(new PlatformError('no_replica', message, { retryAfterS: 5 }));
+    }
     const timeout =
       end.failure === 'first-token-timeout' ||
       end.failure === 'stall-timeout' ||
@@ -281,7 +305,9 @@ export class InferenceRun implements StreamRun, Watched {
     this.stream.fail(error, usage);
   }
 
-  #endWithError(error: PlatformError): void {
+  #endWithError(thrown: PlatformError): void {
+    // A wait that our own limit ended reports the client's departure; the limit is the truth.
+    const error = this.#timeUp !== null && !this.#cancelled ? this.#timeUp : thrown;
     if (this.#cancelled || error.code === 'client_closed') return this.#endCancelled();
     if (error.code === 'internal')
       this.context.logError('request failed by a bug', error, this.record.requestId);

@@ -77,6 +77,14 @@ export class FaultyExchange implements HttpExchange, AnswerFaults {
     this.#inner.onDrain(listener);
   }
 
+  get pendingBytes(): number {
+    return this.#inner.pendingBytes;
+  }
+
+  onFinished(listener: () => void): void {
+    this.#inner.onFinished(listener);
+  }
+
   end(chunk?: Uint8Array | string): void {
     if (!this.#silent) this.#inner.end(chunk);
   }

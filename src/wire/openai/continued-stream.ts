@@ -50,7 +50,10 @@ export class ContinuedStream {
   readonly #guard: SeamStopGuard;
   readonly #replay = new Map<number, ReplayProgress>();
   #echoPossible: boolean;
-  #finished = false;
+  /** Events kept back while a stop string may lie across the seam. */
+  #held: string[] = [];
+  /** Choices that the continuation has ended. */
+  readonly #ended = new Set<number>();
 
   constructor(options: ContinuedStreamOptions) {
     this.#options = options;
@@ -59,9 +62,10 @@ export class ContinuedStream {
     this.#echoPossible = options.mayEchoPrefill && options.tier === 'B' && text.length >= 8;
   }
 
-  /** A choice ended, so that the stream is complete even without [DONE]. */
+  /** All choices have ended, so that the stream is complete even without [DONE]. */
   get finished(): boolean {
-    return this.#finished;
+    const { choices } = this.#options.delivered;
+    return [...choices].every(([index, choice]) => this.#ended.has(index) || choice.finishReason !== null);
   }
 
   push(frames: Buffer): ContinuedOutput {
@@ -84,21 +88,25 @@ export class ContinuedStream {
 
   #pushChunk(chunk: Record<string, unknown>, out: string[]): ContinuedOutput | null {
     const choices: Record<string, unknown>[] = [];
+    let hold = false;
     for (const raw of Array.isArray(chunk.choices) ? chunk.choices : []) {
       if (!isRecord(raw)) continue;
       const choice = this.#options.tier === 'C' ? this.#replayed(raw) : this.#appended(raw);
-      if (choice === 'stopped') {
+      if (typeof choice === 'string') return { kind: 'diverged', detail: choice };
+      if (choice === null) continue;
+      choices.push(choice);
+      if (this.#options.tier === 'C') continue;
+      const verdict = this.#guard.push(textOf(choice));
+      if (verdict === 'stop') {
         out.push(...this.#endedByStop());
         return { kind: 'stopped', data: out };
       }
-      if (typeof choice === 'string') return { kind: 'diverged', detail: choice };
-      if (choice !== null) choices.push(choice);
+      hold = verdict === 'hold' && typeof choice.finish_reason !== 'string';
     }
-    const usage = isRecord(chunk.usage) ? this.#usage(chunk.usage) : null;
-    const keepUsage = usage !== null && this.#options.includeUsage;
-    if (choices.length > 0)
-      out.push(JSON.stringify(this.#chunk(chunk, choices, keepUsage ? usage : undefined)));
-    else if (keepUsage) out.push(JSON.stringify(this.#chunk(chunk, [], usage)));
+    const usage = isRecord(chunk.usage) && this.#options.includeUsage ? this.#usage(chunk.usage) : undefined;
+    if (choices.length === 0 && usage === undefined) return null;
+    this.#held.push(JSON.stringify(this.#chunk(chunk, choices, usage)));
+    if (!hold) out.push(...this.#held.splice(0));
     return null;
   }
 
@@ -130,18 +138,14 @@ export class ContinuedStream {
     };
   }
 
-  /** Tiers A and B: the text is new, but for a possible echo of the prefill. */
-  #appended(raw: Record<string, unknown>): Record<string, unknown> | null | 'stopped' {
+  /** Tiers A and B: the text is new, but for a possible echo of the prefill. Null when there is nothing in it. */
+  #appended(raw: Record<string, unknown>): Record<string, unknown> | null {
     const delta = isRecord(raw.delta) ? raw.delta : {};
-    const raw_text =
-      typeof raw.text === 'string' ? raw.text : typeof delta.content === 'string' ? delta.content : '';
-    const guarded = this.#guard.push(this.#withoutEcho(raw_text));
-    if (guarded.stopped) return 'stopped';
-    const finishReason = typeof raw.finish_reason === 'string' ? raw.finish_reason : null;
-    const text = finishReason === null ? guarded.text : guarded.text + this.#guard.flush();
-    if (finishReason !== null) this.#finished = true;
+    const text = this.#withoutEcho(textOf(raw));
+    const ends = typeof raw.finish_reason === 'string';
+    if (ends) this.#ended.add(indexOf(raw));
     const { role: _role, content: _content, ...otherDelta } = delta;
-    if (text === '' && finishReason === null && Object.keys(otherDelta).length === 0) return null;
+    if (text === '' && !ends && Object.keys(otherDelta).length === 0) return null;
     return this.#choice(raw, text, otherDelta);
   }
 
@@ -163,7 +167,7 @@ export class ContinuedStream {
   }
 
   #endedByStop(): string[] {
-    this.#finished = true;
+    this.#held = [];
     const end = { index: 0, finish_reason: 'stop', logprobs: null };
     const choice = this.#options.endpoint === 'chat' ? { ...end, delta: {} } : { ...end, text: '' };
     return [JSON.stringify(this.#chunk({}, [choice], undefined))];
@@ -171,14 +175,13 @@ export class ContinuedStream {
 
   /** Tier C: null while the client has it already, a string when the replica says something else. */
   #replayed(raw: Record<string, unknown>): Record<string, unknown> | null | string {
-    const index = typeof raw.index === 'number' ? raw.index : 0;
+    const index = indexOf(raw);
     const had = choiceOf(this.#options.delivered, index);
     const progress = this.#progress(index);
     const delta = isRecord(raw.delta) ? { ...raw.delta } : {};
     delete delta.role;
 
-    const text =
-      typeof raw.text === 'string' ? raw.text : typeof delta.content === 'string' ? delta.content : '';
+    const text = textOf(raw);
     const newText = suppress(text, had.text, progress.text);
     const reasoning = reasoningOf(delta);
     const newReasoning = suppress(reasoning, had.reasoning, progress.reasoning);
@@ -204,7 +207,7 @@ export class ContinuedStream {
     if (finishReason !== null && progress.text < had.text.length) {
       return `the replay ended after ${progress.text} characters; ${had.text.length} were delivered`;
     }
-    if (finishReason !== null) this.#finished = true;
+    if (finishReason !== null) this.#ended.add(index);
     const nothingNew = newText === '' && Object.keys(delta).length === 0;
     const ids = this.#replayedIds(raw, had, progress);
     if (nothingNew && (finishReason === null || had.finishReason !== null)) return null;
@@ -266,4 +269,14 @@ function suppress(incoming: string, delivered: string, at: number): string | nul
   const overlap = Math.min(incoming.length, delivered.length - at);
   if (incoming.slice(0, overlap) !== delivered.slice(at, at + overlap)) return null;
   return incoming.slice(overlap);
+}
+
+function indexOf(choice: Record<string, unknown>): number {
+  return typeof choice.index === 'number' ? choice.index : 0;
+}
+
+/** The text of a choice in either dialect. */
+function textOf(choice: Record<string, unknown>): string {
+  if (typeof choice.text === 'string') return choice.text;
+  return isRecord(choice.delta) && typeof choice.delta.content === 'string' ? choice.delta.content : '';
 }

@@ -2,6 +2,7 @@
  * What the gateway needs to know of an inference request, and no more; the body itself goes on as it came.
  * Validates only what routing and continuation depend on: the engine knows its own fields best.
  */
+import { isUtf8 } from 'node:buffer';
 import { PlatformError } from '../../contract/errors.ts';
 
 export type InferenceEndpoint = 'chat' | 'completions' | 'embeddings';
@@ -51,6 +52,7 @@ export function parseEnvelope(endpoint: InferenceEndpoint, bytes: Buffer): Envel
 function parseObject(bytes: Buffer): Record<string, unknown> {
   if (bytes.length === 0)
     throw new PlatformError('invalid_json', 'the body is empty; a JSON object was expected');
+  if (!isUtf8(bytes)) throw new PlatformError('invalid_json', 'the body is not valid UTF-8');
   let parsed: unknown;
   try {
     parsed = JSON.parse(bytes.toString('utf8'));

@@ -6,12 +6,16 @@ import { SeamStopGuard } from './seam-stop-guard.ts';
 function feed(delivered: string, stops: string[], pieces: string[]): { text: string; stopped: boolean } {
   const guard = new SeamStopGuard(delivered, stops);
   let text = '';
+  let held = '';
   for (const piece of pieces) {
-    const pushed = guard.push(piece);
-    text += pushed.text;
-    if (pushed.stopped) return { text, stopped: true };
+    const verdict = guard.push(piece);
+    if (verdict === 'stop') return { text, stopped: true };
+    held += piece;
+    if (verdict === 'hold') continue;
+    text += held;
+    held = '';
   }
-  return { text: text + guard.flush(), stopped: false };
+  return { text: text + held, stopped: false };
 }
 
 describe('SeamStopGuard', () => {

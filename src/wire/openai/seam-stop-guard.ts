@@ -16,27 +16,22 @@ export class SeamStopGuard {
     this.#passed = this.#tail === '';
   }
 
-  /** Text that may go to the client now; `stopped` when a stop string was completed across the seam. */
-  push(text: string): { text: string; stopped: boolean } {
-    if (this.#passed) return { text, stopped: false };
+  /**
+   * `hold`: the text so far may be part of a stop string across the seam; keep the event back. `pass`: send it, and all that
+   * was kept back. `stop`: a stop string is complete across the seam; what was kept back is part of it.
+   */
+  push(text: string): 'pass' | 'hold' | 'stop' {
+    if (this.#passed) return 'pass';
     this.#held += text;
     const joined = this.#tail + this.#held;
     for (const stop of this.#stops) {
       for (let start = 0; start < this.#tail.length; start++) {
-        if (joined.startsWith(stop, start) && start + stop.length > this.#tail.length)
-          return { text: '', stopped: true };
+        if (joined.startsWith(stop, start) && start + stop.length > this.#tail.length) return 'stop';
       }
     }
-    if (this.#couldComplete(joined)) return { text: '', stopped: false };
-    return { text: this.flush(), stopped: false };
-  }
-
-  /** What is still held, when the stream ends. */
-  flush(): string {
-    const text = this.#held;
-    this.#held = '';
+    if (this.#couldComplete(joined)) return 'hold';
     this.#passed = true;
-    return text;
+    return 'pass';
   }
 
   #couldComplete(joined: string): boolean {
