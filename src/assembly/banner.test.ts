@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { banner, curlLine, progressLine, readyLine } from './banner.ts';
+import { banner, curlLine, notReadyLine, progressLine, readyLine, tryLines } from './banner.ts';
 import { parseConfig } from './config/load-config.ts';
 import { resolveConfig } from './config/resolve-config.ts';
 
@@ -8,18 +8,27 @@ const config = (text: string) =>
   resolveConfig({ file: null, config: parseConfig('x', text, environment), environment });
 const addresses = { gateway: 'http://127.0.0.1:8080', admin: 'http://127.0.0.1:8081' };
 
-it('says where everything is, with a curl line that can be pasted', () => {
+it('says where everything is', () => {
   const text = banner('1.0.0', config(''), addresses);
   expect(text).toContain('http://127.0.0.1:8080/v1');
   expect(text).toContain('http://127.0.0.1:8081/');
-  expect(text).toContain('\ncurl -s http://127.0.0.1:8080/v1/chat/completions -H');
   expect(text).toContain('no key needed');
+  expect(text).not.toContain('curl');
 });
 
 it('asks for a key where one is needed, and never prints one', () => {
-  const text = banner('1.0.0', config('gateway: { keys: [{ name: a, key: sk-canary-1 }] }\n'), addresses);
+  const keyed = config('gateway: { keys: [{ name: a, key: sk-canary-1 }] }\n');
+  const text = banner('1.0.0', keyed, addresses) + tryLines(keyed, addresses.gateway, 'm');
   expect(text).toContain('-H "authorization: Bearer $AUTOGLM_KEY"');
   expect(text).not.toContain('canary');
+});
+
+it('gives a curl line that can be pasted, for a model that is ready, or says that none is', () => {
+  expect(tryLines(config(''), addresses.gateway, 'm')).toContain(
+    '\ncurl -s http://127.0.0.1:8080/v1/chat/completions -H',
+  );
+  expect(notReadyLine(0, 1)).toBe('none of 1 replica is ready; `autoglm status` says why');
+  expect(notReadyLine(1, 2)).toContain('1 of 2 replicas are ready;');
 });
 
 it('quotes names of models for the shell and for JSON', () => {

@@ -1,5 +1,6 @@
 /** What `autoglm serve` prints for the person who started it. Pure, so that a test and the README can rely on the words. */
 import type { Fact } from '../contract/facts.ts';
+import { programName } from './config/release.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 
 export interface Addresses {
@@ -11,19 +12,22 @@ export interface Addresses {
 const EXAMPLE_QUESTION = 'What does HTTP 429 mean?';
 
 export function banner(release: string, config: ResolvedConfig, { gateway, admin }: Addresses): string {
-  const model = config.models[0]?.modelName ?? '';
   const keyed = config.gateway.keys.length > 0;
   return [
     `autoglm ${release}`,
     '',
     `  OpenAI API    ${gateway}/v1   ${keyed ? 'with one of your keys' : 'no key needed on this machine'}`,
     `  status page   ${admin}/`,
-    '  chat          npx autoglm chat',
-    '  try it        paste this:',
-    '',
-    curlLine(gateway, model, keyed),
+    `  chat          ${programName(process.cwd())} chat`,
     '',
   ].join('\n');
+}
+
+/** What can be pasted now: `model` is one that has a ready replica. */
+export function tryLines(config: ResolvedConfig, gateway: string, model: string): string {
+  const keyed = config.gateway.keys.length > 0;
+  const hint = keyed ? ' (AUTOGLM_KEY holds one of your keys)' : '';
+  return `\n  try it, paste this${hint}:\n\n${curlLine(gateway, model, keyed)}\n`;
 }
 
 /** One line for any POSIX shell. The model's name is quoted for JSON and for the shell. */
@@ -47,6 +51,13 @@ export function progressLine(fact: Fact, sinceMs: number): string | null {
     default:
       return null;
   }
+}
+
+/** When the wait for replicas is over and some are not ready. */
+export function notReadyLine(ready: number, total: number): string {
+  const replicas = total === 1 ? 'replica' : 'replicas';
+  if (ready === 0) return `none of ${total} ${replicas} is ready; \`autoglm status\` says why`;
+  return `${ready} of ${total} ${replicas} are ready; \`autoglm status\` says why the others are not`;
 }
 
 export function readyLine(replicas: number, totalMs: number): string {

@@ -8,7 +8,7 @@ import type { ProcessHost } from '../contract/ports/process-host.ts';
 import { createLogRotation } from '../drivers/process/log-rotation.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import { type AdminServer, createAdminServer } from './admin/admin-server.ts';
-import { banner, progressLine, readyLine } from './banner.ts';
+import { banner, notReadyLine, progressLine, readyLine, tryLines } from './banner.ts';
 import { localOrigin } from './config/loopback.ts';
 import { removeNodeRecord, writeNodeRecord } from './config/node-record.ts';
 import { RELEASE } from './config/release.ts';
@@ -40,6 +40,7 @@ export class NodeProcess {
   readonly #startingSince = new Map<string, number>();
   #adminAddress: string;
   #bannerShown = false;
+  #tryShown = false;
   #linesBeforeBanner: string[] = [];
 
   constructor({ config, log, processHost, sinceAtMs }: NodeProcessOptions) {
@@ -134,6 +135,7 @@ export class NodeProcess {
     const line = progressLine(fact, this.#startedFor(fact));
     if (line !== null) this.#say(line);
     this.#considerServing();
+    this.#considerTryLines();
   }
 
   #startedFor(fact: Fact): number {
@@ -163,6 +165,17 @@ export class NodeProcess {
       this.#log.say(`  ${this.#system.adoptedEngines} running engines adopted`);
     this.#bannerShown = true;
     for (const line of this.#linesBeforeBanner.splice(0)) this.#log.say(line);
+    this.#considerTryLines();
+  }
+
+  /** Once, as soon as there is a model that answers. */
+  #considerTryLines(): void {
+    if (this.#tryShown || !this.#bannerShown) return;
+    const ready = this.#supervisor.status().filter(({ state }) => state === 'ready');
+    const model = this.#config.models.find(({ modelName }) => ready.some((one) => one.model === modelName));
+    if (model === undefined) return;
+    this.#tryShown = true;
+    this.#log.say(tryLines(this.#config, this.#system.gatewayAddress, model.modelName));
   }
 
   #say(line: string): void {
@@ -177,10 +190,7 @@ export class NodeProcess {
     const replicas = this.#supervisor.status();
     const count = replicas.filter(({ state }) => state === 'ready').length;
     if (ready) this.#log.say(readyLine(count, systemClock.wallMs() - this.#sinceAtMs));
-    else
-      this.#log.say(
-        `${count} of ${replicas.length} replicas are ready; \`autoglm status\` says why the others are not`,
-      );
+    else this.#log.say(notReadyLine(count, replicas.length));
   }
 
   #writeRecord({ gateway, admin }: { gateway: string; admin: string | null }): void {

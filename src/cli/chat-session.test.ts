@@ -5,7 +5,10 @@ import { PlatformError } from '../contract/errors.ts';
 import { ChatSession } from './chat-session.ts';
 import type { Terminal } from './terminal.ts';
 
-function setUp(answer: (messages: readonly ChatMessage[], signal: AbortSignal) => AsyncGenerator<ChatEvent>) {
+function setUp(
+  answer: (messages: readonly ChatMessage[], signal: AbortSignal) => AsyncGenerator<ChatEvent>,
+  stepMs = 100,
+) {
   let shown = '';
   const seen: (readonly ChatMessage[])[] = [];
   const terminal: Terminal = {
@@ -27,7 +30,12 @@ function setUp(answer: (messages: readonly ChatMessage[], signal: AbortSignal) =
       return answer(messages, signal);
     },
   };
-  const session = new ChatSession({ client, model: 'a', system: undefined, terminal });
+  let nowMs = 0;
+  const now = () => {
+    nowMs += stepMs;
+    return nowMs;
+  };
+  const session = new ChatSession({ client, model: 'a', system: undefined, terminal, now });
   return { session, seen, shown: () => shown };
 }
 
@@ -36,13 +44,35 @@ const live = () => new AbortController().signal;
 it('keeps the conversation, prints figures, and removes escape sequences from answers', async () => {
   const { session, seen, shown } = setUp(async function* () {
     yield { type: 'text', text: 'he\u001b[2Jllo' };
-    yield { type: 'usage', promptTokens: 3, completionTokens: 2 };
+    yield { type: 'usage', promptTokens: 3, completionTokens: 21 };
   });
   await session.converse('hi', live());
   await session.converse('and', live());
   expect(shown()).toContain('he[2Jllo\n');
-  expect(shown()).toMatch(/2 tokens, \d+ tokens\/s, first token after \d+ ms/);
+  expect(shown()).toContain('21 tokens, 200 tokens/s, first token after 100 ms');
   expect(seen[1]?.map(({ role }) => role)).toEqual(['user', 'assistant', 'user']);
+});
+
+it('gives no speed for an answer that was there at once', async () => {
+  const { session, shown } = setUp(async function* () {
+    yield { type: 'text', text: 'x' };
+    yield { type: 'usage', promptTokens: 3, completionTokens: 20 };
+  }, 10);
+  await session.converse('hi', live());
+  expect(shown()).toContain('20 tokens, first token after 10 ms');
+});
+
+it('says below the answer that another replica went on, and that it was cut', async () => {
+  const { session, shown } = setUp(async function* () {
+    yield { type: 'text', text: 'one ' };
+    yield { type: 'continued', tier: 'B', gapMs: 12 };
+    yield { type: 'text', text: 'two' };
+    yield { type: 'finish', reason: 'length' };
+  });
+  await session.ask('hi', live());
+  expect(shown()).toBe(
+    'one two\n(continued on another replica: tier B, gap 12 ms)\n(cut at the limit of tokens)\n',
+  );
 });
 
 it('forgets a question whose answer failed, and says how to go on', async () => {

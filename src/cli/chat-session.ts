@@ -2,7 +2,7 @@
  * One conversation: its messages, its commands, and the answer as it streams. A question whose answer failed leaves the
  * conversation as it was; an answer that was stopped stays in it as far as it came.
  */
-import type { ChatClient, ChatMessage } from '../client/chat-client.ts';
+import type { ChatClient, ChatEvent, ChatMessage } from '../client/chat-client.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { printable, type Terminal } from './terminal.ts';
 
@@ -11,6 +11,8 @@ export interface ChatSessionOptions {
   model: string;
   system: string | undefined;
   terminal: Terminal;
+  /** Milliseconds that only go forward; tests have their own. */
+  now?: () => number;
 }
 
 const HELP = [
@@ -21,6 +23,9 @@ const HELP = [
   '/quit            end (also Ctrl-C at the prompt, or Ctrl-D)',
 ].join('\n');
 
+/** A generation that took less is over before its speed means anything. */
+const RATE_SPAN_MIN_MS = 50;
+
 interface Figures {
   tokens: number;
   firstTokenMs: number;
@@ -30,35 +35,41 @@ interface Figures {
 export class ChatSession {
   readonly #client: ChatClient;
   readonly #terminal: Terminal;
+  readonly #now: () => number;
   #system: string | undefined;
   #messages: ChatMessage[] = [];
   #figures: Figures | undefined;
   model: string;
 
-  constructor({ client, model, system, terminal }: ChatSessionOptions) {
+  constructor({ client, model, system, terminal, now }: ChatSessionOptions) {
+    this.#now = now ?? (() => performance.now());
     this.#client = client;
     this.#terminal = terminal;
     this.#system = system;
     this.model = model;
   }
 
-  /** Streams the answer to standard output. Throws PlatformError when there is none, or when it breaks off. */
+  /**
+   * Streams the answer to standard output, and says below it what the reader would not see: that another replica went on with
+   * it, or that it was cut. Throws PlatformError when there is none, or when it breaks off.
+   */
   async ask(question: string, signal: AbortSignal): Promise<'complete' | 'stopped'> {
     const system: ChatMessage[] =
       this.#system === undefined ? [] : [{ role: 'system', content: this.#system }];
     const asked: ChatMessage[] = [...this.#messages, { role: 'user', content: question }];
-    const startMs = performance.now();
+    const startMs = this.#now();
     let firstMs: number | undefined;
     let answer = '';
     let tokens = 0;
+    const notes: string[] = [];
     try {
       for await (const event of this.#client.stream(this.model, [...system, ...asked], signal)) {
-        if (event.type === 'usage') tokens = event.completionTokens;
-        else {
-          firstMs ??= performance.now();
+        if (event.type === 'text') {
+          firstMs ??= this.#now();
           answer += event.text;
           this.#terminal.write(printable(event.text));
-        }
+        } else if (event.type === 'usage') tokens = event.completionTokens;
+        else notes.push(...noteOf(event));
       }
     } catch (error) {
       if (answer !== '') this.#terminal.print('');
@@ -67,8 +78,9 @@ export class ChatSession {
       return 'stopped';
     }
     if (!answer.endsWith('\n')) this.#terminal.print('');
+    this.#printNotes(notes);
     this.#messages = [...asked, { role: 'assistant', content: answer }];
-    const endMs = performance.now();
+    const endMs = this.#now();
     this.#figures = { tokens, firstTokenMs: (firstMs ?? endMs) - startMs, totalMs: endMs - startMs };
     return 'complete';
   }
@@ -90,11 +102,19 @@ export class ChatSession {
   printFigures(): void {
     if (this.#figures === undefined) return;
     const { tokens, firstTokenMs, totalMs } = this.#figures;
-    const spanS = Math.max(totalMs - firstTokenMs, 1) / 1000;
+    const spanMs = totalMs - firstTokenMs;
     // The first token is where the span begins, so it is not part of the rate.
-    const rate = tokens > 1 ? `, ${Math.round((tokens - 1) / spanS)} tokens/s` : '';
-    const text = `${tokens} tokens${rate}, first token after ${Math.round(firstTokenMs)} ms`;
+    const measurable = tokens > 1 && spanMs >= RATE_SPAN_MIN_MS;
+    const rate = measurable ? `, ${Math.round(((tokens - 1) * 1000) / spanMs)} tokens/s` : '';
+    const text = `${tokens} ${tokens === 1 ? 'token' : 'tokens'}${rate}, first token after ${Math.round(firstTokenMs)} ms`;
     this.#terminal.print(this.#terminal.colors.dim(text));
+  }
+
+  /** Where a program reads the answer, the notes go beside it. */
+  #printNotes(notes: readonly string[]): void {
+    const { colors, interactive } = this.#terminal;
+    const show = interactive ? this.#terminal.print : this.#terminal.complain;
+    for (const note of notes) show(colors.dim(note));
   }
 
   async command(line: string, signal: AbortSignal): Promise<void> {
@@ -138,4 +158,11 @@ export class ChatSession {
       this.#terminal.print(colors.red(PlatformError.from(error).message));
     }
   }
+}
+
+function noteOf(event: ChatEvent): string[] {
+  if (event.type === 'continued') {
+    return [`(continued on another replica: tier ${event.tier}, gap ${event.gapMs} ms)`];
+  }
+  return event.type === 'finish' && event.reason === 'length' ? ['(cut at the limit of tokens)'] : [];
 }

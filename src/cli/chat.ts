@@ -7,12 +7,12 @@ import { type ChatClient, createChatClient } from '../client/chat-client.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { EXIT_CODES } from '../contract/exit-codes.ts';
 import { ChatSession } from './chat-session.ts';
-import { type CommandContext, type CommonOptions, findGateway } from './command-context.ts';
+import { type CommandContext, findGateway, type GatewayOptions } from './command-context.ts';
 
-export interface ChatOptions extends CommonOptions {
+export interface ChatOptions extends GatewayOptions {
   model?: string;
   system?: string;
-  url?: string;
+  maxTokens?: number;
 }
 
 /** Longest question from a pipe. */
@@ -20,7 +20,8 @@ const PIPE_BYTES_MAX = 4_194_304;
 const LIST_TIMEOUT_MS = 10_000;
 
 export async function chat(words: string[], options: ChatOptions, context: CommandContext): Promise<void> {
-  const client = createChatClient(findGateway(options, context.environment));
+  const target = findGateway(options, context.environment);
+  const client = createChatClient({ ...target, maxTokens: options.maxTokens });
   const question = words.length > 0 ? words.join(' ') : process.stdin.isTTY ? undefined : await readPipe();
   const model = await chooseModel(client, options.model);
   const session = new ChatSession({ client, model, system: options.system, terminal: context.terminal });

@@ -6,6 +6,7 @@ import { localOrigin } from '../assembly/config/loopback.ts';
 import { readNodeRecord } from '../assembly/config/node-record.ts';
 import { resolveConfig } from '../assembly/config/resolve-config.ts';
 import { type AdminClient, createAdminClient } from '../client/admin-client.ts';
+import { readAddress } from './address.ts';
 import type { Terminal } from './terminal.ts';
 
 export interface CommandContext {
@@ -23,6 +24,7 @@ export interface CommonOptions {
 
 export interface AdminOptions extends CommonOptions {
   adminUrl?: string;
+  adminKey?: string;
 }
 
 export interface Target {
@@ -30,25 +32,34 @@ export interface Target {
   key: string | undefined;
 }
 
-/** Where the admin API should be: `--admin-url`, else what the running node wrote down, else the configuration. */
+export interface GatewayOptions extends CommonOptions {
+  url?: string;
+  key?: string;
+}
+
+/**
+ * Where the admin API should be: `--admin-url`, else what the running node wrote down, else the configuration. The key:
+ * `--admin-key`, else AUTOGLM_ADMIN_KEY, else the first of the configuration.
+ */
 export function findAdmin(options: AdminOptions, environment: Environment): Target {
   const loaded = loadConfig(options.config, environment);
-  const key = loaded.config.admin.keys[0]?.key.reveal();
-  if (options.adminUrl !== undefined) return { url: options.adminUrl, key };
+  const named = options.adminKey ?? (environment.variables.AUTOGLM_ADMIN_KEY || undefined);
+  const key = named ?? loaded.config.admin.keys[0]?.key.reveal();
+  if (options.adminUrl !== undefined) return { url: readAddress('--admin-url', options.adminUrl), key };
   const { paths, admin } = resolveConfig(loaded);
   const recorded = readNodeRecord(paths.nodeRecord)?.adminAddress;
   return { url: recorded ?? localOrigin(admin.host, admin.port), key };
 }
 
-/** Where the gateway should be, found the same way. */
-export function findGateway(options: CommonOptions & { url?: string }, environment: Environment): Target {
+/** Where the gateway should be, found the same way; its key is `--key`, else AUTOGLM_KEY, else one of the configuration. */
+export function findGateway(options: GatewayOptions, environment: Environment): Target {
   const loaded = loadConfig(options.config, environment);
   const keys = [
     ...loaded.config.gateway.keys.map(({ key }) => key),
     ...readEnvironmentSettings(environment).keys,
   ];
-  const key = keys[0]?.reveal();
-  if (options.url !== undefined) return { url: options.url.replace(/\/+$/, '').replace(/\/v1$/, ''), key };
+  const key = options.key ?? (environment.variables.AUTOGLM_KEY || keys[0]?.reveal());
+  if (options.url !== undefined) return { url: readAddress('--url', options.url), key };
   const { paths, gateway } = resolveConfig(loaded);
   const recorded = readNodeRecord(paths.nodeRecord)?.gatewayAddress;
   return { url: recorded ?? localOrigin(gateway.host, gateway.port), key };

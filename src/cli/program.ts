@@ -3,6 +3,7 @@
  * from it. What a command does stands in its own file, which is loaded only when the command runs.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { releaseLine } from '../assembly/config/release.ts';
 import type { CommandContext } from './command-context.ts';
 
 const configOption = () =>
@@ -14,11 +15,15 @@ const adminOption = () =>
     'address of the admin API (else that of the running node, else the configured one)',
   );
 
+const adminKeyOption = () =>
+  new Option('--admin-key <key>', 'key for the admin API (else AUTOGLM_ADMIN_KEY, else the configured one)');
+
 export function createProgram(context: CommandContext): Command {
   const program = new Command('autoglm')
     .description(
       'Serves, heals and governs LLM inference: an OpenAI-compatible gateway, a supervisor, one file.',
     )
+    .version(releaseLine(), '-v, --version', 'print the release and what it runs on')
     .helpCommand('help [command]', 'show help of a command')
     .showHelpAfterError('(autoglm --help lists commands and options)')
     .enablePositionalOptions();
@@ -36,6 +41,7 @@ export function createProgram(context: CommandContext): Command {
     .description('show gateway, pools and replicas: state, load, restarts, last incident')
     .addOption(configOption())
     .addOption(adminOption())
+    .addOption(adminKeyOption())
     .addOption(jsonOption())
     .addOption(new Option('-w, --watch [seconds]', 'refresh until Ctrl-C').preset('1').argParser(readSeconds))
     .action(async (options) => (await import('./status.ts')).status(options, context));
@@ -47,7 +53,9 @@ export function createProgram(context: CommandContext): Command {
     .addOption(configOption())
     .option('-m, --model <name>', 'model to talk to (else the first one that is served)')
     .option('-s, --system <text>', 'system prompt')
+    .option('--max-tokens <n>', 'longest answer, in tokens', readTokens)
     .option('--url <url>', 'address of the gateway (else that of the running node, else the configured one)')
+    .option('--key <key>', 'key for the gateway (else AUTOGLM_KEY, else a configured one)')
     .action(async (question, options) => (await import('./chat.ts')).chat(question, options, context));
 
   program
@@ -71,6 +79,7 @@ export function createProgram(context: CommandContext): Command {
     .argument('<replica>', 'as `autoglm status` shows it, such as inference-ops-demo/0')
     .addOption(configOption())
     .addOption(adminOption())
+    .addOption(adminKeyOption())
     .addOption(jsonOption())
     .action(async (replica, options) => (await import('./drain.ts')).drain(replica, options, context));
 
@@ -85,6 +94,7 @@ export function createProgram(context: CommandContext): Command {
     .option('--node', 'replace the node process; gateway and engines go on and are adopted')
     .addOption(configOption())
     .addOption(adminOption())
+    .addOption(adminKeyOption())
     .addOption(jsonOption())
     .action(async (target, options) => (await import('./restart.ts')).restart(target, options, context));
 
@@ -110,4 +120,10 @@ function readSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError('would be right: seconds from 0.1 to 3600');
+}
+
+function readTokens(text: string): number {
+  const tokens = Number(text);
+  if (Number.isInteger(tokens) && tokens >= 1 && tokens <= 10_000_000) return tokens;
+  throw new InvalidArgumentError('would be right: an integer from 1 to 10000000');
 }

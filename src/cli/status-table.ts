@@ -9,9 +9,6 @@ export interface RenderOptions {
   nowMs: number;
 }
 
-/** Longest reason or incident in a cell; the whole text is in `--json`. */
-const CELL_CHARACTERS_MAX = 60;
-
 export function renderStatus(status: SystemStatus, options: RenderOptions): string {
   const { colors } = options;
   const { node } = status;
@@ -53,11 +50,12 @@ function renderPool(pool: PoolStatus, { colors, nowMs }: RenderOptions): string 
   const names = pool.aliases.length > 0 ? ` (also ${pool.aliases.join(', ')})` : '';
   const title = `${colors.bold(printable(pool.model))}${names}   ${paint(`${pool.ready}/${pool.total} ready`)}   queued ${pool.queued}`;
   const table = plainTable(
-    ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'last incident', 'reason'],
+    ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'last incident'],
     colors,
   );
   for (const replica of pool.replicas) table.push(replicaRow(replica, colors, nowMs));
-  return `${title}\n${table.toString()}`;
+  const notes = pool.replicas.flatMap(notesOn).map((note) => colors.dim(note));
+  return [title, table.toString(), ...notes].join('\n');
 }
 
 function replicaRow(replica: ReplicaStatus, colors: Colors, nowMs: number) {
@@ -70,8 +68,7 @@ function replicaRow(replica: ReplicaStatus, colors: Colors, nowMs: number) {
     `${replica.inFlight}/${replica.window}`,
     replica.restarts === 0 ? '0' : colors.yellow(String(replica.restarts)),
     replica.pid ?? '-',
-    incident === null ? '-' : `${shorten(incident.summary)}, ${showSpan(nowMs - incident.atMs)} ago`,
-    shorten(replica.reason),
+    incident === null ? '-' : `${showSpan(nowMs - incident.atMs)} ago`,
   ];
 }
 
@@ -81,9 +78,21 @@ function paintState(state: ReplicaState, colors: Colors): string {
   return colors.yellow(state);
 }
 
-function shorten(text: string): string {
-  const line = printable(text).replaceAll('\n', ' ');
-  return line.length > CELL_CHARACTERS_MAX ? `${line.slice(0, CELL_CHARACTERS_MAX - 3)}...` : line;
+/** Texts have lines of their own, whole: why a replica is not ready, and what happened last where that says more. */
+function notesOn({ id, state, reason, lastIncident }: ReplicaStatus): string[] {
+  const name = printable(id);
+  const why = oneLine(reason);
+  const incident = lastIncident === null ? '' : oneLine(lastIncident.summary);
+  return [
+    ...(state === 'ready' ? [] : [`  ${name} is ${state}: ${why}`]),
+    ...(incident === '' || (state !== 'ready' && why.includes(incident))
+      ? []
+      : [`  ${name} last incident: ${incident}`]),
+  ];
+}
+
+function oneLine(text: string): string {
+  return printable(text).replace(/\s*\n\s*/g, ' ');
 }
 
 /** `850 ms`, `12 s`, `3 min`, `5 h`, `2 d`. */

@@ -1,6 +1,7 @@
 /** `autoglm validate [file]`: checks the configuration and prints what would run, without starting anything. */
 import { loadConfig } from '../assembly/config/load-config.ts';
 import { localOrigin } from '../assembly/config/loopback.ts';
+import { requireModelFiles } from '../assembly/config/model-files.ts';
 import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 
@@ -10,6 +11,7 @@ export function validate(
   { environment, terminal }: CommandContext,
 ): void {
   const config = resolveConfig(loadConfig(file ?? options.config, environment));
+  requireModelFiles(config);
   if (options.json) {
     terminal.print(JSON.stringify(forPrograms(config), null, 2));
     return;
@@ -33,11 +35,9 @@ function forPrograms({ configPath, paths, gateway, admin, supervisor, models }: 
 }
 
 function describe({ gateway, admin, paths, models }: ResolvedConfig): string[] {
-  const keys = gateway.keys.length === 0 ? 'no keys' : `${gateway.keys.length} keys`;
-  const adminKeys = admin.keys.length === 0 ? 'no keys' : `${admin.keys.length} keys`;
   return [
-    `gateway   ${localOrigin(gateway.host, gateway.port)}/v1 (listens on ${gateway.host}, ${gateway.workers} workers, ${keys})`,
-    `admin     ${localOrigin(admin.host, admin.port)} (listens on ${admin.host}, ${adminKeys})`,
+    `gateway   ${localOrigin(gateway.host, gateway.port)}/v1 (listens on ${gateway.host}, ${count(gateway.workers, 'worker')}, ${count(gateway.keys.length, 'key')})`,
+    `admin     ${localOrigin(admin.host, admin.port)} (listens on ${admin.host}, ${count(admin.keys.length, 'key')})`,
     `state     ${paths.root}`,
     ...models.map(describeModel),
   ];
@@ -50,9 +50,14 @@ function describeModel(model: ResolvedModel): string {
       ? `starts ${model.replicas} x ${model.engine} with ${model.command?.join(' ') ?? model.model}`
       : `watches ${model.engine} at ${model.urls.join(', ')}`;
   const limits = [
+    model.servedModel === model.modelName ? [] : [`known there as ${model.servedModel}`],
     model.maxBatchSize === undefined ? [] : [`${model.maxBatchSize} at once per replica`],
     model.maxSeqLength === undefined ? [] : [`context ${model.maxSeqLength}`],
-    model.threads === undefined ? [] : [`${model.threads} threads`],
+    model.threads === undefined ? [] : [count(model.threads, 'thread')],
   ].flat();
   return `model     ${names}: ${what}${limits.length > 0 ? ` (${limits.join(', ')})` : ''}`;
+}
+
+function count(number: number, one: string): string {
+  return number === 1 ? `1 ${one}` : `${number === 0 ? 'no' : number} ${one}s`;
 }

@@ -1,5 +1,5 @@
 /** `autoglm version`: the release and what it runs on. */
-import { PACKAGE_ROOT, RELEASE } from '../assembly/config/release.ts';
+import { PACKAGE_ROOT, RELEASE, releaseLine } from '../assembly/config/release.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 
 export function version({ json }: CommonOptions, { terminal }: CommandContext): void {
@@ -10,5 +10,5 @@ export function version({ json }: CommonOptions, { terminal }: CommandContext): 
     packageRoot: PACKAGE_ROOT,
   };
   if (json) terminal.print(JSON.stringify(facts, null, 2));
-  else terminal.print(`autoglm ${facts.release} (Node ${facts.node}, ${facts.platform})`);
+  else terminal.print(releaseLine());
 }

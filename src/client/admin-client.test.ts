@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { ADMIN_HEADER } from '../contract/admin-api.ts';
 import { createAdminClient, replicaPath } from './admin-client.ts';
 
 afterEach(() => vi.unstubAllGlobals());
 
-const answer = (status: number, text: string) => {
-  const fetched = vi.fn(async (_url: string, _init: RequestInit) => new Response(text, { status }));
+const answer = (status: number, text: string, headers: Record<string, string> = { [ADMIN_HEADER]: '1' }) => {
+  const fetched = vi.fn(async (_url: string, _init: RequestInit) => new Response(text, { status, headers }));
   vi.stubGlobal('fetch', fetched);
   return fetched;
 };
@@ -36,7 +37,14 @@ describe('the admin client', () => {
 
   it('recognises a stranger on the port', async () => {
     answer(200, '<html>');
-    await expect(client.status()).rejects.toThrow('is not the admin API of autoglm (HTTP 200, no JSON)');
+    await expect(client.status()).rejects.toThrow('is not the admin API of autoglm (HTTP 200)');
+    answer(404, '{"error":{"message":"there is nothing","code":"not_found"}}', {});
+    await expect(client.status()).rejects.toThrow('is not the admin API of autoglm (HTTP 404)');
+  });
+
+  it('says where a key comes from', async () => {
+    answer(401, '{"error":{"message":"no","type":"t","param":null,"code":"invalid_api_key"}}');
+    await expect(client.status()).rejects.toThrow('--admin-key or AUTOGLM_ADMIN_KEY');
   });
 
   it('refuses a replica that is not POOL/NUMBER', () => {

@@ -2,7 +2,7 @@
  * Typed client of the admin API, for Node and browsers. Every call ends by its timeout, and every failure is a PlatformError
  * that says what to do. Called by the commands of the CLI.
  */
-import type { ActionResult, SystemStatus } from '../contract/admin-api.ts';
+import { type ActionResult, ADMIN_HEADER, type SystemStatus } from '../contract/admin-api.ts';
 import { ERROR_SPECS, type ErrorCode, PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 
@@ -51,7 +51,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
         redirect: 'error',
         signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
       });
-      return readAnswer<T>(response.status, await response.text(), url);
+      return readAnswer<T>(response, await response.text(), url);
     } catch (error) {
       throw explain(error, { url, limitMs, timedOut: limit.aborted });
     }
@@ -84,15 +84,16 @@ export function replicaPath(id: string): string {
   return `/replicas/${encodeURIComponent(id.slice(0, slash))}/${id.slice(slash + 1)}`;
 }
 
-function readAnswer<T>(status: number, text: string, url: string): T {
+function readAnswer<T>({ status, headers }: Response, text: string, url: string): T {
   let body: unknown;
   try {
+    if (!headers.has(ADMIN_HEADER)) throw new Error(`it sends no ${ADMIN_HEADER}`);
     if (text.length > ANSWER_CHARACTERS_MAX) throw new Error('too long');
     body = JSON.parse(text);
   } catch (error) {
     throw new PlatformError(
       'not_running',
-      `what answers at ${url} is not the admin API of autoglm (HTTP ${status}, no JSON); name the right address with --admin-url`,
+      `what answers at ${url} is not the admin API of autoglm (HTTP ${status}); name the right address with --admin-url, by default http://127.0.0.1:8081`,
       { cause: error },
     );
   }
@@ -100,7 +101,8 @@ function readAnswer<T>(status: number, text: string, url: string): T {
   const error = (body as { error?: { code?: unknown; message?: unknown } }).error;
   const code = typeof error?.code === 'string' && error.code in ERROR_SPECS ? error.code : 'internal';
   const message = typeof error?.message === 'string' ? error.message : `HTTP ${status}`;
-  throw new PlatformError(code as ErrorCode, message);
+  const hint = code === 'invalid_api_key' ? ' (name it with --admin-key or AUTOGLM_ADMIN_KEY)' : '';
+  throw new PlatformError(code as ErrorCode, `${message}${hint}`);
 }
 
 function explain(

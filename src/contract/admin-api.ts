@@ -59,6 +59,9 @@ export interface SystemStatus {
   pools: PoolStatus[];
 }
 
+/** Every answer of the admin API carries this header, so that a client knows whom it talks to. The value is the release. */
+export const ADMIN_HEADER = 'x-autoglm-admin';
+
 /** POST /api/v1/actions/<name> */
 export interface ActionResult {
   ok: boolean;

@@ -276,6 +276,8 @@ export interface PlatformErrorOptions {
   param?: string;
   /** Seconds after which trying again makes sense; becomes `Retry-After`. */
   retryAfterS?: number;
+  /** Methods that the path does take; become `Allow`. */
+  allow?: readonly string[];
   cause?: unknown;
 }
 
@@ -283,6 +285,7 @@ export class PlatformError extends Error {
   readonly code: ErrorCode;
   readonly param: string | undefined;
   readonly retryAfterS: number | undefined;
+  readonly allow: readonly string[] | undefined;
 
   constructor(code: ErrorCode, message: string, options: PlatformErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -290,6 +293,7 @@ export class PlatformError extends Error {
     this.code = code;
     this.param = options.param;
     this.retryAfterS = options.retryAfterS;
+    this.allow = options.allow;
   }
 
   get spec(): ErrorSpec {

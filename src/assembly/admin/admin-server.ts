@@ -4,8 +4,10 @@
  */
 import { createServer } from 'node:http';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import { ADMIN_HEADER } from '../../contract/admin-api.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
+import { RELEASE } from '../config/release.ts';
 import type { AdminSettings } from '../config/resolve-config.ts';
 import { describePortHolder } from '../port-holder.ts';
 import type { AdminSystem } from './admin-system.ts';
@@ -59,7 +61,11 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
       throw new Error(`admin route ${String(method)} ${url} states no policy`);
   });
   app.addHook('onRequest', async (request, reply) => {
-    reply.header('x-content-type-options', 'nosniff').header('cache-control', 'no-store');
+    reply.headers({
+      [ADMIN_HEADER]: RELEASE,
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+    });
     // A path that no route has is refused like one that only reads, so that strangers learn nothing.
     guard(request, request.routeOptions.config.policy ?? 'read', options.settings);
   });

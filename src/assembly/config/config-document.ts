@@ -34,7 +34,9 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
     const { line, column } = at(offset);
     return `${file}:${line}:${column}: ${message}`;
   };
-  const faults = [...document.errors, ...document.warnings].map(({ pos, message }) => show(pos[0], message));
+  const faults = [...document.errors, ...document.warnings].map(({ code, pos, message }) =>
+    show(pos[0], code === 'DUPLICATE_KEY' ? givenTwice(text.slice(pos[0])) : message),
+  );
   if (faults.length > 0) throw configError(faults);
 
   const positionOf = (node: unknown): Position | undefined =>
@@ -82,4 +84,10 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
       visit(document.contents, []);
     },
   };
+}
+
+/** `rest` begins with the key. */
+function givenTwice(rest: string): string {
+  const key = /^(?:"[^"\n]*"|'[^'\n]*'|[^:\s,{}[\]]+)/.exec(rest)?.[0].slice(0, 80) ?? 'this key';
+  return `${key}: this key is given twice; keep one of them`;
 }

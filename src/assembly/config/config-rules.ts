@@ -3,6 +3,7 @@
  * Run after the schema has accepted the document, so each value here has its type.
  */
 import type { Config } from '../../contract/config-schema.ts';
+import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { isLoopbackHost } from './loopback.ts';
 
@@ -15,14 +16,39 @@ export interface RuleContext {
 
 export function checkConfigRules(config: Config, { environmentKeys, written }: RuleContext): ConfigProblem[] {
   return [
+    ...checkCounts(config),
     ...checkModelNames(config),
     ...checkModelSources(config),
+    ...checkUrls(config),
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
     ...checkPorts(config),
     ...checkTimes(config, written),
   ];
+}
+
+/** The tables that the threads of a gateway share have this many places. */
+const MODELS_MAX = 128;
+const REPLICAS_MAX = 512;
+
+function checkCounts({ models }: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (models.length > MODELS_MAX) {
+    const message = `found ${models.length} models; would be right: at most ${MODELS_MAX}; run a second `;
+    problems.push({
+      path: ['models', MODELS_MAX],
+      message: `${message}\`autoglm serve\` with its own \`state_dir\` and ports for the others`,
+    });
+  }
+  const replicas = models.reduce((sum, { urls, replicas }) => sum + (urls?.length ?? replicas), 0);
+  if (replicas > REPLICAS_MAX) {
+    problems.push({
+      path: ['models'],
+      message: `found ${replicas} replicas in all (\`replicas\` and \`urls\` of all models together); would be right: at most ${REPLICAS_MAX}`,
+    });
+  }
+  return problems;
 }
 
 function checkModelNames(config: Config): ConfigProblem[] {
@@ -61,12 +87,11 @@ function checkModelSources(config: Config): ConfigProblem[] {
         message: `missing; engine "${model.engine}" needs to be told what to load: the name or path of the model (or \`urls\` of an engine that runs already)`,
       });
     }
-    for (const [position, url] of (model.urls ?? []).entries()) {
-      if (!new URL(url).username && !new URL(url).password) continue;
-      problems.push({
-        path: ['models', index, 'urls', position],
-        message: 'found a user name or password in the address; put the key of the engine into `api_key`',
-      });
+    const loads =
+      model.urls === undefined && (model.engine === 'embedded' || model.engine === 'llama-server');
+    if (loads && model.model !== undefined && isModelAddress(model.model)) {
+      const fault = modelAddressFault(model.model);
+      if (fault !== undefined) problems.push({ path: ['models', index, 'model'], message: fault });
     }
     if (model.command !== undefined && !model.command.some((part) => part.includes('{port}'))) {
       problems.push({
@@ -77,6 +102,24 @@ function checkModelSources(config: Config): ConfigProblem[] {
     }
   }
   return problems;
+}
+
+function checkUrls({ models }: Config): ConfigProblem[] {
+  return models.flatMap(({ urls = [] }, index) =>
+    urls.flatMap((url, position) => {
+      const message = urlFault(new URL(url));
+      return message === undefined ? [] : [{ path: ['models', index, 'urls', position], message }];
+    }),
+  );
+}
+
+function urlFault(url: URL): string | undefined {
+  if (url.username || url.password) {
+    return 'found a user name or password in the address; put the key of the engine into `api_key`';
+  }
+  const rest = `${url.pathname}${url.search}${url.hash}`;
+  if (/^\/(v1\/?)?$/.test(rest)) return undefined;
+  return `found "${rest}" after the host; would be right: ${url.origin} or ${url.origin}/v1`;
 }
 
 function checkExposure({ gateway, admin }: Config, environmentKeys: number): ConfigProblem[] {

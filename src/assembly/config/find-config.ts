@@ -10,16 +10,16 @@ export const DEFAULT_FILE_NAMES = ['autoglm.yaml', 'autoglm.yml'] as const;
 export function findConfig(fromOption: string | undefined, environment: Environment): string | null {
   const named =
     fromOption !== undefined
-      ? { path: fromOption, by: '--config' }
+      ? { path: fromOption, by: 'on the command line' }
       : environment.variables.AUTOGLM_CONFIG
-        ? { path: environment.variables.AUTOGLM_CONFIG, by: 'AUTOGLM_CONFIG' }
+        ? { path: environment.variables.AUTOGLM_CONFIG, by: 'by AUTOGLM_CONFIG' }
         : undefined;
   if (named !== undefined) {
     const path = isAbsolute(named.path) ? named.path : resolve(environment.workDir, named.path);
     if (!existsSync(path)) {
       throw new PlatformError(
         'config_invalid',
-        `${path}: there is no such file (named by ${named.by}); give the path of an autoglm.yaml, or none for zero config`,
+        `${path}: there is no such file (named ${named.by}); give the path of a configuration file, or none for ./autoglm.yaml or zero config`,
       );
     }
     return path;

@@ -121,6 +121,34 @@ describe('messages of the configuration', () => {
       ],
     ],
     [
+      'an address with a path',
+      'models:\n  - model_name: a\n    engine: vllm\n    urls: ["http://x:8000/v2"]\n',
+      [
+        'a.yaml:4:12: models[0].urls[0]: found "/v2" after the host; would be right: http://x:8000 or http://x:8000/v1',
+      ],
+    ],
+    [
+      'an address of a model that names no file',
+      'models:\n  - model_name: a\n    model: "hf:user"\n',
+      [
+        'a.yaml:3:12: models[0].model: found "hf:user"; would be right: hf:USER/REPOSITORY/FILE.gguf, hf:USER/REPOSITORY:QUANTIZATION such as hf:USER/REPOSITORY:Q4_K_M, or hf:USER/REPOSITORY',
+      ],
+    ],
+    [
+      'more replicas than the tables hold',
+      `models:\n${Array.from({ length: 9 }, (_, n) => `  - { model_name: m${n}, replicas: 57 }\n`).join('')}`,
+      [
+        'a.yaml:2:3: models: found 513 replicas in all (`replicas` and `urls` of all models together); would be right: at most 512',
+      ],
+    ],
+    [
+      'more models than the tables hold',
+      `models:\n${Array.from({ length: 129 }, (_, n) => `  - { model_name: m${n} }\n`).join('')}`,
+      [
+        'a.yaml:130:5: models[128]: found 129 models; would be right: at most 128; run a second `autoglm serve` with its own `state_dir` and ports for the others',
+      ],
+    ],
+    [
       'times that contradict each other',
       'timeouts:\n  stall_ms: 5000\n  inference_timeout_ms: 1000\n',
       [
@@ -154,7 +182,10 @@ describe('messages of the configuration', () => {
 
   it('names the position of a syntax error and of a key given twice', () => {
     expect(complaints('gateway:\n  port: [1\n')[0]).toMatch(/^a\.yaml:\d+:\d+: /);
-    expect(complaints('admin:\n  port: 1\n  port: 2\n')[0]).toMatch(/^a\.yaml:3:3: .*unique/);
+    expect(complaints('admin:\n  port: 1\n  port: 2\n')[0]).toBe(
+      'a.yaml:3:3: port: this key is given twice; keep one of them',
+    );
+    expect(complaints('admin: { port: 1, "port": 2 }\n')[0]).toContain('"port": this key is given twice');
   });
 
   it('lists all problems at once', () => {

@@ -1,6 +1,6 @@
 /** Are the engines that the configuration names installed, and can they load their models? */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
+import { checkFileOf, readsModelFile } from '../../assembly/config/model-files.ts';
 import type { ResolvedConfig, ResolvedModel } from '../../assembly/config/resolve-config.ts';
 import type { EngineKind } from '../../contract/fleet.ts';
 import { type Check, type Finding, fail, ok, warn } from './finding.ts';
@@ -8,8 +8,6 @@ import { runProgram } from './run-program.ts';
 
 const PROGRAM_TIMEOUT_MS = 20_000;
 const GPU_TIMEOUT_MS = 10_000;
-/** Magic, version and two counts. */
-const GGUF_HEAD_BYTES = 24;
 
 const PROGRAMS: readonly { kind: EngineKind; program: string; install: string }[] = [
   { kind: 'vllm', program: 'vllm', install: 'https://docs.vllm.ai' },
@@ -20,7 +18,7 @@ const PROGRAMS: readonly { kind: EngineKind; program: string; install: string }[
 export const checkEngines: Check = async ({ config }) => [
   ...(await Promise.all(PROGRAMS.map((entry) => checkProgram(entry, config)))),
   await checkEmbedded(config),
-  ...config.models.filter(readsFile).map(checkModelFile),
+  ...config.models.filter(readsModelFile).map(checkModel),
 ];
 
 export const checkGpu: Check = async ({ config }) => {
@@ -79,36 +77,10 @@ async function checkEmbedded(config: ResolvedConfig): Promise<Finding> {
   return needed ? fail(check, found, remedy) : warn(check, found, remedy);
 }
 
-function readsFile({ urls, model, engine }: ResolvedModel): boolean {
-  return urls === undefined && (engine === 'embedded' || engine === 'llama-server') && model.startsWith('/');
-}
-
-function checkModelFile({ modelName, model }: ResolvedModel): Finding {
-  const check = `model ${modelName}`;
-  try {
-    const bytes = statSync(model).size;
-    const head = readHead(model);
-    if (head.toString('latin1', 0, 4) !== 'GGUF') {
-      return fail(check, `${model} is not a GGUF file`, 'give the path of a file that ends in .gguf');
-    }
-    return ok(check, `${model}, GGUF version ${head.readUInt32LE(4)}, ${(bytes / 1e6).toFixed(1)} MB`);
-  } catch (error) {
-    return fail(
-      check,
-      `${model}: ${(error as Error).message}`,
-      'give the right path in `model`, or copy the file again',
-    );
-  }
-}
-
-function readHead(path: string): Buffer {
-  const head = Buffer.alloc(GGUF_HEAD_BYTES);
-  const descriptor = openSync(path, 'r');
-  try {
-    const bytes = readSync(descriptor, head, 0, GGUF_HEAD_BYTES, 0);
-    if (bytes < GGUF_HEAD_BYTES) throw new Error(`found ${bytes} bytes; a GGUF file has more`);
-    return head;
-  } finally {
-    closeSync(descriptor);
-  }
+function checkModel(model: ResolvedModel): Finding {
+  const check = `model ${model.modelName}`;
+  const found = checkFileOf(model);
+  if ('bytes' in found) return ok(check, `${model.model}, GGUF, ${(found.bytes / 1e6).toFixed(1)} MB`);
+  const remedy = 'give the path of a GGUF file in `model`, or copy or download the file again';
+  return fail(check, found.fault, remedy);
 }

@@ -11,6 +11,22 @@ export function isModelAddress(model: string): boolean {
   return /^(hf|huggingface|https?):/i.test(model);
 }
 
+/**
+ * What is wrong with the shape of an address, or undefined: as node-llama-cpp reads it, an address at Hugging Face names user,
+ * repository and a GGUF file or a quantization; any other must be the address of a GGUF file.
+ */
+export function modelAddressFault(address: string): string | undefined {
+  const place = /^(?:hf|huggingface):(?:\/\/)?(.*)$/.exec(address)?.[1];
+  if (place !== undefined) {
+    const good =
+      /^[^/:#\s]+\/[^/:#\s]+(?::[^/#\s]+|(?:\/[^/#\s]+)*\/[^/#\s]+\.gguf[^/#\s]*(?:#\S+)?)?$/i.test(place);
+    if (good) return undefined;
+    return `found "${address}"; would be right: hf:USER/REPOSITORY/FILE.gguf, hf:USER/REPOSITORY:QUANTIZATION such as hf:USER/REPOSITORY:Q4_K_M, or hf:USER/REPOSITORY`;
+  }
+  if (/^https?:/.test(address) && URL.canParse(address) && new URL(address).hostname !== '') return undefined;
+  return `found "${address}"; would be right: an address that begins with hf:, huggingface:, https: or http: in small letters, such as https://example.org/model.gguf`;
+}
+
 export function modelDirectory(environment: NodeJS.ProcessEnv): string {
   const cache = environment.XDG_CACHE_HOME ?? join(homedir(), '.cache');
   return environment.AUTOGLM_MODELS_DIR ?? join(cache, 'autoglm', 'models');
