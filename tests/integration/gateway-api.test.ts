@@ -190,6 +190,29 @@ describe('errors', () => {
     expect((await fetch(`${gateway.url}${path}`, { method })).status).toBe(status);
   });
 
+  it('names the methods that a path takes', async () => {
+    expect((await fetch(`${gateway.v1}/models`, { method: 'DELETE' })).headers.get('allow')).toBe('GET');
+  });
+
+  it('refuses web pages from elsewhere while no key is needed', async () => {
+    const ask = (origin: string) =>
+      fetch(`${gateway.v1}/models`, { headers: { origin } }).then(({ status }) => status);
+    expect(
+      await Promise.all(
+        ['http://evil.example', 'null', 'http://localhost:3000', 'http://127.0.0.1'].map(ask),
+      ),
+    ).toEqual([403, 403, 200, 200]);
+  });
+
+  it('refuses bodies that are not UTF-8', async () => {
+    const body = Buffer.concat([
+      Buffer.from('{"model":"demo","messages":[],"x":"'),
+      Buffer.from([0xff, 0xfe, 0xc3]),
+      Buffer.from('"}'),
+    ]);
+    expect((await fetch(`${gateway.v1}/chat/completions`, { method: 'POST', body })).status).toBe(400);
+  });
+
   it('refuses compressed bodies', async () => {
     const answer = await fetch(`${gateway.v1}/chat/completions`, {
       method: 'POST',

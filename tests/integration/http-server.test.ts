@@ -144,6 +144,32 @@ describe('requests that could be read in two ways', () => {
     expect(handled).toBe(before);
   });
 
+  it.each([
+    ['no Host', 'GET / HTTP/1.1\r\n\r\n', 400],
+    ['an expectation that nobody can meet', `${line}Expect: banana\r\n\r\n`, 417],
+    ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n', 405],
+  ])('answers %s with the error object', async (_name, raw, status) => {
+    const client = new RawClient();
+    client.socket.write(raw);
+    const answer = await client.answer();
+    client.socket.destroy();
+    expect(answer.status).toBe(status);
+    expect(Object.keys(JSON.parse(answer.body.toString()).error).sort()).toEqual([
+      'code',
+      'message',
+      'param',
+      'type',
+    ]);
+  });
+
+  it('answers the good request before a bad one on the same connection', async () => {
+    const client = new RawClient();
+    client.socket.write('POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nokGARBAGE\r\n\r\n');
+    const [good, bad] = [await client.answer(), await client.answer()];
+    client.socket.destroy();
+    expect([good.status, good.body.toString(), bad.status]).toEqual([200, 'ok', 400]);
+  });
+
   it('refuses a header block that is too large with 431', async () => {
     const client = new RawClient();
     client.socket.write(`${line}X-Big: ${'x'.repeat(20_000)}\r\n\r\n`);

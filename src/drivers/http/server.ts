@@ -4,7 +4,13 @@
  *
  * Ends in two ways: `close()` drains (see docs/lifecycle.md), `destroy()` cuts all connections.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ERROR_SPECS, type ErrorCode, PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
@@ -53,6 +59,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
       connectionsCheckingInterval: 2_000,
       maxHeaderSize: HEADER_BYTES_MAX,
       noDelay: true,
+      // Refused by us, in our error shape.
+      requireHostHeader: false,
     },
     (request, response) => {
       if (state.closing) response.setHeader('connection', 'close');
@@ -64,9 +72,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) =>
-    refuseBrokenRequest(error, socket),
-  );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Answers to requests that came before on this connection go first, or the client would take this one for theirs.
+    whenAnswered(socket, () => refuseBrokenRequest(error, socket));
+  });
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    const found = String(request.headers.expect).slice(0, 60);
+    refuse(response, 417, 'invalid_request', `Expect "${found}"; only "100-continue" is understood`);
+  });
+  server.on('connect', (_request, socket: Socket) => {
+    socket.end(rawRefusal('method_not_allowed', 'CONNECT is not offered'));
+  });
   server.on('upgrade', (_request, socket: Socket) => {
     // Upgrades are not offered; answering with plain HTTP is what RFC 9110 section 7.8 allows, closing is simpler and safe.
     socket.end(rawRefusal('invalid_request', 'protocol upgrades are not offered'));
@@ -118,16 +134,42 @@ function closeListenerOnly(server: Server, done: () => void): void {
   done();
 }
 
+/** Requests of a connection that are not answered yet. */
+const open = new WeakMap<Socket, number>();
+
+function whenAnswered(socket: Socket, refuseNow: () => void): void {
+  if ((open.get(socket) ?? 0) <= 0) return refuseNow();
+  const timer = setInterval(() => {
+    if ((open.get(socket) ?? 0) > 0 && !socket.destroyed) return;
+    clearInterval(timer);
+    refuseNow();
+  }, 10);
+}
+
+function refuse(response: ServerResponse, status: number, code: ErrorCode, message: string): void {
+  const body = JSON.stringify(openAiError(code, message));
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    connection: 'close',
+    'content-length': Buffer.byteLength(body),
+  });
+  response.end(body);
+}
+
 /** Null when the request was refused and answered already. */
 function openExchange(request: IncomingMessage, response: ServerResponse): HttpExchange | null {
-  const fault = headerFault(request.rawHeaders, request.httpVersion);
+  const noHost =
+    request.headers.host === undefined && request.httpVersion === '1.1' ? 'no Host header' : null;
+  const fault = noHost ?? headerFault(request.rawHeaders, request.httpVersion);
   const target = canonicalTarget(request.url ?? '', request.headers.host);
   const refused = fault ?? ('refused' in target ? target.refused : null) ?? bodyOnGet(request);
   if (refused !== null || 'refused' in target) {
-    const body = JSON.stringify(openAiError('invalid_request', refused ?? 'invalid request'));
-    response.writeHead(400, { 'content-type': 'application/json', connection: 'close' }).end(body);
+    refuse(response, 400, 'invalid_request', refused ?? 'invalid request');
     return null;
   }
+  const socket = request.socket;
+  open.set(socket, (open.get(socket) ?? 0) + 1);
+  response.once('close', () => open.set(socket, (open.get(socket) ?? 1) - 1));
   return new NodeExchange(request, response, target.path, target.query);
 }
 
@@ -271,7 +313,7 @@ function rawRefusal(code: ErrorCode, message: string): string {
   const { status } = ERROR_SPECS[code];
   const body = JSON.stringify(openAiError(code, message));
   return (
-    `HTTP/1.1 ${status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'Error'}\r\nConnection: close\r\nContent-Type: application/json\r\n` +
     `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
   );
 }
@@ -287,9 +329,7 @@ function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
   } else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     socket.end(rawRefusal('request_timeout', 'the request did not arrive in time'));
   } else {
-    socket.end(
-      rawRefusal('invalid_request', `not a valid HTTP/1.1 request (${error.code ?? 'parse error'})`),
-    );
+    socket.end(rawRefusal('invalid_request', 'not a valid HTTP/1.1 request'));
   }
   socket.destroySoon();
 }

@@ -8,14 +8,20 @@ import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 
 export class KeyRing {
   readonly #nameByHash: ReadonlyMap<string, string>;
+  readonly #loopbackOnly: boolean;
 
-  constructor(keys: readonly { name: string; sha256: string }[]) {
+  /** @param host the address that the gateway listens on. */
+  constructor(keys: readonly { name: string; sha256: string }[], host: string) {
     this.#nameByHash = new Map(keys.map(({ name, sha256 }) => [sha256, name]));
+    this.#loopbackOnly = LOOPBACK_HOST.test(host);
   }
 
-  /** Name of the caller's key; null when no key is needed. Throws `invalid_api_key`. */
+  /** Name of the caller's key; null when no key is needed. Throws `invalid_api_key`, or `forbidden` for foreign web pages. */
   authenticate(exchange: HttpExchange): string | null {
-    if (this.#nameByHash.size === 0) return null;
+    if (this.#nameByHash.size === 0) {
+      if (this.#loopbackOnly) refuseForeignPages(exchange);
+      return null;
+    }
     const key = presentedKey(exchange);
     if (key === null) {
       throw new PlatformError('invalid_api_key', 'no key was sent; send "Authorization: Bearer KEY"');
@@ -24,6 +30,19 @@ export class KeyRing {
     if (name === undefined) throw new PlatformError('invalid_api_key', 'the key is not known');
     return name;
   }
+}
+
+const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i;
+
+/** Without keys, any web page that a user of this machine visits could use the models through their browser. */
+function refuseForeignPages({ headers: { origin } }: HttpExchange): void {
+  if (origin === undefined) return;
+  const host = URL.canParse(origin) ? new URL(origin).hostname : '';
+  if (LOOPBACK_HOST.test(host)) return;
+  throw new PlatformError(
+    'forbidden',
+    `the page at "${origin.slice(0, 100)}" may not use this gateway without a key; configure gateway.keys to let it in`,
+  );
 }
 
 function presentedKey({ headers }: HttpExchange): string | null {

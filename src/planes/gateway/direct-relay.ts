@@ -3,8 +3,8 @@
  * Only what decides the end is looked at: the first events, errors at the start of a read, and [DONE].
  */
 import type { AttemptFailure } from '../../contract/facts.ts';
+import { isRecord } from '../../wire/json/parse-object.ts';
 import { allFinished, parseChunk } from '../../wire/openai/delivered-stream.ts';
-import { isRecord } from '../../wire/openai/envelope.ts';
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
 import { parseSseEvents } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';

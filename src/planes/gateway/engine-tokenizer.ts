@@ -3,8 +3,9 @@
  * and size; an engine that can not answer gives null, and the caller has another way.
  */
 import type { ReplicaView } from '../../contract/fleet.ts';
+import { isRecord } from '../../wire/json/parse-object.ts';
 import { choiceOf, type Delivered, isIdArray } from '../../wire/openai/delivered-stream.ts';
-import { type Envelope, isRecord } from '../../wire/openai/envelope.ts';
+import type { Envelope } from '../../wire/openai/envelope.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
 const TIMEOUT_MS = 2_000;

@@ -63,7 +63,7 @@ export class GatewayPlane implements GatewayContext {
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
-    this.#keys = new KeyRing(this.#settings.keys);
+    this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
   }
 
@@ -77,7 +77,7 @@ export class GatewayPlane implements GatewayContext {
     );
     this.#settings = slotted.snapshot.settings;
     this.#table = new FleetTable(slotted.snapshot.fleet, slotted);
-    this.#keys = new KeyRing(this.#settings.keys);
+    this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.#liftEjections();
     this.admission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
@@ -119,6 +119,7 @@ export class GatewayPlane implements GatewayContext {
       throw new PlatformError(
         'method_not_allowed',
         `${exchange.method} is not allowed here; allowed: ${match.allow.join(', ')}`,
+        { allow: match.allow },
       );
     }
     const { route } = match;
@@ -198,7 +199,7 @@ export class GatewayPlane implements GatewayContext {
     record.outcome =
       error.code === 'client_closed'
         ? 'cancelled-by-client'
-        : error.code === 'invalid_api_key'
+        : error.code === 'invalid_api_key' || error.code === 'forbidden'
           ? 'rejected-unauthorized'
           : error.code === 'internal'
             ? 'failed-internal'

@@ -29,6 +29,7 @@ export function respondJson(
 export function respondError(exchange: HttpExchange, error: PlatformError, record: RequestRecord): void {
   const headers: Record<string, string> = { ...JSON_TYPE, ...answerHeaders(record) };
   if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
+  if (error.allow !== undefined) headers.allow = error.allow.join(', ');
   if (error.spec.status === 401) headers['www-authenticate'] = 'Bearer';
   const text = JSON.stringify(openAiErrorFrom(error));
   record.bytesOut = text.length;

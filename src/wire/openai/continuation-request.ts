@@ -3,8 +3,9 @@
  * client's own request and what was delivered. Fields that we do not know go along.
  */
 import type { ContinuationRequest, ContinuationTier, DeliveredSummary } from '../../contract/continuation.ts';
+import { isRecord } from '../json/parse-object.ts';
 import { choiceOf, type Delivered } from './delivered-stream.ts';
-import { type Envelope, isRecord } from './envelope.ts';
+import type { Envelope } from './envelope.ts';
 
 export interface UpstreamBody {
   path: '/v1/chat/completions' | '/v1/completions';

@@ -4,6 +4,7 @@
  * is compared and left out. One instance per continuation.
  */
 import type { ContinuationTier } from '../../contract/continuation.ts';
+import { isRecord } from '../json/parse-object.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
 import {
   choiceOf,
@@ -13,7 +14,6 @@ import {
   parseChunk,
   reasoningOf,
 } from './delivered-stream.ts';
-import { isRecord } from './envelope.ts';
 import { SeamStopGuard } from './seam-stop-guard.ts';
 
 export interface ContinuedStreamOptions {

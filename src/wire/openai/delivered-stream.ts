@@ -2,8 +2,9 @@
  * Reads back what a stream has delivered so far, from the raw events that the relay kept. Nothing of this runs while all is
  * well: it is called when an engine died and its stream must go on elsewhere.
  */
+
+import { isRecord } from '../json/parse-object.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
-import { isRecord } from './envelope.ts';
 
 export interface DeliveredToolCall {
   name: string;

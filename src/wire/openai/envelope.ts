@@ -2,8 +2,8 @@
  * What the gateway needs to know of an inference request, and no more; the body itself goes on as it came.
  * Validates only what routing and continuation depend on: the engine knows its own fields best.
  */
-import { isUtf8 } from 'node:buffer';
 import { PlatformError } from '../../contract/errors.ts';
+import { isRecord, parseJsonObject, showFound } from '../json/parse-object.ts';
 
 export type InferenceEndpoint = 'chat' | 'completions' | 'embeddings';
 
@@ -20,7 +20,7 @@ export interface Envelope {
 }
 
 export function parseEnvelope(endpoint: InferenceEndpoint, bytes: Buffer): Envelope {
-  const fields = parseObject(bytes);
+  const fields = parseJsonObject(bytes);
   const model = fields.model;
   if (typeof model !== 'string' || model === '') {
     throw invalid('model', model, 'the name of a model; GET /v1/models lists them');
@@ -49,37 +49,8 @@ export function parseEnvelope(endpoint: InferenceEndpoint, bytes: Buffer): Envel
   };
 }
 
-function parseObject(bytes: Buffer): Record<string, unknown> {
-  if (bytes.length === 0)
-    throw new PlatformError('invalid_json', 'the body is empty; a JSON object was expected');
-  if (!isUtf8(bytes)) throw new PlatformError('invalid_json', 'the body is not valid UTF-8');
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw new PlatformError('invalid_json', `the body is not valid JSON: ${(error as Error).message}`);
-  }
-  if (!isRecord(parsed)) {
-    throw new PlatformError('invalid_json', `the body is ${describe(parsed)}; a JSON object was expected`);
-  }
-  return parsed;
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function invalid(param: string, found: unknown, expected: string): PlatformError {
-  return new PlatformError('invalid_request', `${param}: found ${describe(found)}; expected ${expected}`, {
+  return new PlatformError('invalid_request', `${param}: found ${showFound(found)}; expected ${expected}`, {
     param,
   });
-}
-
-/** A found value in an error message: short, and its type where the value would not help. */
-export function describe(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (isRecord(value)) return 'an object';
-  const text = JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }

@@ -8,6 +8,7 @@ import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import { parseJsonObject } from '../json/parse-object.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
 import { answerEmbeddings } from './answer-embeddings.ts';
 import { answerGeneration } from './answer-generation.ts';
@@ -15,7 +16,7 @@ import { answerDetokenize, answerTokenize } from './answer-tokens.ts';
 import { checkBearer } from './bearer-key.ts';
 import { renderMetrics } from './metrics-text.ts';
 import { parseChat, parseCompletions, type SamplingDefaults } from './parse-generation.ts';
-import { type Fields, parseBody, refuse } from './request-fields.ts';
+import { type Fields, refuse } from './request-fields.ts';
 
 export interface VllmDialectOptions {
   core: EngineCore;
@@ -130,7 +131,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
       gone.abort(new PlatformError('client_closed', 'the client closed the connection')),
     );
     if (exchange.clientGone) return;
-    const fields = parseBody(await exchange.readBody(BODY_BYTES_MAX));
+    const fields = parseJsonObject(await exchange.readBody(BODY_BYTES_MAX));
     checkModel(core, fields);
     if (state.draining) {
       throw new PlatformError('shutting_down', 'the engine is being stopped', { retryAfterS: 1 });

@@ -5,6 +5,8 @@
 import { mix32 } from '../../base/random.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineCore, SamplingParams } from '../../contract/ports/engine-core.ts';
+import { isRecord } from '../json/parse-object.ts';
+import { checkUnusedFields } from './check-unused-fields.ts';
 import { parseMessages } from './parse-messages.ts';
 import { chatPrompt, type Prompt, parsePrompts, parseRenderOptions } from './parse-prompt.ts';
 import { parseJsonSchema } from './parse-structure.ts';
@@ -14,7 +16,6 @@ import {
   type Fields,
   idListField,
   integerField,
-  isRecord,
   numberField,
   refuse,
 } from './request-fields.ts';
@@ -60,10 +61,7 @@ const INT64 = { min: -(2 ** 63), max: 2 ** 63 };
 export function parseChat(core: EngineCore, fields: Fields, defaults: SamplingDefaults): GenerationSpec {
   const turns = parseMessages(fields);
   const rendering = parseRenderOptions(fields);
-  const choice = fields.tool_choice ?? null;
-  if (choice === 'required' || isRecord(choice)) {
-    throw refuse('tool_choice', choice, '"auto" or "none": this engine calls no tools');
-  }
+  checkUnusedFields(fields);
   const logprobs = booleanField(fields, 'logprobs', false);
   const top = integerField(fields, 'top_logprobs', { min: 0, max: 20 });
   if (top !== undefined && top > 0 && !logprobs) {
@@ -89,6 +87,7 @@ export function parseCompletions(
   fields: Fields,
   defaults: SamplingDefaults,
 ): GenerationSpec {
+  checkUnusedFields(fields);
   const suffix = fields.suffix ?? null;
   if (suffix !== null && suffix !== '') throw refuse('suffix', suffix, 'nothing: text can not be inserted');
   const echo = booleanField(fields, 'echo', false);

@@ -1,6 +1,7 @@
 /** Chat messages of a request: roles, and content as text. Parts other than text are refused, for the model takes text only. */
 import type { ChatTurn } from '../../contract/ports/engine-core.ts';
-import { type Fields, isRecord, refuse } from './request-fields.ts';
+import { isRecord } from '../json/parse-object.ts';
+import { type Fields, refuse } from './request-fields.ts';
 
 const ROLES = ['system', 'developer', 'user', 'assistant', 'tool'];
 

@@ -1,6 +1,7 @@
 /** The fields that ask for structured output, in all spellings in use, as one JSON Schema. */
 import { PlatformError } from '../../contract/errors.ts';
-import { type Fields, isRecord, refuse } from './request-fields.ts';
+import { isRecord } from '../json/parse-object.ts';
+import { type Fields, refuse } from './request-fields.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 

@@ -3,6 +3,7 @@
  * `null` counts as absent, as in the OpenAI API.
  */
 import { PlatformError } from '../../contract/errors.ts';
+import { isRecord, parseJsonObject, showFound } from '../json/parse-object.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -13,42 +14,10 @@ export interface NumberRange {
   exclusiveMin?: boolean;
 }
 
-const FOUND_CHARS_MAX = 80;
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A found value as an error message shows it. */
-export function showFound(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  if (isRecord(value)) return 'an object';
-  const text = JSON.stringify(value);
-  return text.length > FOUND_CHARS_MAX ? `${text.slice(0, FOUND_CHARS_MAX - 3)}...` : text;
-}
-
 export function refuse(param: string, found: unknown, expected: string): PlatformError {
   return new PlatformError('invalid_request', `${param}: found ${showFound(found)}; expected ${expected}`, {
     param,
   });
-}
-
-/** The body of a request as a JSON object. */
-export function parseBody(bytes: Buffer): Fields {
-  if (bytes.length === 0) {
-    throw new PlatformError('invalid_json', 'the body is empty; expected a JSON object');
-  }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw new PlatformError('invalid_json', `the body is not valid JSON: ${(error as Error).message}`);
-  }
-  if (!isRecord(parsed)) {
-    throw new PlatformError('invalid_json', `the body is ${showFound(parsed)}; expected a JSON object`);
-  }
-  return parsed;
 }
 
 export function booleanField(fields: Fields, name: string, fallback: boolean): boolean {
