@@ -260,6 +260,30 @@ describe('after the first content token', () => {
     expect(answer.raw).not.toContain('EngineCore');
   });
 
+  it('goes on when the error travels in one packet with a token', async () => {
+    const { answer } = await withFirst({ errorEventAfter: 3, errorWithToken: true }, () =>
+      ask({ stream: true }),
+    );
+    expect(answer).toMatchObject({ text: ANSWER_TEXT, done: true });
+    expect(answer.raw).not.toContain('EngineCore');
+  });
+
+  it('takes text that ends in [DONE] for text', async () => {
+    const tricky = ['the', ' stream', ' ends', ' with [DONE]', ' and', ' more'];
+    bad.base = { answer: tricky, paceMs: 2 };
+    good.base = { answer: tricky, paceMs: 2 };
+    expect(await ask({ stream: true })).toMatchObject({ text: tricky.join(''), done: true });
+  });
+
+  it('counts usage that came in a read of its own', async () => {
+    bad.base = { pauseBeforeDoneMs: 20 };
+    good.base = { pauseBeforeDoneMs: 20 };
+    const answer = await ask({ stream: true, stream_options: { include_usage: true } });
+    const id = answer.headers.get('x-request-id');
+    const line = await eventually(() => gateway.log().find((entry) => entry['http.request.id'] === id));
+    expect(line).toMatchObject({ prompt_tokens: 3, completion_tokens: ANSWER.length });
+  });
+
   it('replays structured output from the start and leaves out what was sent (tier C)', async () => {
     const { answer, second } = await withFirst({ dieAfter: 5 }, () =>
       ask({ stream: true, response_format: { type: 'json_object' } }),

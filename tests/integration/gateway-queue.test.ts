@@ -99,6 +99,21 @@ describe('queue', () => {
     await held;
   });
 
+  it('answers every request whose total limit passes in the queue', async () => {
+    const engine = await engineWith({ hang: true });
+    const gateway = await gatewayOn([poolOf('demo', [{ url: engine.url, window: 1 }])], {
+      totalTimeoutMs: 400,
+      firstTokenTimeoutMs: 60_000,
+    });
+    const statuses = await Promise.all(
+      Array.from({ length: 10 }, () => ask(gateway).then(({ status }) => status)),
+    );
+    // On a replica or in the queue: both limits pass at the same moment.
+    expect(statuses.filter((status) => status !== 504 && status !== 408)).toEqual([]);
+    await eventually(() => gateway.log().length === 10);
+    expect(gateway.log().map(({ outcome }) => outcome)).not.toContain('cancelled-by-client');
+  });
+
   it('waits for a replica that is on its way, and says 503 when none can come', async () => {
     const engine = await engineWith({});
     const gateway = await gatewayOn(
@@ -150,9 +165,11 @@ describe('slow readers', () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(resolve));
     });
-    const gateway = await gatewayOn([
-      poolOf('demo', [{ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }]),
-    ]);
+    // What is kept for a continuation has a bound of its own and is not what is measured here.
+    const gateway = await gatewayOn(
+      [poolOf('demo', [{ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }])],
+      { replayBytesMax: 65_536 },
+    );
     const before = rssBytes(gateway);
     const body = JSON.stringify({ model: 'demo', messages: [], stream: true });
     const sockets = Array.from({ length: 20 }, () => {
@@ -173,6 +190,29 @@ describe('slow readers', () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(rssBytes(gateway) - before).toBeLessThan(200 * 1024 * 1024);
     for (const socket of sockets) socket.destroy();
+  });
+});
+
+describe('readers that never read', () => {
+  it.each([
+    ['a whole answer', false],
+    ['a stream', true],
+  ])('are dropped after the limit, also when the engine is done with %s', async (_name, stream) => {
+    const big = { body: JSON.stringify({ choices: [], filler: 'x'.repeat(20_000_000) }) };
+    const engine = await engineWith(
+      stream ? { answer: Array.from({ length: 4_000 }, () => 'x'.repeat(4_000)) } : { status: 200, ...big },
+    );
+    const gateway = await gatewayOn([poolOf('demo', [{ url: engine.url }])], { writeStallTimeoutMs: 500 });
+    const body = JSON.stringify({ model: 'demo', messages: [], stream });
+    const socket = connect(gateway.port, '127.0.0.1');
+    socket.on('error', () => {});
+    socket.pause();
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    const line = await eventually(() => gateway.log().find(({ route }) => route !== null && true), 15_000);
+    expect(line.outcome).toBe('cancelled-by-client');
+    socket.destroy();
   });
 });
 

@@ -40,6 +40,10 @@ export interface Script {
   /** Report an error event after so many content events. */
   errorEventAfter?: number;
   errorEvent?: Record<string, unknown>;
+  /** The error event travels in one packet with the token before it. */
+  errorWithToken?: boolean;
+  /** Between the last event and [DONE], ms. */
+  pauseBeforeDoneMs?: number;
   /** Answer with this status and body. */
   status?: number;
   body?: string;
@@ -232,6 +236,17 @@ async function stream(
     if (script.dieAfter === index) return cut(request);
     if (script.stallAfter === index) return;
     if (script.endAfter === index) return void response.end();
+    if (script.errorEventAfter === index + 1 && script.errorWithToken) {
+      const last = {
+        ...base,
+        choices: [{ index: 0, ...(chat ? { delta: { content: token } } : { text: token }) }],
+      };
+      response.write(
+        `data: ${JSON.stringify(last)}\n\ndata: {"error":{"message":"EngineCore encountered an issue","code":500}}\n\n`,
+      );
+      response.end();
+      return;
+    }
     if (script.errorEventAfter === index) {
       send({
         error: script.errorEvent ?? {
@@ -261,6 +276,7 @@ async function stream(
   send({ ...base, choices: [end] });
   const options = body.stream_options as Record<string, unknown> | undefined;
   if (options?.include_usage === true) send({ ...base, choices: [], usage: usage(tokens, start) });
+  await pause(script.pauseBeforeDoneMs ?? 0);
   if (!script.withoutDone) send('[DONE]');
   response.end();
 }

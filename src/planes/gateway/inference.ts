@@ -83,6 +83,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.#over = true;
     // The answer is not over for us before the client has it: a slow reader stays under watch.
     await new Promise<void>((resolve) => this.exchange.onFinished(resolve));
+    if (this.exchange.clientGone && this.record.outcome === 'completed') this.#endCancelled();
     context.sweep.remove(this);
     context.shared.addRequests(-1);
     if (this.#budgetedRetry) context.shared.addRetries(-1);

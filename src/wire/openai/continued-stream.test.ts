@@ -168,6 +168,16 @@ describe('tiers A and B', () => {
     });
   });
 
+  it('keeps whole events, ids included, while a stop string may lie across the seam', () => {
+    const stream = continued({ tier: 'A', delivered: deliveredOf({ content: 'xa' }), stopStrings: ['ab!'] });
+    const raw = (text: string, id: number) =>
+      event({ choices: [{ index: 0, text, token_ids: [id], finish_reason: null }] });
+    expect(stream.push(Buffer.from(raw('b', 5)))).toEqual({ kind: 'events', data: [], finished: false });
+    const output = stream.push(Buffer.from(raw('c', 6))) as { data: string[] };
+    expect(read(output.data).text).toBe('bc');
+    expect(output.data.flatMap((item) => JSON.parse(item).choices[0].token_ids)).toEqual([5, 6]);
+  });
+
   it('moves delivered tokens from the prompt to the completion in usage', () => {
     const stream = continued({
       tier: 'B',

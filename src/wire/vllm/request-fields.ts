@@ -3,7 +3,7 @@
  * `null` counts as absent, as in the OpenAI API.
  */
 import { PlatformError } from '../../contract/errors.ts';
-import { isRecord, parseJsonObject, showFound } from '../json/parse-object.ts';
+import { showFound } from '../json/parse-object.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
