@@ -153,12 +153,22 @@ const ERROR_EVENTS = ['data: {"error"', 'data:{"error"', 'event: error'].map((te
 
 /** Where an event begins that reports an error of the engine; -1 when there is none. Looks at event starts only, not at text. */
 function errorEventAt(frames: Buffer): number {
-  for (const { first, later } of ERROR_EVENTS) {
-    if (frames.length >= first.length && first.compare(frames, 0, first.length) === 0) return 0;
+  const first = frames[0];
+  if ((first === 0x64 || first === 0x65) && ERROR_EVENTS.some((error) => beginsWith(frames, error.first)))
+    return 0;
+  // The usual read is one event; only several can hide an error behind a token.
+  if (frames.indexOf(EVENT_END) === frames.length - EVENT_END.length) return -1;
+  for (const { later } of ERROR_EVENTS) {
     const at = frames.indexOf(later);
     if (at >= 0) return at + 1;
   }
   return -1;
+}
+
+const EVENT_END = Buffer.from('\n\n');
+
+function beginsWith(frames: Buffer, prefix: Buffer): boolean {
+  return frames.length >= prefix.length && prefix.compare(frames, 0, prefix.length) === 0;
 }
 
 function isCallersError(frames: Buffer): boolean {
