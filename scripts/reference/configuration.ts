@@ -36,6 +36,10 @@ export function configurationPage(): string {
           '`AUTOGLM_API_KEYS`',
           'Keys that clients of the gateway may use, comma-separated, beside `gateway.keys`.',
         ],
+        [
+          '`AUTOGLM_KEY`, `AUTOGLM_ADMIN_KEY`',
+          'One key each, for commands that talk to the gateway or to the admin API ([command line](cli.md#keys)). They configure nothing.',
+        ],
         ['`PORT`', 'Port of the gateway; goes before `gateway.port`.'],
         [
           '`AUTOGLM_MODELS_DIR`',
@@ -49,6 +53,10 @@ export function configurationPage(): string {
     '',
     keysTable(topLevel, []),
     ...sections.flatMap(([name, node]) => ['', ...section(name, node)]),
+    '',
+    '## Limits',
+    '',
+    'At most 128 models, and at most 512 replicas in all: `replicas` and `urls` of all models together.',
     '',
     '## Times must agree',
     '',

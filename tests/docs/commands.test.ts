@@ -5,6 +5,7 @@
  * - `test: run [expect="regex"]`: run against a live system; the output must match
  * - `test: parse`: syntax is checked, and commands of autoglm must exist with these options
  * - `test: config [env="NAME=value"]`: a whole configuration file; it must be valid
+ * - `test: unit`: a systemd unit; its command must be one of ours, with options that exist
  * - `test: start` and `test-command`: the two commands of the README; their scripts must exist (CI runs the second one)
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -25,7 +26,18 @@ interface Block {
   attributes: Record<string, string>;
 }
 
-const CHECKED_LANGUAGES = ['sh', 'bash', 'shell', 'console', 'js', 'javascript', 'ts', 'python', 'yaml'];
+const CHECKED_LANGUAGES = [
+  'ini',
+  'sh',
+  'bash',
+  'shell',
+  'console',
+  'js',
+  'javascript',
+  'ts',
+  'python',
+  'yaml',
+];
 
 function pages(): string[] {
   const top = readdirSync(ROOT).filter((name) => name.endsWith('.md'));
@@ -108,7 +120,7 @@ describe('code blocks of the documentation', () => {
   });
 
   it('use only markers that are known', () => {
-    const known = ['run', 'parse', 'config', 'start', 'test-command'];
+    const known = ['run', 'parse', 'config', 'unit', 'start', 'test-command'];
     expect(blocks.filter(({ kind }) => kind !== undefined && !known.includes(kind)).map(place)).toEqual([]);
   });
 
@@ -127,6 +139,16 @@ describe('code blocks of the documentation', () => {
     ).scripts;
     for (const [, name] of text.matchAll(/npm (?:run )?(start|test|check|fix|generate)\b/g))
       expect(scripts).toHaveProperty(name!);
+  });
+
+  it.each(named(ofKind('unit')))('%s is a unit that starts what exists', (_place, { text }) => {
+    const lines = text.split('\n').filter((line) => line !== '');
+    for (const line of lines) expect(line).toMatch(/^(\[\w+\]|\w+=.*|#.*)$/);
+    const command = /^ExecStart=(.*)$/m.exec(text)?.[1] ?? '';
+    const built = /dist\/(\S+)\.js/.exec(command)?.[1];
+    if (built === undefined) for (const words of autoglmCommands(command)) checkCommand(words);
+    else expect(existsSync(join(ROOT, 'src', `${built}.ts`)), built).toBe(true);
+    expect(command).toMatch(/autoglm/);
   });
 
   it.each(named(ofKind('config')))('%s is a valid configuration', (_place, { text, attributes }) => {

@@ -20,6 +20,9 @@ describe('commands without a running system', () => {
 
   it('version names release, Node and platform', async () => {
     const { code, stdout } = await installation.cli(['version']);
+    for (const option of ['-v', '--version']) {
+      expect(await installation.cli([option])).toEqual({ code: 0, stdout, stderr: '' });
+    }
     expect([code, stdout]).toEqual([
       0,
       expect.stringMatching(/^autoglm \d+\.\d+\.\d+ \(Node 24\.\d+\.\d+, \w+-\w+\)\n$/),
@@ -34,6 +37,9 @@ describe('commands without a running system', () => {
     [['restart'], 'found nothing to restart; would be right: one of a replica, a pool, --gateway, --node'],
     [['restart', 'a', '--node'], 'found several things to restart'],
     [['status', '--watch', 'x'], 'would be right: seconds from 0.1 to 3600'],
+    [['chat', '--url', 'localhost:8080', 'x'], 'which is not an address such as http://127.0.0.1:8080'],
+    [['status', '--admin-url', 'foo'], 'which is not an address such as http://127.0.0.1:8080'],
+    [['chat', '--max-tokens', '0', 'x'], 'would be right: an integer from 1'],
     [[], 'Usage: autoglm'],
   ])('a wrong command line %j ends with code 2', async (args, message) => {
     const { code, stderr } = await installation.cli(args);
@@ -95,11 +101,30 @@ describe('commands without a running system', () => {
     expect(broken.processes()).toEqual([]);
   });
 
+  it('chat recognises a server that is no gateway', async () => {
+    const server = createServer((_request, response) => response.end('hello')).listen(0, '127.0.0.1');
+    await until('the stranger listens', () => server.listening);
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { code, stderr } = await installation.cli(['chat', '--url', url, 'x']);
+    server.close();
+    expect([code, stderr]).toEqual([
+      3,
+      `error: what answers at ${url} is not an OpenAI-compatible gateway (HTTP 200); name the right address with --url\n`,
+    ]);
+  });
+
+  it('validate refuses a model file that the engine would refuse, with its line', async () => {
+    await using broken = new Installation('models:\n  - { model_name: a, model: nowhere.gguf }\n');
+    const { code, stderr } = await broken.cli(['validate']);
+    expect(stderr).toMatch(/autoglm\.yaml:3:29: models\[0\]\.model: .*nowhere\.gguf: found no such file/);
+    expect(code).toBe(4);
+  });
+
   it('names a configuration file that does not exist', async () => {
     const { code, stderr } = await installation.cli(['validate', 'nowhere.yaml']);
     expect([code, stderr]).toEqual([
       4,
-      expect.stringMatching(/nowhere\.yaml: there is no such file \(named by --config\)/),
+      expect.stringMatching(/nowhere\.yaml: there is no such file \(named on the command line\)/),
     ]);
   });
 
@@ -110,7 +135,7 @@ describe('commands without a running system', () => {
     );
     const plain = await valid.cli(['validate']);
     expect(plain.stdout).toContain('watches vllm at http://10.0.0.1:8000');
-    expect(plain.stdout).toContain('1 keys');
+    expect(plain.stdout).toContain(', 1 key)');
     const json = await valid.cli(['validate', '--json']);
     expect(JSON.parse(json.stdout)).toMatchObject({
       valid: true,
@@ -143,7 +168,9 @@ describe('commands without a running system', () => {
     );
     const { code, stdout } = await broken.cli(['doctor']);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/fail {2}model a: .* is not a GGUF file\n +mend: /);
+    expect(stdout).toMatch(
+      /fail {2}model a: .* begins with "stat"; a GGUF file begins with "GGUF"\n +mend: /,
+    );
     expect(stdout).toMatch(/fail {2}model b: .*no such file/);
     expect(stdout).toMatch(/llama-server: not found in PATH\n +mend: install it/);
   });
@@ -226,6 +253,20 @@ describe('commands beside a running system', () => {
     expect(piped.stdout.length).toBeGreaterThan(10);
   });
 
+  it('status at the gateway and chat at the admin port say that it is the wrong one', async () => {
+    const { gatewayAddress, adminAddress } = installation.record();
+    const status = await installation.cli(['status', '--admin-url', gatewayAddress]);
+    expect([status.code, status.stderr]).toEqual([
+      3,
+      expect.stringContaining('is not the admin API of autoglm'),
+    ]);
+    const chat = await installation.cli(['chat', '--url', adminAddress, 'x']);
+    expect([chat.code, chat.stderr]).toEqual([
+      3,
+      expect.stringContaining('is not an OpenAI-compatible gateway'),
+    ]);
+  });
+
   it('chat names the models that exist, and refuses an empty pipe', async () => {
     const unknown = await installation.cli(['chat', '-m', 'gpt', 'x']);
     expect([unknown.code, unknown.stderr]).toEqual([1, 'error: unknown model "gpt"; known: pretend\n']);
@@ -301,6 +342,35 @@ describe('commands beside a running system', () => {
     expect(text).toMatch(/autoglm_in_flight_requests\{gateway="/);
     const heads = text.split('\n').filter((line) => line.startsWith('# TYPE'));
     expect(new Set(heads).size).toBe(heads.length);
+  });
+});
+
+describe('keys', () => {
+  it('come from options and variables, and a refusal names both', async () => {
+    await using keyed = new Installation(
+      `gateway: { port: 0, keys: [{ name: a, key: sk-gateway-1 }] }\nadmin: { port: 0, keys: [{ name: b, key: sk-admin-1 }] }\n${SIMULATED.slice(FREE_PORTS.length)}`,
+    );
+    const launched = keyed.serve();
+    await launched.waitFor(/^ready: 2 replicas/m);
+    expect(launched.output).toContain('Bearer $AUTOGLM_KEY');
+    const { gatewayAddress, adminAddress } = keyed.record();
+    await using stranger = new Installation('');
+    const chat = ['chat', '--url', gatewayAddress, '--max-tokens', '5', 'hello'];
+    const refused = await stranger.cli(chat);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('--key or AUTOGLM_KEY')]);
+    expect(await stranger.cli([...chat.slice(0, -1), '--key', 'sk-gateway-1', 'hello'])).toMatchObject({
+      code: 0,
+    });
+    const status = ['status', '--admin-url', adminAddress];
+    expect((await stranger.cli(status)).stderr).toContain('--admin-key or AUTOGLM_ADMIN_KEY');
+    expect((await stranger.cli([...status, '--admin-key', 'sk-admin-1'])).code).toBe(0);
+    await using friend = new Installation('', {
+      AUTOGLM_KEY: 'sk-gateway-1',
+      AUTOGLM_ADMIN_KEY: 'sk-admin-1',
+    });
+    const cut = await friend.cli(chat);
+    expect([cut.code, cut.stderr]).toEqual([0, '(cut at the limit of tokens)\n']);
+    expect((await friend.cli(status)).code).toBe(0);
   });
 });
 
