@@ -97,6 +97,7 @@ export async function startGateway(folder: string, enginePorts: readonly number[
             engine: 'vllm',
             servedModel: BENCH_MODEL,
             state: 'ready',
+            reason: '',
             window: 1024,
             capabilities: {
               tokenReplay: true,

@@ -149,13 +149,18 @@ export class NodeProcess {
     }
   }
 
+  /** Without a word from every gateway that lives "nothing in flight" is not known, and is left out. */
   async #collectInFlight(): Promise<Record<string, number>> {
+    const { host } = this.#gateways;
+    const { reports, silent } = await host.collectAll();
     const sums: Record<string, number> = {};
-    for (const { replicaInFlight } of await this.#gateways.host.collect()) {
+    for (const { replicaInFlight } of reports) {
       for (const [replica, count] of Object.entries(replicaInFlight))
         sums[replica] = (sums[replica] ?? 0) + count;
     }
-    return sums;
+    // Before a gateway listens, one of a former run may not be adopted yet.
+    if (silent === 0 && host.address !== null) return sums;
+    return Object.fromEntries(Object.entries(sums).filter(([, count]) => count > 0));
   }
 
   #showBanner(): void {

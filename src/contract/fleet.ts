@@ -46,12 +46,14 @@ export interface ReplicaView {
   id: string;
   /** Counts starts of the process; a fact about an older generation is stale. */
   generation: number;
-  /** Origin, such as `http://127.0.0.1:40123`. */
+  /** Origin, such as `http://127.0.0.1:40123`; empty as long as there is none. */
   url: string;
   engine: EngineKind;
   /** The name by which the engine itself knows the model. */
   servedModel: string;
   state: ReplicaState;
+  /** Why it is in this state, in a short sentence; may be a second old. */
+  reason: string;
   /** Requests that may be in flight at once (`max_batch_size`). */
   window: number;
   capabilities: EngineCapabilities;

@@ -146,19 +146,22 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
   });
 
   it('fills in the command of the configuration, word by word', async () => {
-    const plan = await driver.launch?.({
-      replicaId: 'demo/0',
-      host: '127.0.0.1',
-      port: 40_123,
-      portFile: '/nowhere',
-      modelName: 'demo',
-      model: '/models/$(id) x.gguf',
-      maxBatchSize: 4,
-      maxSeqLength: undefined,
-      threads: undefined,
-      command: ['engine', '--port={port}', '--at', '{host}:{port}', '{model}', '{unknown}'],
-      env: { A: 'b' },
-    });
+    const plan = await driver.launch?.(
+      {
+        replicaId: 'demo/0',
+        host: '127.0.0.1',
+        port: 40_123,
+        portFile: '/nowhere',
+        modelName: 'demo',
+        model: '/models/$(id) x.gguf',
+        maxBatchSize: 4,
+        maxSeqLength: undefined,
+        threads: undefined,
+        command: ['engine', '--port={port}', '--at', '{host}:{port}', '{model}', '{unknown}'],
+        env: { A: 'b' },
+      },
+      new AbortController().signal,
+    );
     expect(plan).toEqual({
       command: 'engine',
       args: ['--port=40123', '--at', '127.0.0.1:40123', '/models/$(id) x.gguf', '{unknown}'],

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import type { ReplicaStatus } from '../../src/contract/admin-api.ts';
+import type { EngineDriver } from '../../src/contract/ports/engine-driver.ts';
+import { vllm } from '../../src/drivers/engines/vllm.ts';
 import { fakeModel, StateDirectory, type Supervised, until } from '../support/supervised.ts';
 
 let directory: StateDirectory;
@@ -176,7 +178,14 @@ it('watches an engine that runs elsewhere, and neither starts nor ends it', asyn
     await until(() => watcher.stateOf('demo/0') === 'ready', 'ready');
     expect(statusOf(watcher)).toMatchObject({ managed: false, pid: null, url: engine.url, logFile: null });
     expect(watcher.supervisor.restart('demo/0')).toMatchObject({ ok: false });
-    expect(watcher.supervisor.rollingRestart('demo')).toMatchObject({ ok: false });
+    expect(watcher.supervisor.rollingRestart('demo')).toEqual({
+      ok: false,
+      message: "pool 'demo': demo/0 runs elsewhere and is watched only; restart it where it runs",
+    });
+    expect(watcher.supervisor.drain('demo/0').ok).toBe(true);
+    await until(() => watcher.stateOf('demo/0') === 'stopped', 'out of rotation');
+    expect(watcher.supervisor.rollingRestart('demo')).toMatchObject({ ok: true });
+    await until(() => watcher.stateOf('demo/0') === 'ready', 'back in rotation');
     process.kill(engine.pid!, 'SIGSTOP');
     await until(() => watcher.stateOf('demo/0') === 'unready', 'unready');
     process.kill(engine.pid!, 'SIGCONT');
@@ -259,6 +268,87 @@ it('waits for requests in flight, then ends even an engine that ignores SIGTERM'
   expect(second.stateOf('demo/0')).toBe('stopped');
   expect(second.supervisor.restart('demo/0').ok).toBe(true);
   await until(() => second.stateOf('demo/0') === 'ready', 'started again on request');
+});
+
+it('brings drained replicas back when their pool is restarted, before the others go', async () => {
+  const supervised = directory.supervise([fakeModel({ replicas: 3 })]);
+  await ready(supervised);
+  supervised.supervisor.drain('demo/1');
+  await until(() => supervised.stateOf('demo/1') === 'stopped', 'drained');
+  const from = supervised.fleets.length;
+  expect(supervised.supervisor.rollingRestart('demo')).toEqual({
+    ok: true,
+    message: "pool 'demo': demo/1 was drained and starts now; demo/0, demo/2 restart one at a time",
+  });
+  await until(
+    () =>
+      supervised.supervisor.status().every(({ generation, state }) => generation === 2 && state === 'ready'),
+    'all have a new generation',
+  );
+  const readyCounts = supervised.fleets.slice(from).map(({ fleet }) => readyIn(fleet));
+  expect(Math.min(...readyCounts)).toBe(2);
+});
+
+it('cuts no request because gateways are silent, and none before they have heard of the drain', async () => {
+  const answers: (() => Promise<Record<string, number>>)[] = [
+    () => Promise.reject(new Error('no gateway is there')),
+    async () => ({}),
+    async () => ({ 'demo/1': 0 }),
+  ];
+  let asked = 0;
+  const supervised = directory.supervise(
+    [fakeModel()],
+    {},
+    { collectInFlight: () => (answers[asked++ % answers.length] as (typeof answers)[number])() },
+  );
+  await ready(supervised);
+  supervised.supervisor.drain('demo/0');
+  await until(() => asked >= 6, 'gateways are asked again and again');
+  expect(supervised.stateOf('demo/0')).toBe('draining');
+  answers.splice(0, 3, async () => ({ 'demo/0': 0 }));
+  await until(() => supervised.stateOf('demo/0') === 'stopped', 'drained');
+  expect(statusOf(supervised).reason).toBe('drained on request; ended by SIGTERM');
+});
+
+it('shows gateways every replica with its reason, also those that have never run', async () => {
+  const supervised = directory.supervise([
+    fakeModel({ replicas: 2, command: ['no-such-engine-here', '{port}'] }),
+  ]);
+  await supervised.supervisor.start();
+  expect(supervised.supervisor.fleet().pools[0]?.replicas).toMatchObject([
+    { id: 'demo/0', state: 'starting', url: '', reason: 'is in the configuration' },
+    { id: 'demo/1', state: 'starting', url: '' },
+  ]);
+  expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
+  const last = supervised.fleets.at(-1)?.fleet.pools[0]?.replicas;
+  expect(last).toMatchObject([{ state: 'quarantined', url: '' }, { state: 'quarantined' }]);
+  expect(last?.[0]?.reason).toContain('program "no-such-engine-here" was not found');
+});
+
+it('ends a start that hangs, on request and when everything ends', async () => {
+  let signals = 0;
+  const hanging: EngineDriver = {
+    ...vllm,
+    launch: (_context, signal) => {
+      signal.addEventListener('abort', () => signals++);
+      return new Promise(() => {});
+    },
+  };
+  const supervised = directory.supervise(
+    [fakeModel({ replicas: 2 })],
+    {},
+    { drivers: new Map([['vllm', hanging]]) },
+  );
+  await supervised.supervisor.start();
+  await until(() => supervised.stateOf('demo/0') === 'starting', 'starting');
+  await systemClock.sleep(50);
+  supervised.supervisor.drain('demo/0');
+  await until(() => supervised.stateOf('demo/0') === 'stopped', 'given up');
+  expect(statusOf(supervised).reason).toBe('the start of demo/0 was called off');
+  expect(signals).toBe(1);
+  await supervised.supervisor.stop({ engines: 'drain' });
+  expect(signals).toBe(2);
+  expect(supervised.supervisor.status()).toEqual([]);
 });
 
 it('supervises on when records cannot be written', async () => {

@@ -58,6 +58,19 @@ export const MUTATIONS: Record<string, Machine> = {
       return { state: next, effects: effects.filter(isKept) };
     },
   },
+  'takes the silence of gateways for nothing in flight': {
+    ...MACHINE,
+    step: (before, event) => {
+      let { state, effects }: StepResult = MACHINE.step(before, event);
+      for (const { spec, phase, inFlight } of Object.values(state.replicas)) {
+        if (phase.name !== 'draining' || inFlight !== null || state.nowMs < phase.settledAtMs) continue;
+        const told = MACHINE.step(state, { type: 'inFlightReported', replica: spec.id, count: 0 });
+        state = told.state;
+        effects = [...effects, ...told.effects];
+      }
+      return { state, effects };
+    },
+  },
   'takes a process for gone as soon as it was signalled': {
     ...MACHINE,
     step: (state, event) =>

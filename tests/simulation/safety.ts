@@ -32,6 +32,8 @@ interface Watched {
   published: string;
   /** The first SIGTERM to a generation, as long as no SIGKILL followed. */
   termed: { generation: number; atMs: number } | null;
+  /** The drain under way, and whether gateways have said since that nothing is in flight. */
+  drain: { sinceMs: number; isEmpty: boolean } | null;
 }
 
 export class Safety {
@@ -46,6 +48,11 @@ export class Safety {
 
   /** Before the machine gets the event. */
   onEvent(event: RecoveryEvent): void {
+    if (event.type === 'inFlightReported') {
+      const { drain } = this.#of(event.replica);
+      if (drain !== null) drain.isEmpty = event.count === 0;
+      return;
+    }
     if (event.type === 'exited') {
       const watched = this.#of(event.replica);
       watched.endedGeneration = Math.max(watched.endedGeneration, event.generation);
@@ -121,6 +128,7 @@ export class Safety {
       if (newest !== undefined) watched.restartsAtMs.push(Math.min(newest, writtenAtMs));
       watched.startsAgain = false;
       watched.termed = null;
+      watched.drain = null;
       watched.restartsSeen = Math.min(watched.restartsSeen, written);
       watched.endedGeneration = 0;
       watched.readyGeneration = 0;
@@ -138,9 +146,11 @@ export class Safety {
         return;
       case 'announce':
         this.#of(effect.replica).startsAgain = isRestart(before, after, effect.replica);
+        this.#onDrain(after, effect);
         if (effect.to === 'ready') this.#of(effect.replica).readyGeneration = effect.generation;
         // Somebody has said otherwise, so the count begins anew.
-        if (effect.from === 'quarantined') this.#of(effect.replica).restartsAtMs = [];
+        if (effect.from === 'quarantined' || effect.reason === 'restarted on request')
+          this.#of(effect.replica).restartsAtMs = [];
         if (
           effect.from === 'ready' &&
           effect.to === 'draining' &&
@@ -197,6 +207,20 @@ export class Safety {
       throw new Violation(`${id}: a replica that was ready is ended for its probes`);
   }
 
+  /** A drain lasts until gateways say that nothing is in flight, or until its deadline: their silence does not end it. */
+  #onDrain(
+    { nowMs, replicas }: FleetState,
+    { replica: id, from, to }: Extract<RecoveryEffect, { type: 'announce' }>,
+  ): void {
+    const watched = this.#of(id);
+    const { drain } = watched;
+    watched.drain = to === 'draining' ? { sinceMs: nowMs, isEmpty: false } : null;
+    if (from !== 'draining' || drain === null || drain.isEmpty) return;
+    const isCut = to === 'stopping' || (to === 'stopped' && replicas[id]?.spec.managed === false);
+    if (isCut && nowMs < drain.sinceMs + this.#settings.drainTimeoutMs)
+      throw new Violation(`${id}: cut ${nowMs - drain.sinceMs} ms into its drain, with requests in flight`);
+  }
+
   #onTakenOut(before: FleetState, after: FleetState, id: string): void {
     // Taken out before the supervisor died, and still out.
     if (before.replicas[id] === undefined) return;
@@ -235,6 +259,7 @@ export class Safety {
         readyGeneration: 0,
         published: '',
         termed: null,
+        drain: null,
       };
       this.#watched.set(id, watched);
     }

@@ -67,7 +67,6 @@ function drawSettings(random: Random, storm: boolean): RecoverySettings {
     reprobeMs: 250,
     drainTimeoutMs: 2_000,
     settleMs: 100,
-    adoptedSettleMs: 600,
     termGraceMs: 800,
     killRetryMs: 500,
     spawnTimeoutMs: 1_500,

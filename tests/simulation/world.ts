@@ -59,6 +59,7 @@ const PIDS = 24;
 const STRANGER_SHARE = 0.5;
 const STRANGER = 'a stranger';
 const TICKS_AT_ONE_MOMENT_MAX = 100;
+const ASK_INTERVAL_MS = 400;
 
 export class World {
   readonly scenario: Scenario;
@@ -110,6 +111,7 @@ export class World {
       () => this.#fact(),
     );
     this.#heap.plan(this.scenario.faultsEndMs, () => this.#endFaults());
+    this.#askGateways();
     this.#runUntil(this.scenario.healedMs);
     this.#checkHealed();
   }
@@ -402,6 +404,17 @@ export class World {
     this.#deliver({ type: 'inFlightReported', replica: id, count: this.#random.int(3) });
   }
 
+  /** Gateways are asked all the time; with faults on they are often silent, or busy. */
+  #askGateways(): void {
+    for (const { id } of this.#specs) {
+      const draw = this.#random.next();
+      if (this.#faults === null || draw < 0.3)
+        this.#deliver({ type: 'inFlightReported', replica: id, count: 0 });
+      else if (draw < 0.4) this.#deliver({ type: 'inFlightReported', replica: id, count: 1 });
+    }
+    this.#after(ASK_INTERVAL_MS, () => this.#askGateways());
+  }
+
   #command(): void {
     const { id, pool } = this.#random.pick(this.scenario.specs);
     const draw = this.#random.next();
@@ -441,7 +454,6 @@ export class World {
       process.stall = { fromMs: 0, toMs: 0 };
       process.killTakesMs = Math.min(process.killTakesMs, 10);
     }
-    for (const { id } of this.#specs) this.#deliver({ type: 'inFlightReported', replica: id, count: 0 });
   }
 
   #checkHealed(): void {

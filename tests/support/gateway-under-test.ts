@@ -58,6 +58,7 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       engine: 'vllm',
       servedModel: model,
       state: replica.state ?? 'ready',
+      reason: '',
       window: replica.window ?? 64,
       capabilities: { ...FULL_CAPABILITIES, ...replica.capabilities },
     })),

@@ -42,7 +42,7 @@ export class StateDirectory {
     const facts: Fact[] = [];
     const fleets: { atMs: number; fleet: FleetSnapshot }[] = [];
     const log: string[] = [];
-    const supervisor = createSupervisor({
+    const supervisor: Supervisor = createSupervisor({
       models,
       settings: { ...FAST, ...settings },
       paths: { instance: this.instance, logDir: join(this.root, 'logs'), workDir: this.root },
@@ -53,6 +53,7 @@ export class StateDirectory {
       records: openReplicaRecords(join(this.root, 'replicas')),
       ports: createEnginePorts(join(this.root, 'ports')),
       drivers: new Map([['vllm', vllm]]),
+      collectInFlight: async () => Object.fromEntries(supervisor.status().map(({ id }) => [id, 0])),
       onFleet: (fleet) => fleets.push({ atMs: performance.now(), fleet }),
       onFact: (fact) => facts.push(fact),
       log: (level, message, detail) => log.push(`${level} ${message} ${JSON.stringify(detail ?? {})}`),

@@ -65,7 +65,7 @@ export interface EngineDriver {
   /** Requests in flight at once when the configuration does not say. */
   readonly defaultWindow: number;
   /** Undefined for engines that we cannot start (`url:` only). Throws PlatformError `engine_binary_missing` or `model_file_invalid`. */
-  launch?(context: LaunchContext): Promise<LaunchPlan>;
+  launch?(context: LaunchContext, signal: AbortSignal): Promise<LaunchPlan>;
   probe(target: EngineTarget, rung: ReadinessRung, signal: AbortSignal): Promise<ProbeResult>;
   readMetrics(target: EngineTarget, signal: AbortSignal): Promise<EngineMetrics | undefined>;
 }

@@ -26,12 +26,11 @@ export function end(
   switch (replica.phase.name) {
     case 'serving':
     case 'ailing': {
-      const { settleMs, adoptedSettleMs, drainTimeoutMs } = draft.settings;
+      const { settleMs, drainTimeoutMs } = draft.settings;
       const deadlineMs = draft.nowMs + drainTimeoutMs;
       const settledAtMs = draft.nowMs + settleMs;
-      // When everything ends, gateways have ended before, so that nobody is left to report.
-      const unknownUntilMs = draft.state.ending === null ? draft.nowMs + adoptedSettleMs : settledAtMs;
-      return draft.enter(replica, { name: 'draining', settledAtMs, unknownUntilMs, deadlineMs }, reason);
+      replica.inFlight = unheardOf(draft);
+      return draft.enter(replica, { name: 'draining', settledAtMs, deadlineMs }, reason);
     }
     case 'climbing':
       return replica.spec.managed ? terminate(draft, replica, reason) : arrive(draft, replica, reason);
@@ -41,6 +40,8 @@ export function end(
       replica.reason = reason;
       return;
     case 'draining':
+      if (draft.state.ending !== null) replica.inFlight = 0;
+      return;
     case 'terminating':
       return;
     case 'recording':
@@ -92,19 +93,38 @@ function arrive(draft: Draft, replica: Replica, reason: string): void {
   }
 }
 
-/** When a drain is over, as things are now. */
-export function drainedAtMs(phase: Extract<Phase, { name: 'draining' }>, inFlight: number | null): number {
-  if (inFlight !== null && inFlight > 0) return phase.deadlineMs;
-  return Math.min(inFlight === null ? phase.unknownUntilMs : phase.settledAtMs, phase.deadlineMs);
+/** What is in flight before a gateway has said so. When everything ends, gateways have ended before. */
+function unheardOf({ state }: Draft): number | null {
+  return state.ending === null ? null : 0;
 }
 
-/** In a drain: time has passed, or the number of requests in flight has changed. */
+/** When a drain is over, as things are now. */
+export function drainedAtMs(
+  { settledAtMs, deadlineMs }: Extract<Phase, { name: 'draining' }>,
+  inFlight: number | null,
+): number {
+  return inFlight === 0 ? Math.min(settledAtMs, deadlineMs) : deadlineMs;
+}
+
+/** Gateways said how many requests they have on the replica. */
+export function onInFlight(draft: Draft, replica: Replica, count: number): void {
+  const { phase } = replica;
+  const isEarly = phase.name === 'draining' && draft.nowMs < phase.settledAtMs;
+  replica.inFlight = isEarly && count === 0 ? unheardOf(draft) : count;
+  onDraining(draft, replica);
+}
+
+/** In a drain: time has passed, or what is known of the requests in flight has changed. */
 export function onDraining(draft: Draft, replica: Replica): void {
   if (replica.phase.name !== 'draining') return;
   if (draft.nowMs < drainedAtMs(replica.phase, replica.inFlight)) return;
-  const inFlight = replica.inFlight ?? 0;
   if (!replica.spec.managed) return arrive(draft, replica, replica.reason);
-  terminate(draft, replica, inFlight > 0 ? `${replica.reason}; ${inFlight} requests cut` : replica.reason);
+  terminate(draft, replica, replica.reason + cutText(replica.inFlight));
+}
+
+function cutText(inFlight: number | null): string {
+  if (inFlight === null) return '; the gateways did not say what was in flight';
+  return inFlight > 0 ? `; ${inFlight} requests cut` : '';
 }
 
 /** The grace after a signal is over. */

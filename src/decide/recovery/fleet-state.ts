@@ -12,7 +12,7 @@ export interface Rolling {
   queue: readonly string[];
   /** The one that is out, and how it was when it was taken out. */
   current: { replica: string; generation: number; wasReady: boolean } | null;
-  /** Ready replicas when it began: capacity is never taken below one less. */
+  /** Ready replicas when it began, drained ones that come back with it included: capacity is never taken below one less. */
   readyAtStart: number;
   because: string;
   /** The present replica must be back, or the next one be allowed out, by then. */

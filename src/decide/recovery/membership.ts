@@ -55,7 +55,9 @@ function reconfigure(draft: Draft, replica: Replica, spec: ReplicaSpec): void {
   }
   if (!spec.managed) {
     replica.startedHash = spec.launchHash;
-    return name === 'stopped' ? undefined : start(draft, replica, 'its address has changed');
+    return name === 'stopped' || replica.goal.kind === 'stop'
+      ? undefined
+      : start(draft, replica, 'its address has changed');
   }
   // The others take it up when they are next started.
   if (name !== 'waiting' && name !== 'stopped' && name !== 'recording')

@@ -21,6 +21,7 @@ export type RecoveryEvent =
   // Observations.
   | { type: 'exited'; replica: string; generation: number; exit: ProcessExit }
   | { type: 'attemptFailed'; replica: string; generation: number }
+  /** Every gateway that lives was asked and has answered, or one of them named requests; nothing is said otherwise. */
   | { type: 'inFlightReported'; replica: string; count: number }
 
   // The supervisor comes (back) to life: first these, then `configured`.

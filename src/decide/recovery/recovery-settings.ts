@@ -21,8 +21,6 @@ export interface RecoverySettings {
   drainTimeoutMs: number;
   /** A drain lasts at least so long: gateways must hear of it before "nothing in flight" means anything. */
   settleMs: number;
-  /** The same after an adoption, until a gateway has reported for the first time. */
-  adoptedSettleMs: number;
   /** Between SIGTERM and SIGKILL. */
   termGraceMs: number;
   /** Between two SIGKILLs at a process that does not go. */
@@ -47,7 +45,6 @@ export const DEFAULT_RECOVERY_SETTINGS: RecoverySettings = {
   reprobeMs: 250,
   drainTimeoutMs: 30_000,
   settleMs: 300,
-  adoptedSettleMs: 3_000,
   termGraceMs: 10_000,
   killRetryMs: 5_000,
   spawnTimeoutMs: 30_000,

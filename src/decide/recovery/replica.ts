@@ -44,8 +44,8 @@ export type Phase =
       nextProbeAtMs: number;
     }
   | { name: 'ailing'; rung: ReadinessRung; nextProbeAtMs: number }
-  /** Before `settledAtMs` the number in flight means nothing; when it is not known, before `unknownUntilMs`. */
-  | { name: 'draining'; settledAtMs: number; unknownUntilMs: number; deadlineMs: number }
+  /** Before `settledAtMs` "nothing in flight" means nothing: gateways may not have heard of the drain. */
+  | { name: 'draining'; settledAtMs: number; deadlineMs: number }
   | { name: 'terminating'; signal: 'TERM' | 'KILL'; sent: number; deadlineMs: number | null }
   | { name: 'waiting'; untilMs: number }
   | { name: 'quarantined' };
@@ -94,7 +94,7 @@ export interface Replica {
   restarts: number;
   failures: readonly Failure[];
   lastIncident: { atMs: number; summary: string } | null;
-  /** Requests that gateways have on it; null: none has reported since the process was adopted. */
+  /** Requests that gateways have on it; null: not known, since they have not said so after the drain began. Unknown is not 0. */
   inFlight: number | null;
   /** The record on disk is older than this state. */
   unwritten: boolean;

@@ -2,29 +2,36 @@
  * Restarts of a pool, one replica at a time. Invariant: a replica that takes traffic is taken out only while the others of
  * its pool keep `max(1, ready - 1)` ready; a pool of one has no others and is restarted all the same.
  */
+import { restart } from './commands.ts';
 import type { Draft } from './draft.ts';
 import { end } from './ending.ts';
 import { serve } from './entering.ts';
 import { spanText } from './failing.ts';
 import type { Rolling } from './fleet-state.ts';
+import { planPoolRestart } from './pool-restart.ts';
 import type { Replica } from './replica.ts';
 import { start } from './start.ts';
 
-/** Adds replicas to the rolling restart of a pool; begins one when there is none. */
-export function queueRolling(draft: Draft, pool: string, ids: readonly string[], because: string): void {
+/** Adds replicas to the rolling restart of a pool; begins one when there is none. `returning`: so many more will be ready. */
+export function queueRolling(
+  draft: Draft,
+  pool: string,
+  ids: readonly string[],
+  because: string,
+  returning = 0,
+): void {
   const present = draft.state.rolling[pool];
   const queue = [...new Set([...(present?.queue ?? []), ...ids])];
   if (queue.length === 0) return;
-  const readyAtStart = Math.max(present?.readyAtStart ?? 0, countReady(draft, pool));
+  const readyAtStart = Math.max(present?.readyAtStart ?? 0, countReady(draft, pool) + returning);
   const { current = null, deadlineMs = deadline(draft, ids) } = present ?? {};
   draft.setRolling(pool, { queue, current, readyAtStart, because, deadlineMs });
 }
 
 export function onRollingRestartRequested(draft: Draft, pool: string, because: string): void {
-  const ids = ofPool(draft, pool)
-    .filter(({ goal, spec }) => spec.managed && (goal.kind === 'run' || goal.kind === 'fail'))
-    .map(({ spec }) => spec.id);
-  queueRolling(draft, pool, ids, because);
+  const plan = planPoolRestart(draft.state, pool);
+  for (const id of plan.return) restart(draft, draft.replica(id) as Replica);
+  queueRolling(draft, pool, plan.roll, because, plan.return.length);
 }
 
 /** After each step: is the one that was out back, and may the next one go? */

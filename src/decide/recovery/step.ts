@@ -9,7 +9,7 @@ import { exhaustive } from '../../base/invariant.ts';
 import { drain, restart } from './commands.ts';
 import { dueAtMs, onDue } from './deadlines.ts';
 import { Draft } from './draft.ts';
-import { ended, onDraining } from './ending.ts';
+import { ended, onInFlight } from './ending.ts';
 import type { FleetState } from './fleet-state.ts';
 import { onAdopted, onConfigured, onEndRequested, onRecalled, onStrayFound } from './membership.ts';
 import { onAttemptFailed, onProbed, probeIfDue } from './probing.ts';
@@ -110,8 +110,7 @@ function handleOfReplica(draft: Draft, replica: Replica, event: ReplicaEvent): v
       if (event.generation === replica.generation) onAttemptFailed(draft, replica);
       return;
     case 'inFlightReported':
-      replica.inFlight = event.count;
-      return onDraining(draft, replica);
+      return onInFlight(draft, replica, event.count);
     case 'drainRequested':
       return drain(draft, replica);
     case 'restartRequested':

@@ -24,7 +24,7 @@ const CONTEXT: LaunchContext = {
 };
 
 const commandOf = async (driver: EngineDriver, more: Partial<LaunchContext> = {}) => {
-  const plan = await driver.launch?.({ ...CONTEXT, ...more });
+  const plan = await driver.launch?.({ ...CONTEXT, ...more }, new AbortController().signal);
   return [plan?.command, ...(plan?.args ?? [])].join(' ');
 };
 

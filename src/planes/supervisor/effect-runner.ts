@@ -6,9 +6,11 @@ import { exhaustive } from '../../base/invariant.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
 import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
 import { engineUrl, isPermanent, launchReplica, logFileOf } from './launch-replica.ts';
+import { Launches } from './launches.ts';
 import { generationPrefix, parseOwner } from './owner-tag.ts';
 import { type Moment, toRecord } from './record-times.ts';
 import type { SupervisedReplica } from './supervised-replica.ts';
@@ -33,6 +35,7 @@ const SIGNALS = { TERM: 'SIGTERM', KILL: 'SIGKILL' } as const;
 export class EffectRunner {
   readonly #parts: RunnerParts;
   readonly #watches = new Map<string, Disposable>();
+  readonly #launches: Launches;
   readonly #closing = new AbortController();
   readonly #probes = new Set<AbortController>();
   /** Writes under way, so that nothing is left half done at the end. */
@@ -40,6 +43,7 @@ export class EffectRunner {
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
+    this.#launches = new Launches(parts.options.clock);
   }
 
   carryOut(order: RecoveryOrder): void {
@@ -90,27 +94,36 @@ export class EffectRunner {
     );
   }
 
+  /** Called after each step of the machine. */
+  review(state: FleetState): void {
+    this.#launches.review(state);
+  }
+
   /** Nothing is delivered any more; processes go on. Resolves when running writes have ended. */
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#launches.close();
     for (const watch of this.#watches.values()) watch[Symbol.dispose]();
     this.#watches.clear();
     for (const probe of this.#probes) probe.abort();
     await Promise.all(this.#writes);
   }
 
-  async #spawn({ id: effect, replica, generation, notAfterMs }: Order<'spawn'>): Promise<void> {
+  async #spawn(order: Order<'spawn'>): Promise<void> {
+    const { id: effect, replica, generation } = order;
     const { options, supervised } = this.#parts;
     try {
       const wanted = supervised(replica);
       if (wanted === undefined)
         throw new PlatformError('config_invalid', `${replica} is not in the configuration`);
-      const { process, url } = await launchReplica(options, wanted, generation, notAfterMs);
+      const { process, url } = await this.#launches.run(order, (signal) =>
+        launchReplica(options, wanted, generation, signal),
+      );
       if (!this.#closing.signal.aborted) this.watch(replica, generation, process);
       this.#deliver({ type: 'spawned', effect, replica, process, url });
     } catch (thrown) {
       const error = PlatformError.from(thrown);
-      options.log('error', 'an engine could not be started', {
+      options.log(error.code === 'conflict' ? 'info' : 'error', 'an engine was not started', {
         replica,
         code: error.code,
         error: error.message,

@@ -1,6 +1,6 @@
 /** The fleet as gateways see it, and as people do: both made from the machine's state and the configuration. */
 import type { ReplicaStatus } from '../../contract/admin-api.ts';
-import type { EngineKind, FleetSnapshot, ReplicaView } from '../../contract/fleet.ts';
+import type { EngineCapabilities, EngineKind, FleetSnapshot, ReplicaView } from '../../contract/fleet.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
@@ -18,31 +18,39 @@ export interface ViewParts {
 /** Without a driver there is no process, so the number is never used. */
 const WINDOW_WITHOUT_DRIVER = 1;
 
-/** Every configured pool is there, replicas only once they have an address. */
+const NO_CAPABILITIES: EngineCapabilities = {
+  tokenReplay: false,
+  chatContinuation: false,
+  tokenize: false,
+  determinism: 'none',
+  wholeTokenEvents: false,
+};
+
+/** Every configured pool is there with every replica, also those that have never run: gateways can say why. */
 export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapshot {
   return {
     pools: parts.models.map((model) => ({
       model: model.modelName,
       aliases: [...model.aliases],
-      replicas: inPool(state, parts, model.modelName)
-        .map(([replica, supervised]) => replicaView(replica, supervised, parts))
-        .filter((view) => view !== null),
+      replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
+        replicaView(replica, supervised, parts),
+      ),
     })),
   };
 }
 
-function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView | null {
+function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView {
   const driver = parts.drivers.get(model.engine);
-  if (replica.url === null || driver === undefined) return null;
   return {
     id: replica.spec.id,
     generation: replica.generation,
-    url: replica.url,
+    url: replica.url ?? '',
     engine: model.engine,
     servedModel: model.servedModel,
     state: stateOf(replica),
+    reason: replica.reason,
     window: windowOf(model, driver),
-    capabilities: driver.capabilities,
+    capabilities: driver?.capabilities ?? NO_CAPABILITIES,
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
   };
 }

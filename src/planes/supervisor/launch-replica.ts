@@ -1,9 +1,10 @@
 /** Starts the process of one replica: the driver says how, the process host does it. */
 import { join } from 'node:path';
 import { PlatformError } from '../../contract/errors.ts';
-import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
+import type { EngineDriver, LaunchContext, LaunchPlan } from '../../contract/ports/engine-driver.ts';
 import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
 import { windowOf } from './fleet-view.ts';
+import { untilAborted } from './launches.ts';
 import { ownerText } from './owner-tag.ts';
 import { fileNameOf, type SupervisedReplica } from './supervised-replica.ts';
 import type { SupervisorOptions } from './supervisor-options.ts';
@@ -13,7 +14,7 @@ export const ENGINE_HOST = '127.0.0.1';
 
 export type LaunchParts = Pick<
   SupervisorOptions,
-  'clock' | 'drivers' | 'inherited' | 'paths' | 'ports' | 'processHost'
+  'drivers' | 'inherited' | 'paths' | 'ports' | 'processHost'
 >;
 
 export interface Launched {
@@ -22,35 +23,17 @@ export interface Launched {
   url: string | null;
 }
 
-/** Rejects with `PlatformError`. After `notAfterMs` nothing is started any more: the machine goes by what it finds then. */
+/** Rejects with `PlatformError`. Once `signal` has fired nothing is started any more, however late the driver answers. */
 export async function launchReplica(
   parts: LaunchParts,
   supervised: SupervisedReplica,
   generation: number,
-  notAfterMs: number,
+  signal: AbortSignal,
 ): Promise<Launched> {
-  const { spec, model } = supervised;
-  const { clock, drivers, inherited, paths, ports, processHost } = parts;
-  const driver = drivers.get(model.engine);
-  if (driver?.launch === undefined) throw cannotStart(supervised, driver);
-  const portFile = ports.fileFor(spec.id, generation);
-  await Promise.all([ports.remove(portFile), ports.remove(ports.fileFor(spec.id, generation - 1))]);
-  const port = await ports.free(ENGINE_HOST);
-  const plan = await driver.launch({
-    replicaId: spec.id,
-    host: ENGINE_HOST,
-    port,
-    portFile,
-    modelName: model.servedModel,
-    model: model.model,
-    maxBatchSize: windowOf(model, driver),
-    maxSeqLength: model.maxSeqLength,
-    threads: model.threads,
-    command: model.command === undefined ? undefined : [...model.command],
-    env: { ...model.env },
-  });
-  if (clock.monotonicMs() > notAfterMs)
-    throw new PlatformError('internal', `the start of ${spec.id} took too long to prepare`);
+  const { spec } = supervised;
+  const { inherited, paths, processHost } = parts;
+  const { plan, port } = await untilAborted(prepare(parts, supervised, generation, signal), signal);
+  signal.throwIfAborted();
   const assigned = plan.portFrom === 'assigned';
   const { launchHash } = spec;
   const process = await processHost.spawn({
@@ -67,6 +50,34 @@ export async function launchReplica(
     }),
   });
   return { process, url: assigned ? engineUrl(port) : null };
+}
+
+async function prepare(
+  { drivers, ports }: LaunchParts,
+  supervised: SupervisedReplica,
+  generation: number,
+  signal: AbortSignal,
+): Promise<{ plan: LaunchPlan; port: number }> {
+  const { spec, model } = supervised;
+  const driver = drivers.get(model.engine);
+  if (driver?.launch === undefined) throw cannotStart(supervised, driver);
+  const portFile = ports.fileFor(spec.id, generation);
+  await Promise.all([ports.remove(portFile), ports.remove(ports.fileFor(spec.id, generation - 1))]);
+  const port = await ports.free(ENGINE_HOST);
+  const context: LaunchContext = {
+    replicaId: spec.id,
+    host: ENGINE_HOST,
+    port,
+    portFile,
+    modelName: model.servedModel,
+    model: model.model,
+    maxBatchSize: windowOf(model, driver),
+    maxSeqLength: model.maxSeqLength,
+    threads: model.threads,
+    command: model.command === undefined ? undefined : [...model.command],
+    env: { ...model.env },
+  };
+  return { plan: await driver.launch(context, signal), port };
 }
 
 export function logFileOf({ paths }: Pick<SupervisorOptions, 'paths'>, id: string): string {

@@ -24,6 +24,6 @@ export function recoverySettings(settings: SupervisorSettings): RecoverySettings
 
 /** The longest that it may take until every engine has ended. */
 export function longestEndMs(settings: RecoverySettings): number {
-  const { drainTimeoutMs, adoptedSettleMs, termGraceMs, killRetryMs, spawnTimeoutMs } = settings;
-  return Math.max(drainTimeoutMs, adoptedSettleMs, spawnTimeoutMs) + termGraceMs + 2 * killRetryMs;
+  const { drainTimeoutMs, termGraceMs, killRetryMs, spawnTimeoutMs } = settings;
+  return Math.max(drainTimeoutMs, spawnTimeoutMs) + termGraceMs + 2 * killRetryMs;
 }

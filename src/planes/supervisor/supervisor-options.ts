@@ -84,10 +84,10 @@ export interface SupervisorOptions {
   /** Keeps log files of engines within bounds while they are watched. */
   logFiles?: { watch(file: string): void; unwatch(file: string): void };
   /**
-   * Fresh in-flight counts by replica id, asked of the gateways while a replica drains. A replica that is missing is unknown
-   * to them, which says nothing: a gateway may be on its way back.
+   * Fresh in-flight counts by replica id, asked of the gateways while a replica drains. A replica that is missing is unknown,
+   * and unknown is not 0: 0 means that every gateway that lives was asked and has answered.
    */
-  collectInFlight?: () => Promise<Readonly<Record<string, number>>>;
+  collectInFlight: () => Promise<Readonly<Record<string, number>>>;
   /** Called with each new view of the fleet, at once. */
   onFleet(fleet: FleetSnapshot): void;
   onFact(fact: Fact): void;
@@ -109,7 +109,7 @@ export interface Supervisor {
   drain(replicaId: string): ActionResult;
   /** Drain, then start again; releases from quarantine. */
   restart(replicaId: string): ActionResult;
-  /** One replica at a time, never below the floor. */
+  /** One replica at a time, never below the floor; drained ones come back first. The answer names what stays as it is. */
   rollingRestart(modelName: string): ActionResult;
   /** A gateway saw an attempt fail; facts about former generations are ignored. Other facts may be passed, too. */
   attemptFailed(fact: Fact): void;

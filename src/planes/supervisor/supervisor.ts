@@ -4,6 +4,8 @@
  *
  * Invariant: only the machine decides. Assembly builds one supervisor per node process.
  */
+
+import { Waiters } from '../../base/waiters.ts';
 import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
@@ -12,7 +14,10 @@ import type { RecoveryEffect, RecoveryNotice } from '../../decide/recovery/recov
 import type { RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
 import { bootEvents } from './boot.ts';
+import { type CommandParts, drainReplica, restartPool, restartReplica } from './commands.ts';
+import { DrainWatch } from './drain-watch.ts';
 import { EffectRunner } from './effect-runner.ts';
+import { FleetPublisher } from './fleet-publisher.ts';
 import { fleetSnapshot, replicaStatuses, type ViewParts } from './fleet-view.ts';
 import { logFileOf } from './launch-replica.ts';
 import { longestEndMs, recoverySettings } from './machine-settings.ts';
@@ -20,10 +25,6 @@ import type { Moment } from './record-times.ts';
 import { RecoveryLoop } from './recovery-loop.ts';
 import { type SupervisedReplica, supervisedReplicas } from './supervised-replica.ts';
 import type { SupervisedModel, Supervisor, SupervisorOptions } from './supervisor-options.ts';
-import { Waiters } from './waiters.ts';
-
-/** How often gateways are asked what is in flight while a replica drains. */
-const COLLECT_INTERVAL_MS = 200;
 
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   return new SupervisorPlane(options);
@@ -34,12 +35,11 @@ class SupervisorPlane implements Supervisor {
   readonly #settings: RecoverySettings;
   readonly #loop: RecoveryLoop;
   readonly #runner: EffectRunner;
+  readonly #publisher: FleetPublisher;
+  readonly #drainWatch: DrainWatch;
   readonly #waiters = new Waiters();
   #models: readonly SupervisedModel[];
   #replicas: Map<string, SupervisedReplica>;
-  /** While a former run is being taken up, gateways keep what they know. */
-  #publishing = false;
-  #collecting = false;
   #closed = false;
 
   constructor(options: SupervisorOptions) {
@@ -59,6 +59,16 @@ class SupervisorPlane implements Supervisor {
       urlOf: (id) => this.#loop.state.replicas[id]?.url ?? null,
       now: () => this.#now(),
       deliver: (event) => this.#loop.deliver(event),
+    });
+    this.#publisher = new FleetPublisher({
+      state: () => this.#loop.state,
+      view: () => this.fleet(),
+      onFleet: options.onFleet,
+    });
+    this.#drainWatch = new DrainWatch({
+      ...options,
+      draining: () => Object.values(this.#loop.state.replicas).filter(isDraining),
+      report: (replica, count) => this.inFlight(replica, count),
     });
   }
 
@@ -80,8 +90,7 @@ class SupervisorPlane implements Supervisor {
       }
     }
     this.#loop.deliver(...events, { type: 'configured', replicas: this.#specs() });
-    this.#publishing = true;
-    this.#publish();
+    this.#publisher.open();
     log('info', 'supervising', { replicas: this.#replicas.size, adopted });
     return { adopted };
   }
@@ -101,31 +110,15 @@ class SupervisorPlane implements Supervisor {
   }
 
   drain(replicaId: string): ActionResult {
-    return this.#command(replicaId, () => {
-      this.#loop.deliver({ type: 'drainRequested', replica: replicaId });
-      return `${replicaId} finishes what runs, then stops and stays stopped`;
-    });
+    return drainReplica(this.#commandParts, replicaId);
   }
 
   restart(replicaId: string): ActionResult {
-    return this.#command(replicaId, ({ spec, phase }) => {
-      if (!spec.managed && phase.name !== 'stopped') return null;
-      this.#loop.deliver({ type: 'restartRequested', replica: replicaId });
-      return spec.managed
-        ? `${replicaId} finishes what runs, then starts again`
-        : `${replicaId} is watched again`;
-    });
+    return restartReplica(this.#commandParts, replicaId);
   }
 
   rollingRestart(modelName: string): ActionResult {
-    const model = this.#models.find((candidate) => candidate.modelName === modelName);
-    if (model === undefined) {
-      const known = this.#models.map((candidate) => candidate.modelName).join(', ');
-      return { ok: false, message: `unknown pool '${modelName}'; known: ${known}` };
-    }
-    if (model.urls !== undefined) return { ok: false, message: elsewhere(`pool '${modelName}'`) };
-    this.#loop.deliver({ type: 'rollingRestartRequested', pool: modelName, because: 'on request' });
-    return { ok: true, message: `the replicas of '${modelName}' restart one at a time` };
+    return restartPool(this.#commandParts, modelName);
   }
 
   attemptFailed(fact: Fact): void {
@@ -158,6 +151,8 @@ class SupervisorPlane implements Supervisor {
     }
     this.#closed = true;
     this.#loop.close();
+    this.#publisher.close();
+    this.#drainWatch.close();
     await this.#runner.close();
     this.#waiters.close();
   }
@@ -175,17 +170,10 @@ class SupervisorPlane implements Supervisor {
     return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs() };
   }
 
-  #command(replicaId: string, order: (replica: Replica) => string | null): ActionResult {
-    const replica = this.#loop.state.replicas[replicaId];
-    if (replica === undefined || !this.#replicas.has(replicaId)) {
-      const known = [...this.#replicas.keys()].join(', ');
-      return { ok: false, message: `unknown replica '${replicaId}'; known: ${known}` };
-    }
-    if (this.#loop.state.ending !== null) return { ok: false, message: 'the platform is being stopped' };
-    const message = order(replica);
-    return message === null
-      ? { ok: false, message: elsewhere(`replica '${replicaId}'`) }
-      : { ok: true, message };
+  get #commandParts(): CommandParts {
+    const { state } = this.#loop;
+    const known = [...this.#replicas.keys()];
+    return { state, models: this.#models, known, deliver: (event) => this.#loop.deliver(event) };
   }
 
   /** What one effect breaks must not cost the ones after it; an order that was lost here times out. */
@@ -215,7 +203,7 @@ class SupervisorPlane implements Supervisor {
     const { log, onFact, clock } = this.#options;
     switch (notice.type) {
       case 'publish':
-        return this.#publish();
+        return this.#publisher.publish();
       case 'forget':
         return this.#runner.forget(notice.replica);
       case 'tell':
@@ -228,38 +216,11 @@ class SupervisorPlane implements Supervisor {
     }
   }
 
-  #publish(): void {
-    if (this.#publishing) this.#options.onFleet(this.fleet());
-  }
-
   #onStep(): void {
     this.#waiters.check();
-    if (this.#options.collectInFlight !== undefined && this.#draining().length > 0) void this.#collect();
-  }
-
-  #draining(): Replica[] {
-    return Object.values(this.#loop.state.replicas).filter(({ phase }) => phase.name === 'draining');
-  }
-
-  /** A drain ends when nothing is in flight: as long as one lasts, gateways are asked. */
-  async #collect(): Promise<void> {
-    if (this.#collecting) return;
-    this.#collecting = true;
-    const { collectInFlight, clock, log } = this.#options;
-    try {
-      while (!this.#closed && this.#draining().length > 0) {
-        await clock.sleep(COLLECT_INTERVAL_MS);
-        const counts = (await collectInFlight?.()) ?? {};
-        for (const { spec } of this.#draining()) {
-          const count = counts[spec.id];
-          if (count !== undefined) this.inFlight(spec.id, count);
-        }
-      }
-    } catch (error) {
-      log('warn', 'gateways could not be asked what is in flight', { error: String(error) });
-    } finally {
-      this.#collecting = false;
-    }
+    this.#drainWatch.check();
+    this.#runner.review(this.#loop.state);
+    this.#publisher.checkReasons();
   }
 
   /** Replicas that shall run, of ours. */
@@ -270,14 +231,14 @@ class SupervisorPlane implements Supervisor {
   }
 }
 
+function isDraining({ phase }: Replica): boolean {
+  return phase.name === 'draining';
+}
+
 function isOnItsWay(phase: Replica['phase']['name']): boolean {
   return phase !== 'serving' && phase !== 'ailing' && phase !== 'quarantined' && phase !== 'stopped';
 }
 
 function byId(models: readonly SupervisedModel[]): Map<string, SupervisedReplica> {
   return new Map(supervisedReplicas(models).map((supervised) => [supervised.spec.id, supervised]));
-}
-
-function elsewhere(subject: string): string {
-  return `${subject} runs elsewhere and is watched only; restart it where it runs`;
 }
