@@ -6,17 +6,16 @@
  * record is on disk before it is counted on.
  */
 import type { Clock } from '../../base/clock.ts';
+import { Waiters } from '../../base/waiters.ts';
 import type { GatewayStatus } from '../../contract/admin-api.ts';
-import type { GatewayReport, GatewayToNode, NodeToGateway } from '../../contract/control-protocol.ts';
+import type { GatewayReport, GatewayToNode } from '../../contract/control-protocol.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import type { GatewaySettings, GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
-import type { ControlLink } from '../../contract/ports/control-link.ts';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
-import type { ProcessHost, ProcessIdentity } from '../../contract/ports/process-host.ts';
-
-export type GatewayLink = ControlLink<GatewayToNode, NodeToGateway>;
+import type { ProcessHost } from '../../contract/ports/process-host.ts';
+import { type GatewayLink, type Hosted, statusOf } from './hosted-gateway.ts';
 
 export interface GatewayHostOptions {
   clock: Clock;
@@ -38,23 +37,6 @@ export interface GatewayHostOptions {
   log(level: 'info' | 'warn' | 'error', message: string, detail?: Record<string, unknown>): void;
 }
 
-type HostedState = 'starting' | 'listening' | 'draining';
-
-interface Hosted {
-  id: string;
-  identity: ProcessIdentity;
-  state: HostedState;
-  link: GatewayLink | null;
-  address: { host: string; port: number } | null;
-  watch: Disposable;
-  startedMs: number;
-  lastReport: GatewayReport | null;
-  /** Why it said that it cannot serve. */
-  failure: PlatformError | null;
-  /** Somebody waits for it to listen and deals with its end; nobody else starts a successor. */
-  attended: boolean;
-}
-
 const START_TIMEOUT_MS = 10_000;
 const ADOPT_TIMEOUT_MS = 3_000;
 const COLLECT_TIMEOUT_MS = 1_000;
@@ -65,7 +47,7 @@ const RESTART_DELAY_MAX_MS = 5_000;
 export class GatewayHost {
   readonly #options: GatewayHostOptions;
   readonly #hosted = new Map<string, Hosted>();
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
   readonly #collects = new Map<number, (report: GatewayReport) => void>();
   #fleet!: FleetSnapshot;
   #seq = 0;
@@ -91,7 +73,8 @@ export class GatewayHost {
     this.#server = await this.#options.listen((link) => this.#onLink(link));
     this.#keepSnapshot(this.#nextSnapshot());
     this.#adopt();
-    if (this.#wanted().length > 0) await this.#until(() => this.#current() !== undefined, ADOPT_TIMEOUT_MS);
+    if (this.#wanted().length > 0)
+      await this.#waiters.until(() => this.#current() !== undefined, ADOPT_TIMEOUT_MS);
     if (this.#current() !== undefined) return this.#keepNewest();
     for (const hosted of this.#wanted()) {
       this.#options.log('warn', 'a gateway of a former run does not answer and is ended', {
@@ -112,15 +95,7 @@ export class GatewayHost {
   }
 
   status(): GatewayStatus[] {
-    return [...this.#hosted.values()].map((hosted) => ({
-      id: hosted.id,
-      pid: hosted.identity.pid,
-      state: hosted.link === null && hosted.state !== 'starting' ? 'away' : hosted.state,
-      address: hosted.address === null ? '' : addressText(hosted.address),
-      workers: hosted.lastReport?.workers ?? [],
-      inFlight: hosted.lastReport?.inFlight ?? 0,
-      queued: hosted.lastReport?.queued ?? 0,
-    }));
+    return [...this.#hosted.values()].map(statusOf);
   }
 
   /** Where clients connect; null before a gateway listens. */
@@ -161,10 +136,10 @@ export class GatewayHost {
     await this.#replacing?.catch(() => {});
     if (stop) {
       for (const hosted of this.#hosted.values()) this.#drain(hosted, 'stop');
-      await this.#until(() => this.#hosted.size === 0, this.#options.settings.drainTimeoutMs + 2_000);
+      await this.#waiters.until(() => this.#hosted.size === 0, this.#options.settings.drainTimeoutMs + 2_000);
       for (const hosted of this.#hosted.values())
         this.#options.processHost.signalGroup(hosted.identity, 'SIGKILL');
-      await this.#until(() => this.#hosted.size === 0, 2_000);
+      await this.#waiters.until(() => this.#hosted.size === 0, 2_000);
     }
     for (const { watch } of this.#hosted.values()) watch[Symbol.dispose]();
     await this.#server?.close();
@@ -208,7 +183,7 @@ export class GatewayHost {
 
   async #launchAndWait(beside: boolean): Promise<void> {
     const hosted = await this.#launch(beside, true);
-    await this.#until(
+    await this.#waiters.until(
       () => hosted.state !== 'starting' || hosted.failure !== null || !this.#hosted.has(hosted.id),
       START_TIMEOUT_MS,
     );
@@ -268,7 +243,7 @@ export class GatewayHost {
     if (!this.#hosted.delete(hosted.id)) return;
     hosted.watch[Symbol.dispose]();
     this.#options.store.removeRecord(hosted.id);
-    this.#changed();
+    this.#waiters.check();
     if (this.#stopping || hosted.attended || this.#wanted().length > 0) return;
     const livedMs = this.#options.clock.monotonicMs() - hosted.startedMs;
     this.#shortLives = livedMs < STABLE_MS ? this.#shortLives + 1 : 0;
@@ -289,7 +264,10 @@ export class GatewayHost {
     if (this.#stopping || this.#wanted().length > 0) return;
     try {
       const hosted = await this.#launch(this.#hosted.size > 0, false);
-      await this.#until(() => hosted.state !== 'starting' || !this.#hosted.has(hosted.id), START_TIMEOUT_MS);
+      await this.#waiters.until(
+        () => hosted.state !== 'starting' || !this.#hosted.has(hosted.id),
+        START_TIMEOUT_MS,
+      );
       if (hosted.state === 'starting' && this.#hosted.has(hosted.id)) this.#end(hosted);
     } catch (error) {
       this.#options.log('error', 'the gateway could not be started', { error: String(error) });
@@ -319,7 +297,7 @@ export class GatewayHost {
       case 'listening':
         hosted.address = { host: message.host, port: message.port };
         if (hosted.state === 'starting') hosted.state = 'listening';
-        return this.#changed();
+        return this.#waiters.check();
       case 'facts':
         return this.#options.onFacts(message.facts);
       case 'report':
@@ -328,7 +306,7 @@ export class GatewayHost {
         return;
       case 'failed':
         hosted.failure = new PlatformError(message.code, message.message);
-        return this.#changed();
+        return this.#waiters.check();
     }
   }
 
@@ -386,31 +364,6 @@ export class GatewayHost {
       this.#options.log('error', 'the snapshot could not be written', { error: String(error) });
     }
   }
-
-  #changed(): void {
-    for (const check of this.#waiters) check();
-  }
-
-  /** Resolves when `holds` does, or after the timeout. */
-  #until(holds: () => boolean, timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#waiters.delete(check);
-        resolve();
-      };
-      const check = () => {
-        if (holds()) done();
-      };
-      const timer = setTimeout(done, timeoutMs);
-      this.#waiters.add(check);
-      check();
-    });
-  }
-}
-
-function addressText({ host, port }: { host: string; port: number }): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export function createGatewayHost(options: GatewayHostOptions): GatewayHost {
