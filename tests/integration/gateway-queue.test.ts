@@ -129,7 +129,7 @@ describe('queue', () => {
     const down = await ask(gateway, { model: 'down' });
     expect(down.status).toBe(503);
     expect(((await down.json()) as { error: { message: string } }).error.message).toContain(
-      'down/0 quarantined',
+      'down/0 is quarantined',
     );
   });
 

@@ -7,7 +7,7 @@
 import { BoundedQueue } from '../../base/bounded-queue.ts';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
-import type { ReplicaView } from '../../contract/fleet.ts';
+import type { PoolView, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { type Pick, pickReplica } from '../../decide/scheduling/pick-replica.ts';
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
@@ -247,7 +247,9 @@ export class Admission {
 
   #expired(pool: PoolEntry, waitedMs: number): PlatformError {
     const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
-    const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms; ${ready} of ${pool.replicas.length} replicas are ready`;
+    const why =
+      ready === 0 ? statesOf(pool.view) : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
+    const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
     return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, {
       retryAfterS: this.#retryAfterS(pool),
     });
@@ -269,8 +271,14 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
 }
 
 function noReplica({ view }: PoolEntry): PlatformError {
-  const states = view.replicas.map(({ id, state }) => `${id} ${state}`).join(', ') || 'it has no replicas';
-  return new PlatformError('no_replica', `no replica of model "${view.model}" can serve: ${states}`, {
-    retryAfterS: 5,
-  });
+  const message = `no replica of model "${view.model}" can serve: ${statesOf(view)}`;
+  return new PlatformError('no_replica', message, { retryAfterS: 5 });
+}
+
+/** Each replica with its state and why; reasons are written by us and name no secret. */
+function statesOf({ replicas }: PoolView): string {
+  if (replicas.length === 0) return 'it has no replicas';
+  return replicas
+    .map(({ id, state, reason }) => `${id} is ${state}${reason === '' ? '' : ` (${reason})`}`)
+    .join('; ');
 }
