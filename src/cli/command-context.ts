@@ -44,8 +44,10 @@ export interface GatewayOptions extends CommonOptions {
 export function findAdmin(options: AdminOptions, environment: Environment): Target {
   const loaded = loadConfig(options.config, environment);
   const named = options.adminKey ?? (environment.variables.AUTOGLM_ADMIN_KEY || undefined);
+  // Keys of the configuration are for its own address; another one gets only a key that was named for it.
+  if (options.adminUrl !== undefined)
+    return { url: readAddress('--admin-url', options.adminUrl), key: named };
   const key = named ?? loaded.config.admin.keys[0]?.key.reveal();
-  if (options.adminUrl !== undefined) return { url: readAddress('--admin-url', options.adminUrl), key };
   const { paths, admin } = resolveConfig(loaded);
   const recorded = readNodeRecord(paths.nodeRecord)?.adminAddress;
   return { url: recorded ?? localOrigin(admin.host, admin.port), key };
@@ -58,8 +60,9 @@ export function findGateway(options: GatewayOptions, environment: Environment): 
     ...loaded.config.gateway.keys.map(({ key }) => key),
     ...readEnvironmentSettings(environment).keys,
   ];
-  const key = options.key ?? (environment.variables.AUTOGLM_KEY || keys[0]?.reveal());
-  if (options.url !== undefined) return { url: readAddress('--url', options.url), key };
+  const named = options.key ?? (environment.variables.AUTOGLM_KEY || undefined);
+  if (options.url !== undefined) return { url: readAddress('--url', options.url), key: named };
+  const key = named ?? keys[0]?.reveal();
   const { paths, gateway } = resolveConfig(loaded);
   const recorded = readNodeRecord(paths.nodeRecord)?.gatewayAddress;
   return { url: recorded ?? localOrigin(gateway.host, gateway.port), key };
