@@ -199,14 +199,28 @@ export class NodeProcess {
   }
 
   #writeRecord({ gateway, admin }: { gateway: string; admin: string | null }): void {
-    writeNodeRecord(this.#config.paths.nodeRecord, {
-      pid: process.pid,
-      startTicks: ownStartTicks(),
-      release: RELEASE,
-      startedAtMs: this.#startedAtMs,
-      configPath: this.#config.configPath,
-      gatewayAddress: gateway,
-      adminAddress: admin,
-    });
+    const { nodeRecord } = this.#config.paths;
+    try {
+      writeNodeRecord(nodeRecord, {
+        pid: process.pid,
+        startTicks: ownStartTicks(),
+        release: RELEASE,
+        startedAtMs: this.#startedAtMs,
+        configPath: this.#config.configPath,
+        gatewayAddress: gateway,
+        adminAddress: admin,
+      });
+    } catch (error) {
+      // Commands find this process by the record, but supervision is worth more than they are: a full disk does not end it.
+      const { code } = error as NodeJS.ErrnoException;
+      this.#log.write(
+        'error',
+        'the record of the node process could not be written; free space in the state directory',
+        {
+          file: nodeRecord,
+          code,
+        },
+      );
+    }
   }
 }
