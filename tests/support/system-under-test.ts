@@ -83,7 +83,9 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
         output += `\n[serve ended with code ${code}]\n`;
       });
       const status = await system.until(
-        (found) => found.pools.every(({ ready, total }) => ready === total && total > 0),
+        ({ gateways, pools }) =>
+          gateways.some(({ state }) => state === 'listening') &&
+          pools.every(({ ready, total }) => ready === total && total > 0),
         30_000,
       );
       gatewayUrl = status.gatewayAddress;
