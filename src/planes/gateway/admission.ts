@@ -80,7 +80,7 @@ export class Admission {
     // Whoever arrives must not overtake those that wait, unless it is urgent.
     const pick = queue.size === 0 || options.urgent ? this.#take(pool, options, now) : null;
     if (pick !== null && typeof pick === 'object' && 'release' in pick) return Promise.resolve(pick);
-    if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool));
+    if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool, this.#settings));
     if (options.urgent) this.#shared.enqueue(pool.index);
     else if (!this.#shared.tryEnqueue(pool.index, this.#settings.queueSizeMax)) {
       return Promise.reject(this.#saturated(pool));
@@ -183,7 +183,7 @@ export class Admission {
         this.#shared.dequeue(pool.index);
         waiting.resolve(taken);
       } else if (taken === 'none-ready' && !this.#mayComeBack(pool)) {
-        return this.#failAll(queue, noReplica(pool));
+        return this.#failAll(queue, noReplica(pool, this.#settings));
       } else if (waiting.options.avoid.length === 0) {
         // Nobody behind it is less choosy.
         return;
@@ -248,7 +248,9 @@ export class Admission {
   #expired(pool: PoolEntry, waitedMs: number): PlatformError {
     const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
     const why =
-      ready === 0 ? statesOf(pool.view) : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
+      ready === 0
+        ? statesOf(pool.view, this.#settings.keys.length === 0)
+        : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
     const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
     return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, {
       retryAfterS: this.#retryAfterS(pool),
@@ -270,8 +272,8 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
   );
 }
 
-function noReplica({ view }: PoolEntry): PlatformError {
-  const message = `no replica of model "${view.model}" can serve: ${statesOf(view)}`;
+function noReplica({ view }: PoolEntry, { keys }: GatewaySettings): PlatformError {
+  const message = `no replica of model "${view.model}" can serve: ${statesOf(view, keys.length === 0)}`;
   return new PlatformError('no_replica', message, { retryAfterS: 5 });
 }
 

@@ -235,7 +235,7 @@ class EmbeddedCore implements EngineCore {
     this.#totals.prefixQueries += promptTokens.length;
     this.#totals.prefixHits += reused;
     this.#totals.promptTokens += promptTokens.length;
-    const library: LlamaLibrary = this.#native.library;
+    const library: LlamaLibrary = this.#native.api;
     const { model } = this.#native;
     return new SequenceRun({
       request,

@@ -25,7 +25,7 @@ export interface NativeOptions {
 }
 
 export interface NativeEngine {
-  library: LlamaLibrary;
+  api: LlamaLibrary;
   llama: Llama;
   model: LlamaModel;
   context: LlamaContext;
@@ -70,7 +70,7 @@ export async function loadNativeEngine(options: NativeOptions): Promise<NativeEn
     );
   }
   const sequences = Array.from({ length: options.sequences }, () => context.getSequence());
-  return { library, llama, model, context, sequences, contextLength };
+  return { api: library, llama, model, context, sequences, contextLength };
 }
 
 async function importLibrary(): Promise<LlamaLibrary> {
