@@ -277,10 +277,10 @@ function noReplica({ view }: PoolEntry, { keys }: GatewaySettings): PlatformErro
   return new PlatformError('no_replica', message, { retryAfterS: 5 });
 }
 
-/** Each replica with its state and why; reasons are written by us and name no secret. */
-function statesOf({ replicas }: PoolView): string {
+/** Each replica with its state; why, only for callers of this machine: reasons may name files and addresses. */
+function statesOf({ replicas }: PoolView, withReasons: boolean): string {
   if (replicas.length === 0) return 'it has no replicas';
   return replicas
-    .map(({ id, state, reason }) => `${id} is ${state}${reason === '' ? '' : ` (${reason})`}`)
+    .map(({ id, state, reason }) => `${id} is ${state}${withReasons && reason !== '' ? ` (${reason})` : ''}`)
     .join('; ');
 }
