@@ -2,6 +2,8 @@
  * Goal: the processes that decide may die at any time; the processes that serve do not notice. Method: the whole system
  * under load; node process and launcher killed with SIGKILL; every request counted, pids compared before and after.
  */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type LoadResult, runLoad } from '../../bench/load-client.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
@@ -96,6 +98,22 @@ describe('the node process, killed with SIGKILL under load', () => {
     expect((await system.status()).node.pid).toBe(before.node.pid);
     killQuietly(before.node.pid);
     await system.until((status) => status.node.pid !== before.node.pid && allReady(status));
+  });
+});
+
+describe('a node process that finds its state directory emptied', () => {
+  it('replaces engines whose address nobody knows any more, and serves again', async () => {
+    system = await startSystem({ models: [simulatorPool('sim', 2)] });
+    const before = await system.status();
+    rmSync(join(system.stateDir, 'engines'), { recursive: true, force: true });
+    killQuietly(before.node.pid);
+    const after = await system.until(
+      (status) => status.node.pid !== before.node.pid && allReady(status),
+      30_000,
+    );
+    const old = before.pools[0]?.replicas.map(({ pid }) => pid ?? 0) ?? [];
+    await eventually(() => old.every((pid) => !isAlive(pid)), 20_000);
+    expect(after.pools[0]?.ready).toBe(2);
   });
 });
 

@@ -11,6 +11,7 @@ import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import { createFleetState } from '../../decide/recovery/fleet-state.ts';
 import type { RecoveryEffect, RecoveryNotice } from '../../decide/recovery/recovery-effect.ts';
+import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
 import type { RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
 import { bootEvents } from './boot.ts';
@@ -77,7 +78,9 @@ class SupervisorPlane implements Supervisor {
     const { records: found, setAside } = await records.readAll();
     for (const { file, problem } of setAside)
       log('error', 'a record of a replica could not be read and was set aside', { file, problem });
-    const events = bootEvents(this.#options, found, this.#now(), this.#settings.backoff.maxMs * 2);
+    const events = await this.#reachable(
+      bootEvents(this.#options, found, this.#now(), this.#settings.backoff.maxMs * 2),
+    );
     let adopted = 0;
     for (const event of events) {
       if (event.type === 'adopted') {
@@ -93,6 +96,35 @@ class SupervisorPlane implements Supervisor {
     this.#publisher.open();
     log('info', 'supervising', { replicas: this.#replicas.size, adopted });
     return { adopted };
+  }
+
+  /**
+   * A living engine whose address nobody knows (its port file is gone with the state directory) can serve no one: it is ended
+   * as a stray, and its replica starts anew.
+   */
+  async #reachable(events: readonly RecoveryEvent[]): Promise<RecoveryEvent[]> {
+    const { ports, log } = this.#options;
+    const reachable: RecoveryEvent[] = [];
+    for (const event of events) {
+      const lost =
+        event.type === 'adopted' &&
+        event.url === null &&
+        (await ports.read(ports.fileFor(event.replica, event.generation))) === null;
+      if (!lost) {
+        reachable.push(event);
+        continue;
+      }
+      const { replica, generation, process, memory } = event;
+      log('warn', 'a running engine has no known address and is replaced', { replica, pid: process.pid });
+      reachable.push({
+        type: 'strayFound',
+        name: `${replica} (pid ${process.pid}, no address)`,
+        generation,
+        process,
+      });
+      if (memory !== null) reachable.push({ type: 'recalled', memory: { ...memory, process: null } });
+    }
+    return reachable;
   }
 
   fleet(): FleetSnapshot {
