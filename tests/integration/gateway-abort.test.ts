@@ -138,6 +138,54 @@ describe('a client that leaves', () => {
     stays.socket.destroy();
   });
 
+  it('gives its place in the queue to the next within 10 ms (median)', async () => {
+    // One place on the replica and one in the queue: whoever comes while it is taken is refused at once.
+    const tight = await startGateway([poolOf('narrow', [{ url: engine.url, window: 1 }])], {
+      queueSizeMax: 1,
+      workers: 1,
+    });
+    try {
+      engine.base = { hang: true };
+      const send = (signal: AbortSignal) =>
+        fetch(`${tight.v1}/chat/completions`, {
+          method: 'POST',
+          signal,
+          body: JSON.stringify({ ...chat, model: 'narrow' }),
+        }).then(
+          ({ status }) => status,
+          () => 0,
+        );
+      /** True when the request stayed in the queue, false when it was refused. */
+      const queued = async (controller: AbortController) =>
+        (await Promise.race([
+          send(controller.signal),
+          new Promise<number>((resolve) => setTimeout(() => resolve(-1), 60)),
+        ])) === -1;
+      const holder = new AbortController();
+      void send(holder.signal);
+      await eventually(() => engine.seen.length === 1);
+      let waiting = new AbortController();
+      expect(await queued(waiting)).toBe(true);
+      let inTime = 0;
+      for (let round = 0; round < 20; round++) {
+        waiting.abort();
+        await new Promise((resolve) => setTimeout(resolve, 8));
+        waiting = new AbortController();
+        if (await queued(waiting)) inTime++;
+        else await eventuallyQueued();
+      }
+      async function eventuallyQueued(): Promise<void> {
+        do waiting = new AbortController();
+        while (!(await queued(waiting)));
+      }
+      waiting.abort();
+      holder.abort();
+      expect(inTime).toBeGreaterThan(10);
+    } finally {
+      await tight.stop();
+    }
+  });
+
   it('is logged as cancelled, with nothing left in flight', async () => {
     engine.base = { stallAfter: 1 };
     await abortOnce('/v1/chat/completions', { ...chat, stream: true, user: 'gone' }, (text) =>
