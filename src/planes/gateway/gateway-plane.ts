@@ -1,5 +1,5 @@
 /**
- * The request loop of one worker thread: takes exchanges, answers the small ones itself, runs inference for the others.
+ * The request loop of one worker thread: takes exchanges, finds the API that answers each, and settles it when it is done.
  * Works on the last snapshot it was given, for ever if need be.
  */
 import type { Clock } from '../../base/clock.ts';
@@ -10,17 +10,16 @@ import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
-import { parseEnvelope } from '../../wire/openai/envelope.ts';
-import { Admission, unknownModel } from './admission.ts';
+import { Admission } from './admission.ts';
+import type { ApiContext, ErrorDialect } from './api-route.ts';
 import { KeyRing } from './authenticate.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
-import { FleetTable, type PoolEntry, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
-import type { GatewayContext } from './gateway-context.ts';
+import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
-import { InferenceRun } from './inference.ts';
+import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
-import { respondError, respondJson } from './respond.ts';
-import { matchRoute, type Route } from './routes.ts';
+import { respondError } from './respond.ts';
+import { ROUTES } from './routes.ts';
 import type { SharedState } from './shared-state.ts';
 
 export interface GatewayPlaneOptions {
@@ -39,7 +38,7 @@ export interface GatewayPlaneOptions {
 const SUSPECT_STATES: readonly ReplicaState[] = ['unready', 'backing-off', 'starting', 'quarantined'];
 const REQUEST_ID = /^[\w.:/+=@-]{1,200}$/;
 
-export class GatewayPlane implements GatewayContext {
+export class GatewayPlane implements ApiContext {
   readonly clock: Clock;
   readonly transport: Transport;
   readonly shared: SharedState;
@@ -47,6 +46,7 @@ export class GatewayPlane implements GatewayContext {
   readonly admission: Admission;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
+  readonly #routes = new RouteTable(ROUTES);
   #settings: GatewaySettings;
   #table: FleetTable;
   #keys: KeyRing;
@@ -71,6 +71,14 @@ export class GatewayPlane implements GatewayContext {
     return this.#settings;
   }
 
+  get table(): FleetTable {
+    return this.#table;
+  }
+
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   update(slotted: SlottedSnapshot): void {
     const departed = new Set(
       this.#table.pools.flatMap(({ replicas }) => replicas.map(({ view }) => view.url)),
@@ -91,7 +99,7 @@ export class GatewayPlane implements GatewayContext {
 
   handle(exchange: HttpExchange): void {
     const asked = exchange.headers['x-request-id'];
-    const match = matchRoute(exchange.method, exchange.path);
+    const match = this.#routes.match(exchange.method, exchange.path);
     const record = newRecord({
       requestId: asked !== undefined && REQUEST_ID.test(asked) ? asked : this.#options.newRequestId(),
       method: exchange.method,
@@ -99,16 +107,13 @@ export class GatewayPlane implements GatewayContext {
       startedWallMs: this.clock.wallMs(),
       startedMs: this.clock.monotonicMs(),
     });
+    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : 'openai';
     this.#dispatch(exchange, record, match).catch((thrown) =>
-      this.#refuse(exchange, record, PlatformError.from(thrown)),
+      this.#refuse(exchange, record, PlatformError.from(thrown), errors),
     );
   }
 
-  async #dispatch(
-    exchange: HttpExchange,
-    record: RequestRecord,
-    match: ReturnType<typeof matchRoute>,
-  ): Promise<void> {
+  async #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): Promise<void> {
     if (match.kind === 'unknown') {
       throw new PlatformError(
         'not_found',
@@ -124,75 +129,11 @@ export class GatewayPlane implements GatewayContext {
     }
     const { route } = match;
     if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
-    if (route.handler === 'inference') return this.#inference(exchange, record, route);
-    this.#small(exchange, record, route, match.rest);
-    record.outcome = 'completed';
+    await route.handle(this, { exchange, record, params: decodeParams(match.params) });
     this.settle(record);
   }
 
-  async #inference(exchange: HttpExchange, record: RequestRecord, route: Route): Promise<void> {
-    const bytes = await exchange.readBody(this.#settings.bodyBytesMax);
-    record.bytesIn = bytes.length;
-    const envelope = parseEnvelope(route.endpoint ?? 'chat', bytes);
-    const pool = this.#table.find(envelope.model);
-    if (pool === undefined) throw unknownModel(envelope.model, this.#table.names);
-    record.model = pool.view.model;
-    record.stream = envelope.stream;
-    await new InferenceRun(this, exchange, envelope, record).serve();
-  }
-
-  #small(exchange: HttpExchange, record: RequestRecord, route: Route, rest: string): void {
-    switch (route.handler) {
-      case 'models':
-        return respondJson(exchange, record, 200, {
-          object: 'list',
-          data: this.#table.pools.flatMap(modelObjects),
-        });
-      case 'model':
-        return this.#model(exchange, record, rest);
-      case 'ready':
-        return this.#ready(exchange, record);
-      case 'index':
-        return respondJson(exchange, record, 200, {
-          service: 'open-autoglm',
-          api: '/v1',
-          models: '/v1/models',
-        });
-      default:
-        return respondJson(exchange, record, 200, { status: 'ok' });
-    }
-  }
-
-  #model(exchange: HttpExchange, record: RequestRecord, rest: string): void {
-    let name = rest;
-    try {
-      name = decodeURIComponent(rest);
-    } catch {
-      throw new PlatformError(
-        'invalid_request',
-        `"${rest.slice(0, 100)}" is not a percent-encoded model name`,
-      );
-    }
-    const pool = this.#table.find(name);
-    const found = pool === undefined ? undefined : modelObjects(pool).find(({ id }) => id === name);
-    if (found === undefined) throw unknownModel(name, this.#table.names);
-    respondJson(exchange, record, 200, found);
-  }
-
-  #ready(exchange: HttpExchange, record: RequestRecord): void {
-    const pools = this.#table.pools.map(({ view }) => ({
-      model: view.model,
-      ready: view.replicas.filter(({ state }) => state === 'ready').length,
-      replicas: view.replicas.length,
-    }));
-    const ready = !this.#draining && pools.some((pool) => pool.ready > 0);
-    respondJson(exchange, record, ready ? 200 : 503, {
-      status: ready ? 'ready' : this.#draining ? 'draining' : 'not ready',
-      pools,
-    });
-  }
-
-  #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError): void {
+  #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError, errors: ErrorDialect): void {
     if (error.code === 'internal') this.logError('request failed by a bug', error, record.requestId);
     record.errorCode = error.code;
     record.status = error.spec.status;
@@ -204,7 +145,7 @@ export class GatewayPlane implements GatewayContext {
           : error.code === 'internal'
             ? 'failed-internal'
             : 'rejected-invalid';
-    if (!exchange.headSent) respondError(exchange, error, record);
+    if (!exchange.headSent) respondError(exchange, error, record, errors);
     this.settle(record);
   }
 
@@ -275,22 +216,4 @@ export class GatewayPlane implements GatewayContext {
   close(): void {
     this.admission.close();
   }
-}
-
-interface ModelObject {
-  id: string;
-  object: 'model';
-  created: number;
-  owned_by: string;
-  max_model_len?: number;
-}
-
-function modelObjects({ view }: PoolEntry): ModelObject[] {
-  return [view.model, ...view.aliases].map((id) => ({
-    id,
-    object: 'model',
-    created: 0,
-    owned_by: 'open-autoglm',
-    ...(view.contextLength !== undefined && { max_model_len: view.contextLength }),
-  }));
 }

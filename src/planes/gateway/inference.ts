@@ -1,6 +1,6 @@
 /**
  * Serves one inference request from admission to its end: attempts, retries before the first content token, continuation
- * after it. Owner of the request from the moment its body is read; every path ends in exactly one `settle`.
+ * after it. Owner of the request from the moment its body is read until it is over; the plane settles the record then.
  *
  * The commit point is the first content token. Before it, a failed attempt is followed by another on any replica; after it,
  * the same stream goes on elsewhere (continue-stream.ts) or ends with a typed error.
@@ -88,7 +88,6 @@ export class InferenceRun implements StreamRun, Watched {
     context.shared.addRequests(-1);
     if (this.#budgetedRetry) context.shared.addRetries(-1);
     this.record.bytesOut += this.stream.bytesOut;
-    context.settle(this.record);
   }
 
   onSweep(nowMs: number): void {
@@ -316,7 +315,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.record.errorCode = error.code;
     this.record.status = error.spec.status;
     if (this.stream.committed) this.stream.fail(error, null);
-    else respondError(this.exchange, error, this.record);
+    else respondError(this.exchange, error, this.record, 'openai');
   }
 
   countUsage(tail: Buffer): void {

@@ -2,8 +2,10 @@
 import type { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
+import type { ErrorDialect } from './api-route.ts';
 import type { RequestRecord } from './request-record.ts';
 
+const ERROR_BODIES: Record<ErrorDialect, (error: PlatformError) => object> = { openai: openAiErrorFrom };
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** Headers of every answer to an inference request. The replica and the number of attempts are no secret; its address is. */
@@ -22,16 +24,23 @@ export function respondJson(
 ): void {
   const text = JSON.stringify(body);
   record.status = status;
+  record.outcome = 'completed';
   record.bytesOut = text.length;
   exchange.send(status, { ...JSON_TYPE, 'x-request-id': record.requestId }, text);
 }
 
-export function respondError(exchange: HttpExchange, error: PlatformError, record: RequestRecord): void {
+/** In the shape of `dialect`; the request loop always writes `openai`, which a translated exchange turns into the client's. */
+export function respondError(
+  exchange: HttpExchange,
+  error: PlatformError,
+  record: RequestRecord,
+  dialect: ErrorDialect,
+): void {
   const headers: Record<string, string> = { ...JSON_TYPE, ...answerHeaders(record) };
   if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
   if (error.allow !== undefined) headers.allow = error.allow.join(', ');
   if (error.spec.status === 401) headers['www-authenticate'] = 'Bearer';
-  const text = JSON.stringify(openAiErrorFrom(error));
+  const text = JSON.stringify(ERROR_BODIES[dialect](error));
   record.bytesOut = text.length;
   exchange.send(error.spec.status, headers, text);
 }

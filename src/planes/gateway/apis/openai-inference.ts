@@ -1,0 +1,24 @@
+/** Inference in the OpenAI dialect: bodies and streams go through as they are. */
+import type { InferenceEndpoint } from '../../../wire/openai/envelope.ts';
+import { parseEnvelope } from '../../../wire/openai/envelope.ts';
+import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
+import { serveInference } from '../serve-inference.ts';
+
+export const openAiInferenceRoutes: readonly ApiRoute[] = [
+  inference('/v1/chat/completions', 'chat'),
+  inference('/v1/completions', 'completions'),
+  inference('/v1/embeddings', 'embeddings'),
+];
+
+function inference(template: string, endpoint: InferenceEndpoint): ApiRoute {
+  return {
+    method: 'POST',
+    template,
+    policy: 'key',
+    handle: async (gateway: ApiContext, { exchange, record }: ApiCall) => {
+      const bytes = await exchange.readBody(gateway.settings.bodyBytesMax);
+      record.bytesIn = bytes.length;
+      await serveInference(gateway, exchange, parseEnvelope(endpoint, bytes), record);
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * An exchange with a client that speaks another dialect than engines do. The request loop writes the OpenAI dialect into it
+ * as into any exchange, continuation and errors included; what the client reads is the translation. The body that the loop
+ * is given is translated before, by the API.
+ */
+import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
+
+/** Turns an answer of the OpenAI dialect into the client's. One per request; called in order, `end` once, last. */
+export interface AnswerTranslator {
+  /** A whole answer, success or OpenAI error object. May change the status. */
+  answer(status: number, body: Buffer): { status: number; body: string };
+  /** Whole events of a stream: chunks, comments, an error, `[DONE]`. Empty when the client is to be told nothing yet. */
+  events(frames: Buffer): string;
+  /** What is still to be said when the stream has ended. */
+  end(): string;
+}
+
+export class TranslatedExchange implements HttpExchange {
+  readonly #inner: HttpExchange;
+  readonly #translator: AnswerTranslator;
+  /** More headers for every answer. */
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor(
+    inner: HttpExchange,
+    translator: AnswerTranslator,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
+    this.#inner = inner;
+    this.#translator = translator;
+    this.#headers = headers;
+  }
+
+  get method(): string {
+    return this.#inner.method;
+  }
+
+  get path(): string {
+    return this.#inner.path;
+  }
+
+  get query(): string {
+    return this.#inner.query;
+  }
+
+  get headers(): HttpExchange['headers'] {
+    return this.#inner.headers;
+  }
+
+  get fromLoopback(): boolean {
+    return this.#inner.fromLoopback;
+  }
+
+  get clientGone(): boolean {
+    return this.#inner.clientGone;
+  }
+
+  get headSent(): boolean {
+    return this.#inner.headSent;
+  }
+
+  get pendingBytes(): number {
+    return this.#inner.pendingBytes;
+  }
+
+  onClientGone(listener: () => void): void {
+    this.#inner.onClientGone(listener);
+  }
+
+  readBody(bytesMax: number): Promise<Buffer> {
+    return this.#inner.readBody(bytesMax);
+  }
+
+  sendHead(status: number, headers: Record<string, string>): void {
+    this.#inner.sendHead(status, { ...headers, ...this.#headers });
+  }
+
+  write(chunk: Uint8Array | string): boolean {
+    const text = this.#translator.events(bytesOf(chunk));
+    return text === '' ? true : this.#inner.write(text);
+  }
+
+  onDrain(listener: () => void): void {
+    this.#inner.onDrain(listener);
+  }
+
+  onFinished(listener: () => void): void {
+    this.#inner.onFinished(listener);
+  }
+
+  end(chunk?: Uint8Array | string): void {
+    const last = chunk === undefined ? '' : this.#translator.events(bytesOf(chunk));
+    this.#inner.end(last + this.#translator.end());
+  }
+
+  send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
+    const translated = this.#translator.answer(status, bytesOf(body));
+    this.#inner.send(translated.status, { ...headers, ...this.#headers }, translated.body);
+  }
+
+  destroy(): void {
+    this.#inner.destroy();
+  }
+}
+
+function bytesOf(chunk: Uint8Array | string): Buffer {
+  if (typeof chunk === 'string') return Buffer.from(chunk);
+  return Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+}

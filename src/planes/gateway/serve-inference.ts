@@ -1,0 +1,24 @@
+/** The way of every inference request into the pool that it names, whatever dialect its client speaks. */
+import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { Envelope } from '../../wire/openai/envelope.ts';
+import { unknownModel } from './admission.ts';
+import type { ApiContext } from './api-route.ts';
+import { InferenceRun } from './inference.ts';
+import type { RequestRecord } from './request-record.ts';
+
+/**
+ * Runs to the end and fills in the record. Rejects with `model_not_found` before anything was sent.
+ * `exchange` may be a `TranslatedExchange`: what is written to it is always the OpenAI dialect.
+ */
+export async function serveInference(
+  gateway: ApiContext,
+  exchange: HttpExchange,
+  envelope: Envelope,
+  record: RequestRecord,
+): Promise<void> {
+  const pool = gateway.table.find(envelope.model);
+  if (pool === undefined) throw unknownModel(envelope.model, gateway.table.names);
+  record.model = pool.view.model;
+  record.stream = envelope.stream;
+  await new InferenceRun(gateway, exchange, envelope, record).serve();
+}
