@@ -41,7 +41,7 @@ export function cliPage(): string {
     ),
     '',
     'Others on the machine can read the options of a process, so prefer the variables. The curl line that `autoglm serve` prints reads `AUTOGLM_KEY` too.',
-    ...program.commands.flatMap((command) => ['', ...commandSection(command)]),
+    ...program.commands.flatMap(leaves).flatMap((command) => ['', ...commandSection(command)]),
     '',
     '## Exit codes',
     '',
@@ -53,8 +53,18 @@ export function cliPage(): string {
   ].join('\n');
 }
 
+/** A command with commands of its own does nothing itself. */
+function leaves(command: Command): Command[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+}
+
+function fullName(command: Command): string {
+  const { parent } = command;
+  return parent === null ? command.name() : `${fullName(parent)} ${command.name()}`;
+}
+
 function commandSection(command: Command): string[] {
-  const lines = [`## autoglm ${command.name()}`, '', sentence(command.description())];
+  const lines = [`## ${fullName(command)}`, '', sentence(command.description())];
   const rows = [
     ...command.registeredArguments.map((argument: Argument) => [
       showArgument(argument),

@@ -5,7 +5,12 @@ import { resolveConfig } from './config/resolve-config.ts';
 
 const environment = { variables: {}, homeDir: '/h', workDir: '/w' };
 const config = (text: string) =>
-  resolveConfig({ file: null, config: parseConfig('x', text, environment), environment });
+  resolveConfig({
+    file: null,
+    config: parseConfig('x', text, environment),
+    environment,
+    notHonoured: [],
+  });
 const addresses = { gateway: 'http://127.0.0.1:8080', admin: 'http://127.0.0.1:8081' };
 
 it('says where everything is', () => {

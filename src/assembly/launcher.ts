@@ -57,6 +57,7 @@ const REFUSALS: readonly number[] = [
 export async function runLauncher(options: LauncherOptions): Promise<number> {
   const startedAtMs = systemClock.wallMs();
   const config = resolveConfig(loadConfig(options.configOption, options.environment));
+  for (const line of config.notHonoured) options.complain(`not honoured: ${line}`);
   prepareStateDir(config.paths);
   const locked = await takeLock('launcher', config.paths);
   if (!locked.held) throw alreadyRunning(config, locked.holderPid);

@@ -2,7 +2,7 @@
  * Entry of the command line; `bin/autoglm.mjs` calls it. Every failure ends here as one message and a documented exit code:
  * no stack traces for what a person can mend.
  */
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { readEnvironment } from '../assembly/config/environment.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { EXIT_CODES, exitCodeFor } from '../contract/exit-codes.ts';
@@ -20,13 +20,17 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = code;
   };
   const program = createProgram({ environment, terminal, exit });
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  for (const command of allCommands(program)) command.exitOverride();
   try {
     if (argv.length === 0) program.help({ error: true });
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     exit(report(error, terminal, argv.includes('--json')));
   }
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allCommands)];
 }
 
 /** Prints the failure and returns the exit code. */

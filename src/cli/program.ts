@@ -66,6 +66,22 @@ export function createProgram(context: CommandContext): Command {
     .addOption(jsonOption())
     .action(async (file, options) => (await import('./validate.ts')).validate(file, options, context));
 
+  const importCommand = program
+    .command('import')
+    .description('write an autoglm.yaml from the configuration of another gateway');
+  importCommand
+    .command('litellm')
+    .description('from a LiteLLM config.yaml; lists every line that could not be honoured, with the reason')
+    .argument('<file>', 'the config.yaml; files that it includes are read too')
+    .option('-o, --output <file>', 'where to write', 'autoglm.yaml')
+    .option('--force', 'replace the file when it exists')
+    .option('--dry-run', 'write nothing, print the configuration')
+    .option('--strict', 'end with code 1 when a line could not be honoured')
+    .addOption(jsonOption())
+    .action(async (file, options) =>
+      (await import('./import-litellm.ts')).importLiteLlmFile(file, options, context),
+    );
+
   program
     .command('doctor')
     .description('look for what is wrong on this machine and say how to mend it')

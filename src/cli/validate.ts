@@ -19,13 +19,15 @@ export function validate(
   const { colors } = terminal;
   terminal.print(`${colors.green('valid:')} ${config.configPath ?? 'no file (zero config)'}`);
   terminal.print(describe(config).join('\n'));
+  for (const line of config.notHonoured) terminal.print(`${colors.yellow('not honoured:')} ${line}`);
 }
 
 /** Hashes of keys and variables of engines stay here: their names are enough. */
-function forPrograms({ configPath, paths, gateway, admin, supervisor, models }: ResolvedConfig) {
+function forPrograms({ configPath, notHonoured, paths, gateway, admin, supervisor, models }: ResolvedConfig) {
   return {
     valid: true,
     configPath,
+    notHonoured,
     stateDir: paths.root,
     gateway: { ...gateway, keys: gateway.keys.map(({ name }) => name) },
     admin: { ...admin, keys: admin.keys.map(({ name }) => name) },

@@ -31,6 +31,27 @@ const port = z.number().int().min(0).max(65535);
 const positiveMs = (defaultMs: number, text: string) =>
   z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
 
+const engineUrl = z.url({ protocol: /^https?$/ });
+const urlEntry = z.union([
+  engineUrl,
+  z.strictObject({
+    url: engineUrl.describe('Origin, or origin with /v1.'),
+    served_model_name: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('The name by which this engine knows the model. Default: that of the model.'),
+    api_key: secret(1, 'Bearer key that this engine wants. Default: that of the model.').optional(),
+    max_batch_size: z
+      .number()
+      .int()
+      .min(1)
+      .max(4096)
+      .optional()
+      .describe('Requests in flight at this engine. Default: that of the model.'),
+  }),
+]);
+
 export const modelSchema = z
   .strictObject({
     model_name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
@@ -53,13 +74,20 @@ export const modelSchema = z
       .optional()
       .describe('The name by which the engine itself knows the model, where it differs from `model_name`.'),
     aliases: z.array(z.string().min(1)).default([]).describe('Further names for the model.'),
+    fallbacks: z
+      .array(z.string().min(1))
+      .max(16)
+      .default([])
+      .describe(
+        'Models to ask instead, in this order, when no replica of this one can serve or all attempts failed before the first token. Never after a 4xx of the engine.',
+      ),
     replicas: z.number().int().min(1).max(64).default(1).describe('Engines to start. Ignored with `urls`.'),
     urls: z
-      .array(z.url({ protocol: /^https?$/ }))
+      .array(urlEntry)
       .min(1)
       .optional()
       .describe(
-        'Engines that run already: they are watched and used, never started or stopped. Origin, or origin with /v1.',
+        'Engines that run already: they are watched and used, never started or stopped. Origin, or origin with /v1; or a map with `url` and what sets this engine apart: `served_model_name`, `api_key`, `max_batch_size`.',
       ),
     api_key: secret(1, 'Bearer key that the engine wants. `${NAME}` reads the environment.').optional(),
     command: z

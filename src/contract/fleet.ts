@@ -65,6 +65,8 @@ export interface PoolView {
   /** The name that clients use. */
   model: string;
   aliases: string[];
+  /** Pools to ask instead, in this order, when this one can not serve. Default: none. */
+  fallbacks?: string[];
   /** Tokens; undefined where the engine has not said. */
   contextLength?: number;
   replicas: ReplicaView[];

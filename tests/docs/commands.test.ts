@@ -80,8 +80,12 @@ function autoglmCommands(text: string): string[][] {
 
 function checkCommand(words: string[]): void {
   const program = createProgram({} as CommandContext);
-  const command = program.commands.find((known) => known.name() === words[0]);
+  let command = program.commands.find((known) => known.name() === words[0]);
   expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
+  if (command!.commands.length > 0) {
+    command = command!.commands.find((known) => known.name() === words[1]);
+    expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
+  }
   for (const word of words.filter((text) => text.startsWith('-'))) {
     const known = command!.options.flatMap(({ long, short }) => [long, short]);
     expect(known, `autoglm ${words.join(' ')}`).toContain(word.split('=')[0]);

@@ -97,6 +97,8 @@ export function fakeModel(more: Partial<SupervisedModel> = {}, manners = ''): Su
     servedModel: 'demo',
     urls: undefined,
     engineKey: undefined,
+    perUrl: [],
+    fallbacks: [],
     replicas: 1,
     model: 'demo',
     command: [process.execPath, FAKE_ENGINE, '--port', '{port}', '--model', '{model}'],

@@ -20,6 +20,7 @@ export function checkConfigRules(config: Config, { environmentKeys, written }: R
     ...checkModelNames(config),
     ...checkModelSources(config),
     ...checkUrls(config),
+    ...checkFallbacks(config),
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
@@ -106,9 +107,23 @@ function checkModelSources(config: Config): ConfigProblem[] {
 
 function checkUrls({ models }: Config): ConfigProblem[] {
   return models.flatMap(({ urls = [] }, index) =>
-    urls.flatMap((url, position) => {
-      const message = urlFault(new URL(url));
-      return message === undefined ? [] : [{ path: ['models', index, 'urls', position], message }];
+    urls.flatMap((entry, position) => {
+      const message = urlFault(new URL(typeof entry === 'string' ? entry : entry.url));
+      const path = ['models', index, 'urls', position, ...(typeof entry === 'string' ? [] : ['url'])];
+      return message === undefined ? [] : [{ path, message }];
+    }),
+  );
+}
+
+function checkFallbacks({ models }: Config): ConfigProblem[] {
+  const names = models.flatMap(({ model_name, aliases }) => [model_name, ...aliases]);
+  return models.flatMap(({ model_name, aliases, fallbacks }, index) =>
+    fallbacks.flatMap((name, position) => {
+      const path = ['models', index, 'fallbacks', position];
+      if (name === model_name || aliases.includes(name))
+        return [{ path, message: `found "${name}", which is this model itself; name another one` }];
+      if (names.includes(name)) return [];
+      return [{ path, message: `found "${name}", which is no model here; known: ${names.join(', ')}` }];
     }),
   );
 }

@@ -21,6 +21,7 @@ export interface SchemaNode {
   properties?: Record<string, SchemaNode>;
   required?: string[];
   items?: SchemaNode;
+  anyOf?: SchemaNode[];
   additionalProperties?: boolean | SchemaNode;
 }
 
@@ -42,13 +43,21 @@ export function schemaAt(path: ConfigPath): SchemaNode | undefined {
   return node;
 }
 
-function propertyOf({ properties, additionalProperties }: SchemaNode, key: string): SchemaNode | undefined {
+function propertyOf(
+  { properties, additionalProperties, anyOf = [] }: SchemaNode,
+  key: string,
+): SchemaNode | undefined {
+  for (const choice of anyOf) {
+    const found = propertyOf(choice, key);
+    if (found !== undefined) return found;
+  }
   if (properties !== undefined && Object.hasOwn(properties, key)) return properties[key];
   return typeof additionalProperties === 'object' ? additionalProperties : undefined;
 }
 
 /** "an integer from 1 to 64", "one of embedded, vllm", "a list of http or https addresses". */
 export function describeExpectation(node: SchemaNode): string {
+  if (node.anyOf !== undefined) return node.anyOf.map(describeExpectation).join(', or ');
   if (node.enum !== undefined) return `one of ${node.enum.join(', ')}`;
   switch (node.type) {
     case 'integer':

@@ -29,6 +29,7 @@ const resolved = (text: string, variables: Record<string, string> = {}) => {
     file: '/etc/autoglm/a.yaml',
     config: parseConfig('a.yaml', text, env),
     environment: env,
+    notHonoured: [],
   });
 };
 
@@ -82,7 +83,7 @@ describe('messages of the configuration', () => {
       'an address that is none',
       'models:\n  - model_name: a\n    engine: vllm\n    urls: [localhost]\n',
       [
-        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000',
+        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000, or a map with the keys url, served_model_name, api_key, max_batch_size',
       ],
     ],
     [

@@ -14,6 +14,9 @@ import { readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
 import { findConfig } from './find-config.ts';
+import { importLiteLlm, type LiteLlmImport } from './litellm/import-litellm.ts';
+import { showNotHonoured } from './litellm/not-honoured.ts';
+import { isLiteLlm } from './litellm/read-litellm.ts';
 import { substitute } from './substitute.ts';
 
 export interface LoadedConfig {
@@ -21,20 +24,42 @@ export interface LoadedConfig {
   file: string | null;
   config: Config;
   environment: Environment;
+  /** Lines of a LiteLLM file that have no effect, each with place and reason; empty for a file of ours. */
+  notHonoured: string[];
 }
 
 export function loadConfig(configOption: string | undefined, environment: Environment): LoadedConfig {
   const file = findConfig(configOption, environment);
   const text = file === null ? '' : readText(file);
-  return { file, config: parseConfig(file ?? '(zero config)', text, environment), environment };
+  const imported = file === null ? null : importedConfig(file, text);
+  return {
+    file,
+    config: parseConfig(file ?? '(zero config)', imported?.text ?? text, environment, imported?.locate),
+    environment,
+    notHonoured: (imported?.notHonoured ?? []).map(showNotHonoured),
+  };
 }
 
-/** The pure part of `loadConfig`: `file` is only used in messages. */
-export function parseConfig(file: string, text: string, environment: Environment): Config {
+/** A configuration of LiteLLM is taken as it is. */
+function importedConfig(file: string, text: string): LiteLlmImport | null {
+  return isLiteLlm(parseConfigDocument(file, text).value) ? importLiteLlm(file, text, readText) : null;
+}
+
+/**
+ * The pure part of `loadConfig`: `file` is only used in messages.
+ * @param locateElsewhere where problems are shown when `text` was made from another file.
+ */
+export function parseConfig(
+  file: string,
+  text: string,
+  environment: Environment,
+  locateElsewhere?: ConfigDocument['locate'],
+): Config {
   const document = parseConfigDocument(file, text);
+  const locate = locateElsewhere ?? document.locate;
   const fail = (problems: readonly ConfigProblem[]): never => {
     throw configError(
-      problems.map((problem) => showProblem(file, problem, document.locate(problem.path, problem.atKey))),
+      problems.map((problem) => showProblem(file, problem, locate(problem.path, problem.atKey))),
     );
   };
   const { fromEnvironment, problems: missing } = substituteAll(document, environment);
@@ -59,7 +84,7 @@ export function parseConfig(file: string, text: string, environment: Environment
   return problems.length > 0 ? fail(problems) : parsed.data;
 }
 
-function readText(file: string): string {
+export function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {

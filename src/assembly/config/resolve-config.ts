@@ -26,6 +26,10 @@ export interface ResolvedModel {
   /** Origins of engines that run already; undefined for engines that we start. */
   urls: string[] | undefined;
   engineKey: Secret | undefined;
+  /** What sets each of `urls` apart from the model, in the same order; empty for engines that we start. */
+  perUrl: { servedModel: string; engineKey: Secret | undefined; maxBatchSize: number | undefined }[];
+  /** Models to ask instead, in this order. */
+  fallbacks: string[];
   /** Engines to start, or the number of `urls`. */
   replicas: number;
   /** Absolute path, `hf:` address, or the name that the engine understands. */
@@ -61,6 +65,8 @@ export interface AdminSettings {
 export interface ResolvedConfig {
   /** Null with zero config. */
   configPath: string | null;
+  /** Lines of a LiteLLM file that have no effect. */
+  notHonoured: string[];
   paths: StatePaths;
   gateway: GatewaySettings;
   admin: AdminSettings;
@@ -73,7 +79,7 @@ export interface ResolvedConfig {
 /** The demo model that ships with the package. */
 export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
 
-export function resolveConfig({ file, config, environment }: LoadedConfig): ResolvedConfig {
+export function resolveConfig({ file, config, environment, notHonoured }: LoadedConfig): ResolvedConfig {
   const settings = readEnvironmentSettings(environment);
   const baseDir = file === null ? environment.workDir : dirname(file);
   const fromHere = (path: string) => {
@@ -83,6 +89,7 @@ export function resolveConfig({ file, config, environment }: LoadedConfig): Reso
   const stateDir = config.state_dir === undefined ? settings.defaultStateDir : fromHere(config.state_dir);
   return deepFreeze({
     configPath: file,
+    notHonoured,
     paths: statePaths(canonicalPath(stateDir)),
     gateway: gatewaySettings(config, settings.keys, settings.gatewayPort),
     admin: {
@@ -144,13 +151,21 @@ function supervisorSettings({ supervisor, timeouts }: Config): SupervisorSetting
 
 function resolveModel(model: ModelConfig, fromHere: (path: string) => string): ResolvedModel {
   const source = modelSource(model, fromHere);
+  const servedModel = model.served_model_name ?? defaultServedModel(model, source);
+  const urls = model.urls?.map((entry): UrlSettings => (typeof entry === 'string' ? { url: entry } : entry));
   return {
     modelName: model.model_name,
     aliases: model.aliases,
     engine: model.engine,
-    servedModel: model.served_model_name ?? defaultServedModel(model, source),
-    urls: model.urls?.map((url) => url.replace(/\/+$/, '').replace(/\/v1$/, '')),
+    servedModel,
+    urls: urls?.map(({ url }) => url.replace(/\/+$/, '').replace(/\/v1$/, '')),
     engineKey: model.api_key,
+    perUrl: (urls ?? []).map(({ served_model_name, api_key, max_batch_size }) => ({
+      servedModel: served_model_name ?? servedModel,
+      engineKey: api_key ?? model.api_key,
+      maxBatchSize: max_batch_size ?? model.max_batch_size,
+    })),
+    fallbacks: model.fallbacks,
     replicas: model.urls?.length ?? model.replicas,
     model: source,
     command: model.command,
@@ -161,6 +176,8 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     startTimeoutMs: model.start_timeout_ms,
   };
 }
+
+type UrlSettings = Exclude<NonNullable<ModelConfig['urls']>[number], string>;
 
 function modelSource(model: ModelConfig, fromHere: (path: string) => string): string {
   if (model.model === undefined) return model.engine === 'embedded' ? DEMO_MODEL_FILE : model.model_name;

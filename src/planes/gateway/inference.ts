@@ -28,6 +28,9 @@ const PATHS = {
   completions: '/v1/completions',
   embeddings: '/v1/embeddings',
 } as const;
+/** Refusals of a pool that says nothing against the request itself. */
+const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout'];
+
 export class InferenceRun implements StreamRun, Watched {
   readonly context: GatewayContext;
   readonly exchange: HttpExchange;
@@ -37,6 +40,11 @@ export class InferenceRun implements StreamRun, Watched {
   readonly deadlineMs: number;
   /** Runs of replicas that failed this request. */
   readonly failed: string[] = [];
+  /** The pool that serves it: the one that the client named, or a fallback of it. */
+  #model: string;
+  /** Pools that may be asked when this one can not serve, in this order. */
+  readonly #fallbacks: string[];
+  #attemptsOnPool = 0;
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
   #budgetedRetry = false;
@@ -49,11 +57,19 @@ export class InferenceRun implements StreamRun, Watched {
   #bytesSeen = 0;
   #movedMs: number;
 
-  constructor(context: GatewayContext, exchange: HttpExchange, envelope: Envelope, record: RequestRecord) {
+  constructor(
+    context: GatewayContext,
+    exchange: HttpExchange,
+    envelope: Envelope,
+    record: RequestRecord,
+    fallbacks: readonly string[] = [],
+  ) {
     this.context = context;
     this.exchange = exchange;
     this.envelope = envelope;
     this.record = record;
+    this.#model = envelope.model;
+    this.#fallbacks = [...fallbacks];
     this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
     this.stream = new ClientStream(exchange, context.settings.replayBytesMax, () => ({
@@ -116,7 +132,7 @@ export class InferenceRun implements StreamRun, Watched {
 
   async #run(): Promise<void> {
     for (;;) {
-      const lease = await this.acquire(this.failed, false);
+      const lease = await this.#firstPlace();
       const end = await this.#firstAttempt(lease).finally(() => lease.release());
       if (end.kind === 'streamed') return this.#completed(200);
       if (end.kind === 'answered') return this.#answer(end);
@@ -129,8 +145,30 @@ export class InferenceRun implements StreamRun, Watched {
         return;
       }
       this.stream.dropHeld();
-      if (!this.#mayRetry(end.failure)) return this.#giveUp(end);
+      if (!this.#mayRetry(end.failure) && !this.#fallBack()) return this.#giveUp(end);
     }
+  }
+
+  /** A place on a replica of the pool, or else of its fallbacks. */
+  async #firstPlace(): Promise<Lease> {
+    for (;;) {
+      try {
+        return await this.acquire(this.failed, false);
+      } catch (thrown) {
+        const { code } = PlatformError.from(thrown);
+        if (!UNSERVED.includes(code) || !this.#fallBack()) throw thrown;
+      }
+    }
+  }
+
+  /** Goes on with the next fallback, if there is one and the request may still be served. */
+  #fallBack(): boolean {
+    const next = this.#cancelled || this.#timeUp !== null ? undefined : this.#fallbacks.shift();
+    if (next === undefined) return false;
+    this.#model = next;
+    this.#attemptsOnPool = 0;
+    this.record.fallback = next;
+    return true;
   }
 
   /** A place on a replica; rejects when the client leaves or no place comes free in time. */
@@ -139,7 +177,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.throwIfOver();
     const lease = await context.admission.acquire(
       {
-        model: this.envelope.model,
+        model: this.#model,
         avoid,
         urgent,
         deadlineMs: Math.min(this.deadlineMs, context.clock.monotonicMs() + context.settings.queueTimeoutMs),
@@ -170,6 +208,7 @@ export class InferenceRun implements StreamRun, Watched {
   ): Promise<AttemptEnd> {
     const { context, record, envelope } = this;
     record.attempts++;
+    this.#attemptsOnPool++;
     return new Promise((resolve) => {
       let attempt: Attempt | null = null;
       const settle = (end: AttemptEnd) => {
@@ -229,11 +268,11 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   #mayRetry(failure: AttemptFailure): boolean {
-    const { context, record } = this;
+    const { context } = this;
     if (this.#cancelled || this.#timeUp !== null) return false;
     const decision = decideRetry({
       failure,
-      attempts: record.attempts,
+      attempts: this.#attemptsOnPool,
       retriesMax: context.settings.retryAttemptsMax,
       inFlight: context.shared.requests(),
       retriesInFlight: context.shared.retries(),

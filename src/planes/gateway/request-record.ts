@@ -14,6 +14,8 @@ export interface RequestRecord {
   startedMs: number;
   keyName: string | null;
   model: string | null;
+  /** Pool that served instead of the one that was named. */
+  fallback: string | null;
   stream: boolean;
   bytesIn: number;
   bytesOut: number;
@@ -40,6 +42,7 @@ export function newRecord(
     ...seed,
     keyName: null,
     model: null,
+    fallback: null,
     stream: false,
     bytesIn: 0,
     bytesOut: 0,
@@ -75,6 +78,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     error_code: record.errorCode,
     key: record.keyName,
     model: record.model,
+    fallback: record.fallback,
     stream: record.stream,
     replica: record.replica,
     attempts: record.attempts,

@@ -13,6 +13,7 @@ export function answerHeaders(record: RequestRecord): Record<string, string> {
   const headers: Record<string, string> = { 'x-request-id': record.requestId };
   if (record.replica !== null) headers['x-autoglm-replica'] = record.replica;
   if (record.attempts > 1) headers['x-autoglm-attempts'] = String(record.attempts);
+  if (record.fallback !== null) headers['x-autoglm-fallback'] = record.fallback;
   return headers;
 }
 

@@ -20,5 +20,5 @@ export async function serveInference(
   if (pool === undefined) throw unknownModel(envelope.model, gateway.table.names);
   record.model = pool.view.model;
   record.stream = envelope.stream;
-  await new InferenceRun(gateway, exchange, envelope, record).serve();
+  await new InferenceRun(gateway, exchange, envelope, record, pool.view.fallbacks).serve();
 }

@@ -32,6 +32,7 @@ export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapsho
     pools: parts.models.map((model) => ({
       model: model.modelName,
       aliases: [...model.aliases],
+      fallbacks: [...model.fallbacks],
       replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
         replicaView(replica, supervised, parts),
       ),

@@ -9,6 +9,8 @@ const model: SupervisedModel = {
   servedModel: 'demo',
   urls: undefined,
   engineKey: undefined,
+  perUrl: [],
+  fallbacks: [],
   replicas: 2,
   model: 'demo',
   command: undefined,

@@ -6,15 +6,17 @@ import type { SupervisedModel } from './supervisor-options.ts';
 
 export interface SupervisedReplica {
   spec: ReplicaSpec;
+  /** Of its pool, with what sets this replica's engine apart. */
   model: SupervisedModel;
 }
 
 const HASH_DIGITS = 12;
 
 export function supervisedReplicas(models: readonly SupervisedModel[]): SupervisedReplica[] {
-  return models.flatMap((model) =>
-    Array.from({ length: model.urls?.length ?? model.replicas }, (_, ordinal) => {
-      const url = model.urls?.[ordinal] ?? null;
+  return models.flatMap((pool) =>
+    Array.from({ length: pool.urls?.length ?? pool.replicas }, (_, ordinal) => {
+      const url = pool.urls?.[ordinal] ?? null;
+      const model = { ...pool, ...pool.perUrl[ordinal] };
       const spec = {
         id: replicaId(model.modelName, ordinal),
         pool: model.modelName,

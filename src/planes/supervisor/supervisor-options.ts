@@ -20,6 +20,14 @@ export interface SupervisedModel {
   /** Origins of engines that run already: watched, never started. */
   urls: readonly string[] | undefined;
   engineKey: Secret | undefined;
+  /** What sets each of `urls` apart, in the same order. */
+  perUrl: readonly {
+    servedModel: string;
+    engineKey: Secret | undefined;
+    maxBatchSize: number | undefined;
+  }[];
+  /** Models to ask instead of this one. */
+  fallbacks: readonly string[];
   replicas: number;
   model: string;
   command: readonly string[] | undefined;
