@@ -117,8 +117,11 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
       }),
     processes: () => processesOf(stateDir, system.launcher?.pid),
     stop: async () => {
-      for (const pid of processesOf(stateDir, system.launcher?.pid)) killQuietly(pid);
-      await eventually(() => processesOf(stateDir, undefined).length === 0);
+      // Whoever was just being started when its starter was killed is found at the next look.
+      await eventually(() => {
+        for (const pid of processesOf(stateDir, system.launcher?.pid)) killQuietly(pid);
+        return processesOf(stateDir, undefined).length === 0;
+      }, 20_000);
       rmSync(directory, { recursive: true, force: true });
     },
   };
