@@ -5,7 +5,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
+import { createHttp1Transport } from '../drivers/http/http1/http1-transport.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
+import { createTransportByScheme } from '../drivers/http/transport-by-scheme.ts';
 import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
@@ -25,7 +27,10 @@ let facts: Fact[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile);
-const transport = createUndiciTransport();
+const transport = createTransportByScheme(
+  createHttp1Transport({ clock: systemClock }),
+  createUndiciTransport(),
+);
 
 function flushTelemetry(): void {
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });

@@ -12,20 +12,13 @@ import type {
 
 type Failure = Parameters<UpstreamHandler['onError']>[0];
 
-export function createUndiciTransport(): Transport {
+/** @param open makes the agent for a connect limit in ms; default: one as described above. */
+export function createUndiciTransport(open: (connectTimeoutMs: number) => Agent = openAgent): Transport {
   const agents = new Map<number, Agent>();
   const agentFor = (connectTimeoutMs: number): Agent => {
     let agent = agents.get(connectTimeoutMs);
     if (agent === undefined) {
-      agent = new Agent({
-        connect: { timeout: connectTimeoutMs },
-        connections: null,
-        pipelining: 1,
-        headersTimeout: 0,
-        bodyTimeout: 0,
-        keepAliveTimeout: 4_000,
-        allowH2: false,
-      });
+      agent = open(connectTimeoutMs);
       agents.set(connectTimeoutMs, agent);
     }
     return agent;
@@ -38,6 +31,18 @@ export function createUndiciTransport(): Transport {
       await Promise.all([...agents.values()].map((agent) => agent.destroy()));
     },
   };
+}
+
+function openAgent(connectTimeoutMs: number): Agent {
+  return new Agent({
+    connect: { timeout: connectTimeoutMs },
+    connections: null,
+    pipelining: 1,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    keepAliveTimeout: 4_000,
+    allowH2: false,
+  });
 }
 
 /** One for all: capturing a stack for each request costs more than the rest of this file. */
