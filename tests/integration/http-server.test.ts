@@ -186,3 +186,64 @@ describe('requests that could be read in two ways', () => {
     client.socket.destroy();
   });
 });
+
+describe('streamed answers', () => {
+  const PIECES = ['data: a\n\n', '', 'data: é🙂\n\n', `data: ${'x'.repeat(70_000)}\n\n`];
+  let streaming: HttpServer;
+  let streamPort: number;
+
+  beforeAll(async () => {
+    streaming = createHttpServer({
+      handle: (exchange) => {
+        exchange.sendHead(200, { 'content-type': 'text/event-stream' });
+        for (const piece of PIECES) exchange.write(Buffer.from(piece));
+        setImmediate(() => exchange.end('data: [DONE]\n\n'));
+      },
+    });
+    ({ port: streamPort } = await streaming.listen({ host: '127.0.0.1', port: 0 }));
+  });
+  afterAll(() => streaming.destroy());
+
+  /** Sends raw text and gives back all that comes until the connection closes. */
+  function raw(text: string): Promise<string> {
+    return new Promise((resolve) => {
+      const socket = connect(streamPort, '127.0.0.1', () => socket.write(text));
+      const chunks: Buffer[] = [];
+      socket.on('data', (chunk) => chunks.push(chunk));
+      socket.on('close', () => resolve(Buffer.concat(chunks).toString('utf8')));
+    });
+  }
+
+  /** Takes the chunked coding apart; throws when it is none. */
+  function dechunk(body: string): { text: string; rest: string } {
+    let bytes = Buffer.from(body);
+    let text = '';
+    for (;;) {
+      const end = bytes.indexOf('\r\n');
+      const size = Number.parseInt(bytes.toString('latin1', 0, end), 16);
+      if (!(size >= 0)) throw new Error(`no chunk size in ${JSON.stringify(bytes.toString('utf8', 0, 40))}`);
+      text += bytes.toString('utf8', end + 2, end + 2 + size);
+      bytes = bytes.subarray(end + 2 + size);
+      if (bytes.toString('latin1', 0, 2) !== '\r\n') throw new Error('a chunk without its end');
+      bytes = bytes.subarray(2);
+      if (size === 0) return { text, rest: bytes.toString() };
+    }
+  }
+
+  const whole = `${PIECES.join('')}data: [DONE]\n\n`;
+  const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
+
+  it('are chunked for HTTP/1.1, whole, and one after the other when requests are pipelined', async () => {
+    const request = 'GET /a HTTP/1.1\r\nHost: x\r\n\r\n';
+    const answer = await raw(`${request}GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    const first = dechunk(bodyOf(answer));
+    expect(first.text).toBe(whole);
+    expect(first.rest).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+    expect(dechunk(bodyOf(first.rest))).toEqual({ text: whole, rest: '' });
+  });
+
+  it('are plain for HTTP/1.0, and only a head for HEAD', async () => {
+    expect(bodyOf(await raw('GET /a HTTP/1.0\r\nHost: x\r\n\r\n'))).toBe(whole);
+    expect(bodyOf(await raw('HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'))).toBe('');
+  });
+});
