@@ -107,7 +107,7 @@ export class GatewayPlane implements ApiContext {
       startedWallMs: this.clock.wallMs(),
       startedMs: this.clock.monotonicMs(),
     });
-    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : 'openai';
+    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     this.#dispatch(exchange, record, match).catch((thrown) =>
       this.#refuse(exchange, record, PlatformError.from(thrown), errors),
     );
@@ -216,4 +216,9 @@ export class GatewayPlane implements ApiContext {
   close(): void {
     this.admission.close();
   }
+}
+
+/** Of a client that asks for what does not exist: by the header that only one vendor's clients send. */
+function guessedDialect({ headers }: HttpExchange): ErrorDialect {
+  return headers['anthropic-version'] === undefined ? 'openai' : 'anthropic';
 }
