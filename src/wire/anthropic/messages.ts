@@ -40,6 +40,8 @@ export function translateMessages(fields: Fields): CanonicalMessage[] {
     else if (turn.role === 'system') addSystem(messages, `${param}.content`, turn.content);
     else throw refuse(`${param}.role`, turn.role, '"user", "assistant" or "system"');
   }
+  if (messages.every(({ role }) => role === 'system'))
+    throw refuse('messages', turns, 'at least one message of the user');
   return messages;
 }
 

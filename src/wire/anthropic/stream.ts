@@ -52,9 +52,8 @@ export class MessageStream {
 
   /** The stream is over: completes the message, or says that it is incomplete. */
   end(): string {
-    if (!this.#over && this.#finish === null)
-      this.#failBy(new PlatformError('stream_interrupted', 'the stream ended before the answer did'));
-    else this.push([{ type: 'done' }]);
+    if (this.#over || this.#finish !== null) return this.push([{ type: 'done' }]);
+    this.#failBy(new PlatformError('stream_interrupted', 'the stream ended before the answer did'));
     return this.#said();
   }
 
