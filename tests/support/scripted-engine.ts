@@ -307,6 +307,7 @@ async function stream(
     send({
       ...base,
       choices: [choice],
+      ...always,
       ...(!chat && index === 0 ? { choices: [{ ...choice, ...first }] } : {}),
     });
   }
