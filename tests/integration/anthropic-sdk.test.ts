@@ -621,6 +621,23 @@ describe('errors', () => {
     expect(error.error).toMatchObject({ type: 'error', request_id: error.requestID });
   });
 
+  it('400 for nesting that nobody can write again, anywhere in the request', async () => {
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const input = `{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"a":${deep}}}]}`;
+    for (const extra of [`"guided_json":${deep}`, `"messages":[${input}]`]) {
+      for (const path of ['/v1/messages', '/v1/messages/count_tokens']) {
+        const body = `{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],${extra}}`;
+        const response = await fetch(locked.url + path, {
+          method: 'POST',
+          body,
+          headers: { 'x-api-key': KEY },
+        });
+        expect(await response.json()).toMatchObject({ error: { type: 'invalid_request_error' } });
+        expect(response.status).toBe(400);
+      }
+    }
+  });
+
   it('400 of the engine, with its own words', async () => {
     engine.base = {
       status: 400,

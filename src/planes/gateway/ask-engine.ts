@@ -1,8 +1,9 @@
 /**
  * One small JSON question to an engine, outside the queue and without a place: for what costs it no generation, such as
- * counting tokens. Bounded in time and size; never rejects.
+ * counting tokens. Bounded in time and size; the reply never rejects. Throws `invalid_request` for a body nested too deeply.
  */
 import type { ReplicaView } from '../../contract/fleet.ts';
+import { writeJson } from '../../wire/json/write-json.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
 export interface EngineQuestion {
@@ -28,6 +29,7 @@ export function askEngine(
   replica: ReplicaView,
   { path, body, timeoutMs, bytesMax }: EngineQuestion,
 ): PendingReply {
+  const bytes = Buffer.from(writeJson('body', body));
   const { promise, resolve } = Promise.withResolvers<EngineReply>();
   const chunks: Buffer[] = [];
   let size = 0;
@@ -52,7 +54,7 @@ export function askEngine(
       method: 'POST',
       path,
       headers,
-      body: Buffer.from(JSON.stringify(body)),
+      body: bytes,
       connectTimeoutMs: context.settings.connectTimeoutMs,
     },
     {

@@ -16,6 +16,7 @@ import { KeyRing } from './authenticate.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { outcomeOf } from './inference.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
@@ -142,9 +143,7 @@ export class GatewayPlane implements ApiContext {
         ? 'cancelled-by-client'
         : error.code === 'invalid_api_key' || error.code === 'forbidden'
           ? 'rejected-unauthorized'
-          : error.code === 'internal'
-            ? 'failed-internal'
-            : 'rejected-invalid';
+          : outcomeOf(error.code, record.attempts);
     if (!exchange.headSent) respondError(exchange, error, record, errors);
     this.settle(record);
   }

@@ -11,6 +11,7 @@ import type {
   UserMessage,
 } from '../canonical/chat-request.ts';
 import { isRecord, showFound } from '../json/parse-object.ts';
+import { writeJson } from '../json/write-json.ts';
 import { contentParts, textOf } from './content-parts.ts';
 import {
   arrayAt,
@@ -145,7 +146,7 @@ function toolCall(param: string, block: Record<string, unknown>): CanonicalToolC
     type: 'function',
     function: {
       name: nameAt(`${param}.name`, block.name),
-      arguments: JSON.stringify(recordAt(`${param}.input`, block.input ?? {})),
+      arguments: writeJson(`${param}.input`, recordAt(`${param}.input`, block.input ?? {})),
     },
   };
 }

@@ -8,6 +8,7 @@ import { translateCountRequest, translateRequest } from '../../../wire/anthropic
 import { AnthropicTranslator } from '../../../wire/anthropic/translator.ts';
 import type { RequestTraits } from '../../../wire/canonical/chat-request.ts';
 import { parseJsonObject, showFound } from '../../../wire/json/parse-object.ts';
+import { writeJson } from '../../../wire/json/write-json.ts';
 import { parseEnvelope } from '../../../wire/openai/envelope.ts';
 import { unknownModel } from '../admission.ts';
 import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
@@ -35,14 +36,17 @@ async function createMessage(gateway: ApiContext, call: ApiCall): Promise<void> 
   const { requestId } = record;
   const translator = new AnthropicTranslator({ model: body.model, requestId, stopSequences, thinking });
   const translated = new TranslatedExchange(exchange, translator, { 'request-id': requestId });
-  const envelope = parseEnvelope('chat', Buffer.from(JSON.stringify(body)));
+  const envelope = parseEnvelope('chat', Buffer.from(writeJson('body', body)));
   await serveInference(gateway, translated, envelope, record);
   record.bytesOut = translated.bytesOut;
   if (record.outcome === 'cancelled-by-client') return;
   if (translated.status !== 0) record.status = translated.status;
-  if (translator.failure === null || record.outcome !== 'completed') return;
-  record.outcome = 'failed-by-engine';
-  record.errorCode = translator.failure.code;
+  const { failure } = translator;
+  if (failure === null || record.outcome !== 'completed') return;
+  if (failure.code === 'internal')
+    gateway.logError('an answer was not translated, by a bug', failure, requestId);
+  record.outcome = failure.code === 'internal' ? 'failed-internal' : 'failed-by-engine';
+  record.errorCode = failure.code;
 }
 
 async function countTokens(gateway: ApiContext, call: ApiCall): Promise<void> {
