@@ -39,6 +39,8 @@ export interface EngineCapabilities {
   wholeTokenEvents: boolean;
   /** The engine may repeat a prefilled answer at the start of its own; a leading copy is then stripped. Default false. */
   mayEchoPrefill?: boolean;
+  /** Fields that the engine does not know are ignored and not refused. Default false. */
+  lenientFields?: boolean;
 }
 
 export interface ReplicaView {

@@ -15,6 +15,7 @@ export const simulatorCapabilities: EngineCapabilities = {
   tokenize: true,
   determinism: 'seeded',
   wholeTokenEvents: true,
+  lenientFields: true,
 };
 
 /** Requests in flight at once when the configuration does not say. */

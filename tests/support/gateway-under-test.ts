@@ -16,6 +16,7 @@ export const FULL_CAPABILITIES: EngineCapabilities = {
   tokenize: true,
   determinism: 'seeded',
   wholeTokenEvents: true,
+  lenientFields: true,
 };
 
 export const TEST_SETTINGS: GatewaySettings = {

@@ -52,9 +52,27 @@ export interface Script {
   paceMs?: number;
   /** Answer with other tokens than the rest of the fleet. */
   answer?: string[];
+  /** Answer chat requests with these deltas instead of tokens, and end as `chat` says. */
+  chat?: ScriptedChat;
   /** Refuse this path with 400. */
   refusePath?: string;
   emptyBody?: boolean;
+}
+
+export interface ScriptedChat {
+  /** `delta` of each content event; an event for `dieAfter` and its like. */
+  deltas: Record<string, unknown>[];
+  /** The same as one message, for requests without `stream`. */
+  message?: Record<string, unknown>;
+  /** Default `stop`. */
+  finishReason?: string;
+  /** Further fields of the choice that ends the answer, such as `stop_reason`. */
+  ending?: Record<string, unknown>;
+  usage?: Record<string, unknown>;
+  /** Usage in every event too. */
+  continuousUsage?: boolean;
+  /** Comments that go before the first event. */
+  comments?: string[];
 }
 
 export interface ScriptedEngine {
@@ -144,6 +162,13 @@ async function serve(
       usage: { prompt_tokens: 3, total_tokens: 3 },
     });
   }
+  if (script.chat !== undefined && path === '/v1/chat/completions') {
+    const { chat } = script;
+    if (body.stream === true)
+      await stream(response, request, script, body, path, chat.deltas, 0, chat.finishReason ?? 'stop');
+    else json(response, 200, wholeChat(body, chat));
+    return;
+  }
   const start = startOf(body);
   if (start < 0)
     return json(response, 400, {
@@ -181,7 +206,7 @@ function tokenize(body: Record<string, unknown>): Record<string, unknown> {
   return { tokens: PROMPT_IDS, count: PROMPT_IDS.length };
 }
 
-function usage(tokens: string[], start: number) {
+function usage(tokens: readonly unknown[], start: number) {
   const prompt = PROMPT_IDS.length + start;
   return { prompt_tokens: prompt, completion_tokens: tokens.length, total_tokens: prompt + tokens.length };
 }
@@ -202,13 +227,25 @@ function whole(body: Record<string, unknown>, path: string, tokens: string[], st
   };
 }
 
+function wholeChat(body: Record<string, unknown>, chat: ScriptedChat) {
+  const message = { role: 'assistant', content: null, ...chat.message };
+  return {
+    id: 'chatcmpl-scripted',
+    object: 'chat.completion',
+    created: 1,
+    model: body.model,
+    choices: [{ index: 0, message, finish_reason: chat.finishReason ?? 'stop', ...chat.ending }],
+    usage: chat.usage ?? usage([], 0),
+  };
+}
+
 async function stream(
   response: ServerResponse,
   request: IncomingMessage,
   script: Script,
   body: Record<string, unknown>,
   path: string,
-  tokens: string[],
+  tokens: (string | Record<string, unknown>)[],
   start: number,
   reason: string,
 ): Promise<void> {
@@ -224,12 +261,16 @@ async function stream(
     response.write(`data: ${typeof value === 'string' ? value : JSON.stringify(value)}\n\n`);
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.flushHeaders();
+  for (const comment of script.chat?.comments ?? []) response.write(`: ${comment}\n\n`);
+  const counts = script.chat?.usage ?? usage(tokens, start);
+  const always = script.chat?.continuousUsage === true ? { usage: counts } : {};
   const first = withIds ? { prompt_token_ids: PROMPT_IDS } : {};
   if (chat)
     send({
       ...base,
       choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }],
       ...first,
+      ...always,
     });
   if (script.dieAfterRole) return cut(request);
   for (const [index, token] of tokens.entries()) {
@@ -239,7 +280,7 @@ async function stream(
     if (script.errorEventAfter === index + 1 && script.errorWithToken) {
       const last = {
         ...base,
-        choices: [{ index: 0, ...(chat ? { delta: { content: token } } : { text: token }) }],
+        choices: [{ index: 0, ...(chat ? { delta: deltaOf(token) } : { text: token }) }],
       };
       response.write(
         `data: ${JSON.stringify(last)}\n\ndata: {"error":{"message":"EngineCore encountered an issue","code":500}}\n\n`,
@@ -261,24 +302,29 @@ async function stream(
     if (response.destroyed) return;
     const ids = withIds ? { token_ids: [tokenId(start + index)] } : {};
     const choice = chat
-      ? { index: 0, delta: { content: token }, finish_reason: null, ...ids }
+      ? { index: 0, delta: deltaOf(token), finish_reason: null, ...ids }
       : { index: 0, text: token, finish_reason: null, ...ids };
     send({
       ...base,
       choices: [choice],
+      ...always,
       ...(!chat && index === 0 ? { choices: [{ ...choice, ...first }] } : {}),
     });
   }
   if (script.dieAfter === tokens.length) return cut(request);
   const end = chat
-    ? { index: 0, delta: {}, finish_reason: reason }
+    ? { index: 0, delta: {}, finish_reason: reason, ...script.chat?.ending }
     : { index: 0, text: '', finish_reason: reason };
   send({ ...base, choices: [end] });
   const options = body.stream_options as Record<string, unknown> | undefined;
-  if (options?.include_usage === true) send({ ...base, choices: [], usage: usage(tokens, start) });
+  if (options?.include_usage === true) send({ ...base, choices: [], usage: counts });
   await pause(script.pauseBeforeDoneMs ?? 0);
   if (!script.withoutDone) send('[DONE]');
   response.end();
+}
+
+function deltaOf(token: string | Record<string, unknown>): Record<string, unknown> {
+  return typeof token === 'string' ? { content: token } : token;
 }
 
 /** Cuts the connection when all that was written has left. */

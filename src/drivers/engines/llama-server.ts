@@ -13,6 +13,7 @@ export const llamaServer = createHttpEngine({
     tokenize: false,
     determinism: 'greedy',
     wholeTokenEvents: false,
+    lenientFields: true,
     mayEchoPrefill: true,
   },
   // Each slot holds a context of its own in memory.

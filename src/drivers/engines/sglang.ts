@@ -11,6 +11,7 @@ export const sglang = createHttpEngine({
     tokenize: false,
     determinism: 'greedy',
     wholeTokenEvents: false,
+    lenientFields: true,
     mayEchoPrefill: true,
   },
   defaultWindow: 256,

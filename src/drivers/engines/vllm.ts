@@ -12,6 +12,7 @@ export const vllm = createHttpEngine({
     determinism: 'greedy',
     // Text held back for a stop string is cut by characters.
     wholeTokenEvents: false,
+    lenientFields: true,
   },
   defaultWindow: 256,
   healthPath: '/health',

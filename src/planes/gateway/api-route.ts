@@ -30,7 +30,7 @@ export interface ApiCall {
 }
 
 /** In whose shape errors of a route are written. */
-export type ErrorDialect = 'openai';
+export type ErrorDialect = 'openai' | 'anthropic';
 
 export interface ApiRoute {
   method: 'GET' | 'POST' | 'DELETE';

@@ -6,6 +6,7 @@ import type { ReplicaView } from '../../contract/fleet.ts';
 import { isRecord } from '../../wire/json/parse-object.ts';
 import { choiceOf, type Delivered, isIdArray } from '../../wire/openai/delivered-stream.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
+import { askEngine } from './ask-engine.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
 const TIMEOUT_MS = 2_000;
@@ -46,47 +47,19 @@ export async function promptTokenIds(
   return text === null ? null : [...prompt, ...text];
 }
 
-function tokenize(
+async function tokenize(
   context: GatewayContext,
   replica: ReplicaView,
   question: Record<string, unknown>,
 ): Promise<number[] | null> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
-    let status = 0;
-    const finish = (tokens: number[] | null) => {
-      clearTimeout(timer);
-      resolve(tokens);
-    };
-    const timer = setTimeout(() => {
-      call.abort();
-      finish(null);
-    }, TIMEOUT_MS);
-    const headers: Record<string, string> = { 'content-type': 'application/json' };
-    if (replica.engineKey !== undefined) headers.authorization = `Bearer ${replica.engineKey}`;
-    const call = context.transport.send(
-      {
-        origin: replica.url,
-        method: 'POST',
-        path: '/tokenize',
-        headers,
-        body: Buffer.from(JSON.stringify({ model: replica.servedModel, ...question })),
-        connectTimeoutMs: context.settings.connectTimeoutMs,
-      },
-      {
-        onHead: (found) => {
-          status = found;
-        },
-        onData: (chunk) => {
-          size += chunk.length;
-          if (size <= BYTES_MAX) chunks.push(chunk);
-        },
-        onEnd: () => finish(status === 200 && size <= BYTES_MAX ? tokensIn(Buffer.concat(chunks)) : null),
-        onError: () => finish(null),
-      },
-    );
+  const { reply } = askEngine(context, replica, {
+    path: '/tokenize',
+    body: { model: replica.servedModel, ...question },
+    timeoutMs: TIMEOUT_MS,
+    bytesMax: BYTES_MAX,
   });
+  const answer = await reply;
+  return answer.kind === 'answered' && answer.status === 200 ? tokensIn(answer.body) : null;
 }
 
 function tokensIn(body: Buffer): number[] | null {

@@ -16,6 +16,7 @@ import { KeyRing } from './authenticate.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { outcomeOf } from './inference.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
@@ -107,7 +108,7 @@ export class GatewayPlane implements ApiContext {
       startedWallMs: this.clock.wallMs(),
       startedMs: this.clock.monotonicMs(),
     });
-    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : 'openai';
+    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     this.#dispatch(exchange, record, match).catch((thrown) =>
       this.#refuse(exchange, record, PlatformError.from(thrown), errors),
     );
@@ -142,9 +143,7 @@ export class GatewayPlane implements ApiContext {
         ? 'cancelled-by-client'
         : error.code === 'invalid_api_key' || error.code === 'forbidden'
           ? 'rejected-unauthorized'
-          : error.code === 'internal'
-            ? 'failed-internal'
-            : 'rejected-invalid';
+          : outcomeOf(error.code, record.attempts);
     if (!exchange.headSent) respondError(exchange, error, record, errors);
     this.settle(record);
   }
@@ -216,4 +215,9 @@ export class GatewayPlane implements ApiContext {
   close(): void {
     this.admission.close();
   }
+}
+
+/** Of a client that asks for what does not exist: by the header that only one vendor's clients send. */
+function guessedDialect({ headers }: HttpExchange): ErrorDialect {
+  return headers['anthropic-version'] === undefined ? 'openai' : 'anthropic';
 }

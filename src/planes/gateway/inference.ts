@@ -386,7 +386,8 @@ function passedOn(headers: ResponseHeaders): Record<string, string> {
   return passed;
 }
 
-function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['outcome'] {
+/** What an error that ended a request means for it. */
+export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['outcome'] {
   switch (code) {
     case 'saturated':
       return 'rejected-saturated';

@@ -1,11 +1,24 @@
 /** Answers that the gateway gives itself: JSON bodies and error objects, with the headers that every answer has. */
 import type { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import { errorAnswerFrom } from '../../wire/anthropic/error-object.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
 import type { ErrorDialect } from './api-route.ts';
 import type { RequestRecord } from './request-record.ts';
 
-const ERROR_BODIES: Record<ErrorDialect, (error: PlatformError) => object> = { openai: openAiErrorFrom };
+interface ErrorAnswer {
+  status: number;
+  body: object;
+  headers?: Record<string, string>;
+}
+
+const ERROR_ANSWERS: Record<ErrorDialect, (error: PlatformError, requestId: string) => ErrorAnswer> = {
+  openai: (error) => ({ status: error.spec.status, body: openAiErrorFrom(error) }),
+  anthropic: (error, requestId) => {
+    const answer = errorAnswerFrom(error, requestId);
+    return { ...answer, headers: { ...answer.headers, 'request-id': requestId } };
+  },
+};
 const JSON_TYPE = { 'content-type': 'application/json' };
 
 /** Headers of every answer to an inference request. The replica and the number of attempts are no secret; its address is. */
@@ -22,12 +35,13 @@ export function respondJson(
   record: RequestRecord,
   status: number,
   body: unknown,
+  headers: Readonly<Record<string, string>> = {},
 ): void {
   const text = JSON.stringify(body);
   record.status = status;
   record.outcome = 'completed';
   record.bytesOut = text.length;
-  exchange.send(status, { ...JSON_TYPE, 'x-request-id': record.requestId }, text);
+  exchange.send(status, { ...JSON_TYPE, 'x-request-id': record.requestId, ...headers }, text);
 }
 
 /** In the shape of `dialect`; the request loop always writes `openai`, which a translated exchange turns into the client's. */
@@ -37,11 +51,13 @@ export function respondError(
   record: RequestRecord,
   dialect: ErrorDialect,
 ): void {
-  const headers: Record<string, string> = { ...JSON_TYPE, ...answerHeaders(record) };
+  const answer = ERROR_ANSWERS[dialect](error, record.requestId);
+  const headers: Record<string, string> = { ...JSON_TYPE, ...answerHeaders(record), ...answer.headers };
   if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
   if (error.allow !== undefined) headers.allow = error.allow.join(', ');
   if (error.spec.status === 401) headers['www-authenticate'] = 'Bearer';
-  const text = JSON.stringify(ERROR_BODIES[dialect](error));
+  const text = JSON.stringify(answer.body);
+  record.status = answer.status;
   record.bytesOut = text.length;
-  exchange.send(error.spec.status, headers, text);
+  exchange.send(answer.status, headers, text);
 }

@@ -1,7 +1,13 @@
 /** Every path of the gateway: the routes of all APIs. */
 import type { ApiRoute } from './api-route.ts';
+import { anthropicRoutes } from './apis/anthropic.ts';
 import { healthRoutes } from './apis/health.ts';
 import { modelRoutes } from './apis/models.ts';
 import { openAiInferenceRoutes } from './apis/openai-inference.ts';
 
-export const ROUTES: readonly ApiRoute[] = [...openAiInferenceRoutes, ...modelRoutes, ...healthRoutes];
+export const ROUTES: readonly ApiRoute[] = [
+  ...openAiInferenceRoutes,
+  ...anthropicRoutes,
+  ...modelRoutes,
+  ...healthRoutes,
+];

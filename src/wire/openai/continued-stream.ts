@@ -168,7 +168,7 @@ export class ContinuedStream {
 
   #endedByStop(): string[] {
     this.#held = [];
-    const end = { index: 0, finish_reason: 'stop', logprobs: null };
+    const end = { index: 0, finish_reason: 'stop', stop_reason: this.#guard.met, logprobs: null };
     const choice = this.#options.endpoint === 'chat' ? { ...end, delta: {} } : { ...end, text: '' };
     return [JSON.stringify(this.#chunk({}, [choice], undefined))];
   }

@@ -8,6 +8,8 @@ export class SeamStopGuard {
   #tail: string;
   #held = '';
   #passed = false;
+  /** The stop string that lies across the seam, once `push` said `stop`. */
+  met: string | null = null;
 
   constructor(deliveredText: string, stops: readonly string[]) {
     this.#stops = stops;
@@ -26,7 +28,9 @@ export class SeamStopGuard {
     const joined = this.#tail + this.#held;
     for (const stop of this.#stops) {
       for (let start = 0; start < this.#tail.length; start++) {
-        if (joined.startsWith(stop, start) && start + stop.length > this.#tail.length) return 'stop';
+        if (!joined.startsWith(stop, start) || start + stop.length <= this.#tail.length) continue;
+        this.met = stop;
+        return 'stop';
       }
     }
     if (this.#couldComplete(joined)) return 'hold';

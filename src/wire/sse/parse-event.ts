@@ -3,22 +3,33 @@
  * specification says: fields, comments, several data lines joined by LF, one leading space of a value dropped, a leading
  * byte order mark ignored. Event ids are left out: they belong to reconnection, which inference streams do not have.
  */
+
 export interface SseEvent {
   /** Absent: "message". */
   event?: string;
   data: string;
 }
 
+export interface SseComment {
+  /** Without the colon and one space after it. */
+  comment: string;
+}
+
 /** The events in `text`; blocks without data (comments, keep-alives) are left out. */
 export function parseSseEvents(text: string): SseEvent[] {
-  const events: SseEvent[] = [];
+  return parseSseItems(text).filter((item): item is SseEvent => !('comment' in item));
+}
+
+/** Events and comments in `text`, in order; a comment inside an event stands before it. */
+export function parseSseItems(text: string): (SseEvent | SseComment)[] {
+  const items: (SseEvent | SseComment)[] = [];
   const clean = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text;
   let data: string[] = [];
   let event: string | undefined;
   for (const line of clean.split(/\r\n|\n|\r/)) {
     if (line === '') {
       if (data.length > 0) {
-        events.push({
+        items.push({
           data: data.join('\n'),
           ...(event !== undefined && { event }),
         });
@@ -27,15 +38,15 @@ export function parseSseEvents(text: string): SseEvent[] {
       event = undefined;
       continue;
     }
-    if (line.startsWith(':')) continue;
     const colon = line.indexOf(':');
     const field = colon < 0 ? line : line.slice(0, colon);
     let value = colon < 0 ? '' : line.slice(colon + 1);
     if (value.startsWith(' ')) value = value.slice(1);
-    if (field === 'data') data.push(value);
+    if (colon === 0) items.push({ comment: value });
+    else if (field === 'data') data.push(value);
     else if (field === 'event') event = value;
   }
-  return events;
+  return items;
 }
 
 /** One event with JSON data, ready to be written. */

@@ -17,6 +17,7 @@ export const embeddedCapabilities: EngineCapabilities = {
   tokenize: true,
   determinism: 'seeded',
   wholeTokenEvents: true,
+  lenientFields: true,
 };
 
 /** Requests in flight at once when the configuration does not say. */

@@ -7,19 +7,24 @@ import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
 
 /** Turns an answer of the OpenAI dialect into the client's. One per request; called in order, `end` once, last. */
 export interface AnswerTranslator {
-  /** A whole answer, success or OpenAI error object. May change the status. */
-  answer(status: number, body: Buffer): { status: number; body: string };
+  /** A whole answer, success or OpenAI error object. May change the status and add headers. */
+  answer(status: number, body: Buffer): { status: number; body: string; headers?: Record<string, string> };
   /** Whole events of a stream: chunks, comments, an error, `[DONE]`. Empty when the client is to be told nothing yet. */
   events(frames: Buffer): string;
   /** What is still to be said when the stream has ended. */
   end(): string;
 }
 
+const JSON_TYPE = { 'content-type': 'application/json' };
+
 export class TranslatedExchange implements HttpExchange {
   readonly #inner: HttpExchange;
   readonly #translator: AnswerTranslator;
   /** More headers for every answer. */
   readonly #headers: Readonly<Record<string, string>>;
+  /** Status and bytes as the client got them; 0 before there was an answer. */
+  status = 0;
+  bytesOut = 0;
 
   constructor(
     inner: HttpExchange,
@@ -72,11 +77,13 @@ export class TranslatedExchange implements HttpExchange {
   }
 
   sendHead(status: number, headers: Record<string, string>): void {
+    this.status = status;
     this.#inner.sendHead(status, { ...headers, ...this.#headers });
   }
 
   write(chunk: Uint8Array | string): boolean {
     const text = this.#translator.events(bytesOf(chunk));
+    this.bytesOut += text.length;
     return text === '' ? true : this.#inner.write(text);
   }
 
@@ -90,12 +97,20 @@ export class TranslatedExchange implements HttpExchange {
 
   end(chunk?: Uint8Array | string): void {
     const last = chunk === undefined ? '' : this.#translator.events(bytesOf(chunk));
-    this.#inner.end(last + this.#translator.end());
+    const text = last + this.#translator.end();
+    this.bytesOut += text.length;
+    this.#inner.end(text);
   }
 
   send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
     const translated = this.#translator.answer(status, bytesOf(body));
-    this.#inner.send(translated.status, { ...headers, ...this.#headers }, translated.body);
+    this.status = translated.status;
+    this.bytesOut += translated.body.length;
+    this.#inner.send(
+      translated.status,
+      { ...headers, ...JSON_TYPE, ...translated.headers, ...this.#headers },
+      translated.body,
+    );
   }
 
   destroy(): void {

@@ -1,0 +1,120 @@
+/**
+ * The one canonical event stream between dialects: what an OpenAI chat stream says, chunk by chunk, without its envelope.
+ * Reads whole events only, as relays deliver them. Only the first choice counts: no translated dialect has several.
+ */
+import { isRecord } from '../json/parse-object.ts';
+import { reasoningOf } from '../openai/delivered-stream.ts';
+import { parseSseItems } from '../sse/parse-event.ts';
+import { type CanonicalUsage, readUsage } from './chat-usage.ts';
+
+export type CanonicalEvent =
+  /** Identity of the answer; before anything else of its chunk. */
+  | { type: 'chunk'; id: string | null }
+  /** Before the content of the same chunk. */
+  | { type: 'usage'; usage: CanonicalUsage }
+  | { type: 'text'; text: string }
+  | { type: 'reasoning'; text: string }
+  | { type: 'refusal'; text: string }
+  /** A piece of a tool call. `id` and `name` come with the first piece of each index, as a rule. */
+  | { type: 'tool'; index: number; id: string | null; name: string | null; arguments: string }
+  /** `stopSequence` where the engine says which stop string it met. */
+  | { type: 'finish'; reason: string; stopSequence: string | null }
+  | { type: 'error'; error: CanonicalError }
+  | { type: 'comment'; text: string }
+  | { type: 'done' };
+
+export interface CanonicalError {
+  message: string;
+  /** A code of our error table, or the engine's own word; null when there is none. */
+  code: string | null;
+  /** HTTP status where the error says one. */
+  status: number | null;
+}
+
+export function readStream(frames: Buffer): CanonicalEvent[] {
+  const events: CanonicalEvent[] = [];
+  for (const item of parseSseItems(frames.toString('utf8'))) {
+    if ('comment' in item) events.push({ type: 'comment', text: item.comment });
+    else if (item.data === '[DONE]') events.push({ type: 'done' });
+    else readChunk(item.data, events);
+  }
+  return events;
+}
+
+function readChunk(data: string, events: CanonicalEvent[]): void {
+  const chunk = parse(data);
+  if (!isRecord(chunk)) {
+    const message = `the engine sent an event that is not a JSON object: ${data.slice(0, 100)}`;
+    events.push({ type: 'error', error: { message, code: 'engine_failed', status: null } });
+    return;
+  }
+  const error = readError(chunk);
+  if (error !== null) {
+    events.push({ type: 'error', error });
+    return;
+  }
+  events.push({ type: 'chunk', id: typeof chunk.id === 'string' && chunk.id !== '' ? chunk.id : null });
+  const usage = readUsage(chunk.usage);
+  if (usage !== null) events.push({ type: 'usage', usage });
+  if (!Array.isArray(chunk.choices)) return;
+  for (const choice of chunk.choices) {
+    if (isRecord(choice) && (choice.index === undefined || choice.index === 0)) readChoice(choice, events);
+  }
+}
+
+function readChoice(choice: Record<string, unknown>, events: CanonicalEvent[]): void {
+  const delta = isRecord(choice.delta) ? choice.delta : {};
+  const reasoning = reasoningOf(delta);
+  if (reasoning !== '') events.push({ type: 'reasoning', text: reasoning });
+  if (typeof delta.content === 'string' && delta.content !== '')
+    events.push({ type: 'text', text: delta.content });
+  if (typeof delta.refusal === 'string' && delta.refusal !== '')
+    events.push({ type: 'refusal', text: delta.refusal });
+  if (Array.isArray(delta.tool_calls)) {
+    for (const call of delta.tool_calls) if (isRecord(call)) events.push(toolPiece(call));
+  }
+  if (typeof choice.finish_reason === 'string') {
+    events.push({ type: 'finish', reason: choice.finish_reason, stopSequence: stopSequenceOf(choice) });
+  }
+}
+
+function toolPiece(call: Record<string, unknown>): CanonicalEvent {
+  const fn = isRecord(call.function) ? call.function : {};
+  return {
+    type: 'tool',
+    index: typeof call.index === 'number' ? call.index : 0,
+    id: typeof call.id === 'string' && call.id !== '' ? call.id : null,
+    name: typeof fn.name === 'string' && fn.name !== '' ? fn.name : null,
+    arguments: typeof fn.arguments === 'string' ? fn.arguments : '',
+  };
+}
+
+/** vLLM says `stop_reason`, SGLang `matched_stop`; both hold a token id when no string was met. */
+export function stopSequenceOf(choice: Record<string, unknown>): string | null {
+  for (const value of [choice.stop_reason, choice.matched_stop]) if (typeof value === 'string') return value;
+  return null;
+}
+
+/** The error in an OpenAI error object, or in the shapes that engines use instead; null when there is none. */
+export function readError(body: Record<string, unknown>): CanonicalError | null {
+  const { error } = body;
+  if (typeof error === 'string') return { message: error, code: null, status: null };
+  // vLLM before 0.10 sends the error without a frame.
+  const found = isRecord(error) ? error : body.object === 'error' ? body : null;
+  if (found === null) return null;
+  const message = typeof found.message === 'string' ? found.message : 'the engine reported an error';
+  const status = [found.code, found.status_code].find((value) => typeof value === 'number');
+  return {
+    message,
+    code: typeof found.code === 'string' ? found.code : null,
+    status: typeof status === 'number' && status >= 400 && status < 600 ? status : null,
+  };
+}
+
+function parse(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return null;
+  }
+}
