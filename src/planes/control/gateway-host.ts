@@ -73,8 +73,8 @@ export class GatewayHost {
     this.#server = await this.#options.listen((link) => this.#onLink(link));
     this.#keepSnapshot(this.#nextSnapshot());
     this.#adopt();
-    if (this.#wanted().length > 0)
-      await this.#waiters.until(() => this.#current() !== undefined, ADOPT_TIMEOUT_MS);
+    // All of them: one that has not said hello yet could only be ended by a signal, at the cost of its connections.
+    await this.#waiters.until(() => this.#wanted().every(serves), ADOPT_TIMEOUT_MS);
     if (this.#current() !== undefined) return this.#keepNewest();
     for (const hosted of this.#wanted()) {
       this.#options.log('warn', 'a gateway of a former run does not answer and is ended', {
@@ -156,13 +156,14 @@ export class GatewayHost {
   }
 
   #current(): Hosted | undefined {
-    return this.#wanted().find(({ state, link }) => state === 'listening' && link !== null);
+    return this.#wanted().find(serves);
   }
 
   /** A node process that died while it replaced a gateway leaves two that serve: the older ones drain. */
   #keepNewest(): void {
-    const listening = this.#wanted().filter(({ state, link }) => state === 'listening' && link !== null);
-    const newest = listening.reduce((a, b) => (b.identity.startTicks > a.identity.startTicks ? b : a));
+    const newest = this.#wanted()
+      .filter(serves)
+      .reduce((a, b) => (b.identity.startTicks > a.identity.startTicks ? b : a));
     for (const hosted of this.#wanted()) if (hosted !== newest) this.#drain(hosted, 'replace');
   }
 
@@ -364,6 +365,10 @@ export class GatewayHost {
       this.#options.log('error', 'the snapshot could not be written', { error: String(error) });
     }
   }
+}
+
+function serves({ state, link }: Hosted): boolean {
+  return state === 'listening' && link !== null;
 }
 
 export function createGatewayHost(options: GatewayHostOptions): GatewayHost {
