@@ -24,7 +24,7 @@ const tell = (message: FromWorker) => port.postMessage(message);
 let facts: Fact[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
-const log = openLineLog(start.logFile);
+const log = openLineLog(start.logFile, { batched: true });
 const transport = createUndiciTransport();
 
 function flushTelemetry(): void {
