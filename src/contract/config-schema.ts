@@ -31,7 +31,7 @@ const port = z.number().int().min(0).max(65535);
 const positiveMs = (defaultMs: number, text: string) =>
   z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
 
-export const modelSchema = z
+const modelSchema = z
   .strictObject({
     model_name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
     engine: z

@@ -6,7 +6,7 @@ import { isCollection, isMap, isNode, isScalar, LineCounter, type Node, parseDoc
 import { type ConfigPath, configError, type Position } from './config-problem.ts';
 
 /** Larger files are refused: a configuration has kilobytes, and parsing must stay bounded. */
-export const FILE_BYTES_MAX = 1_048_576;
+const FILE_BYTES_MAX = 1_048_576;
 
 export interface ConfigDocument {
   /** As messages name it. */

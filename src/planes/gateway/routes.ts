@@ -21,7 +21,7 @@ export interface Route {
   endpoint?: InferenceEndpoint;
 }
 
-export const ROUTES: readonly Route[] = [
+const ROUTES: readonly Route[] = [
   { method: 'POST', template: '/v1/chat/completions', policy: 'key', handler: 'inference', endpoint: 'chat' },
   {
     method: 'POST',
