@@ -245,6 +245,21 @@ describe('gateways in trouble', () => {
     expect(host.status()).toHaveLength(1);
   });
 
+  it('come back also when the state directory was deleted under them', async () => {
+    const url = await start();
+    const killed = currentPid();
+    pids.add(killed);
+    rmSync(directory, { recursive: true });
+    killQuietly(killed);
+    await eventually(
+      () => host.status().some(({ state, pid }) => state === 'listening' && pid !== killed),
+      8_000,
+    );
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+    // It is under the control of the node process again, not just on its own.
+    expect(await host.collect()).toHaveLength(1);
+  });
+
   it('are replaced once when two ask at the same time, and the old one goes', async () => {
     await start();
     const old = currentPid();

@@ -13,6 +13,7 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import type { GatewaySettings, GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
+import type { ControlListener } from '../../contract/ports/control-link.ts';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import { type GatewayLink, type Hosted, statusOf } from './hosted-gateway.ts';
@@ -25,7 +26,7 @@ export interface GatewayHostOptions {
   /** Start of the node process, Unix ms: orders the snapshots of successive node processes. */
   epoch: number;
   /** Accepts links of gateways; the plane knows no sockets. */
-  listen(onLink: (link: GatewayLink) => void): Promise<{ close(): Promise<void> }>;
+  listen(onLink: (link: GatewayLink) => void): Promise<ControlListener>;
   /** Program and arguments of a gateway process; `--id`, `--snapshot`, `--beside` are added. */
   entry: { command: string; args: string[] };
   /** Output of the gateway process itself. */
@@ -57,7 +58,7 @@ export class GatewayHost {
   #stopping = false;
   /** The replacement under way; a second request for one joins it. */
   #replacing: Promise<void> | null = null;
-  #server: { close(): Promise<void> } | null = null;
+  #listener: ControlListener | null = null;
 
   constructor(options: GatewayHostOptions) {
     this.#options = options;
@@ -70,7 +71,7 @@ export class GatewayHost {
    */
   async start(fleet: FleetSnapshot): Promise<void> {
     this.#fleet = fleet;
-    this.#server = await this.#options.listen((link) => this.#onLink(link));
+    this.#listener = await this.#options.listen((link) => this.#onLink(link));
     this.#keepSnapshot(this.#nextSnapshot());
     this.#adopt();
     // All of them: one that has not said hello yet could only be ended by a signal, at the cost of its connections.
@@ -142,7 +143,7 @@ export class GatewayHost {
       await this.#waiters.until(() => this.#hosted.size === 0, 2_000);
     }
     for (const { watch } of this.#hosted.values()) watch[Symbol.dispose]();
-    await this.#server?.close();
+    await this.#listener?.close();
   }
 
   /** Fault injection for tests and drills. */
@@ -203,6 +204,9 @@ export class GatewayHost {
 
   async #launch(beside: boolean, attended: boolean): Promise<Hosted> {
     const { processHost, entry, store, ownerPrefix, logFile, cwd, clock } = this.#options;
+    // What a gateway starts from may have been deleted with the state directory.
+    this.#keepSnapshot(this.#nextSnapshot());
+    await this.#listener?.restore();
     const id = `gw-${Math.floor(clock.wallMs()).toString(36)}-${this.#launches++}`;
     const identity = await processHost.spawn({
       command: entry.command,
