@@ -67,6 +67,8 @@ export interface LoadOptions {
   ratePerSecond?: number;
   /** Starts nothing after this span. */
   durationMs?: number;
+  /** Starts nothing once it is aborted; what is in flight goes on to its end. */
+  enough?: AbortSignal;
   /** Longest life of one request. Default 120 000. */
   requestTimeoutMs?: number;
   /** `full` (default) parses each event; `timing` only counts them, at a tenth of the cost. */
@@ -106,7 +108,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 type Send = (index: number) => Promise<RequestRecord>;
 
 function mayStart(options: LoadOptions, index: number, startedAtMs: number): boolean {
-  if (index >= options.requests || options.signal?.aborted) return false;
+  if (index >= options.requests || options.signal?.aborted || options.enough?.aborted) return false;
   return options.durationMs === undefined || performance.now() - startedAtMs < options.durationMs;
 }
 

@@ -23,7 +23,7 @@ const START_MS_MAX = 20_000;
 export const hasTaskset = spawnSync('taskset', ['--version']).status === 0;
 /** Client and mock share one, the measured process has the other; with one processor nothing is pinned. */
 export const LOAD_CPU = 0;
-export const TARGET_CPU = 1;
+const TARGET_CPU = 1;
 
 export function findNginx(): string | undefined {
   return NGINX_PATHS.find((path) => existsSync(path));

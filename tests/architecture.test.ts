@@ -115,6 +115,22 @@ describe('architecture', () => {
     expect(circles).toEqual([]);
   });
 
+  it('exports no value that nobody else takes', () => {
+    const everywhere = ['src', 'tests', 'bench', 'scripts'].flatMap((name) => sources(join(root, name)));
+    const texts = new Map(everywhere.map((file) => [file, readFileSync(file, 'utf8')]));
+    const declaration = /^export (?:abstract |async )*(?:function\*?|const|class) (\w+)/gm;
+    const dead = srcFiles.flatMap((file) =>
+      [...(texts.get(file) ?? '').matchAll(declaration)]
+        .map((match) => match[1] as string)
+        .filter((name) => {
+          const asWord = new RegExp(`\\b${name}\\b`);
+          return ![...texts].some(([other, text]) => other !== file && asWord.test(text));
+        })
+        .map((name) => `${relative(root, file)}: ${name}`),
+    );
+    expect(dead).toEqual([]);
+  });
+
   it('keeps clocks, chance and I/O out of base and the deciders', () => {
     const wrong = srcFiles
       .filter((file) => place(file)[0] === 'decide' && !isTest(file))

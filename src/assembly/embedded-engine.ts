@@ -5,7 +5,6 @@
  * States: starting (no socket), loading (listens, /health 503), serving, draining (after the first SIGTERM or SIGINT), ended.
  */
 import { randomInt } from 'node:crypto';
-import { renameSync, writeFileSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { isModelAddress } from '../drivers/engines/embedded/model-address.ts';
@@ -16,6 +15,7 @@ import {
   parseEmbeddedArgs,
 } from '../drivers/engines/embedded/options.ts';
 import { createHttpServer, type HttpServer } from '../drivers/http/server.ts';
+import { leavePort } from '../drivers/process/engine-ports.ts';
 import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
 import { answerWhileLoading } from '../wire/vllm/loading.ts';
 import { RELEASE } from './config/release.ts';
@@ -87,11 +87,7 @@ async function listen(server: HttpServer, options: EmbeddedOptions): Promise<{ p
       },
     );
   }
-  if (options.portFile !== undefined) {
-    const unfinished = `${options.portFile}.${process.pid}`;
-    writeFileSync(unfinished, `${bound.port}\n`);
-    renameSync(unfinished, options.portFile);
-  }
+  if (options.portFile !== undefined) leavePort(options.portFile, bound.port);
   return bound;
 }
 

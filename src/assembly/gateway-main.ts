@@ -63,7 +63,7 @@ class GatewayProcess {
 
   constructor(options: GatewayProcessOptions) {
     this.#options = options;
-    this.#log = openLineLog(options.logFile);
+    this.#log = openLineLog(options.logFile, { batched: true });
     this.#slotted = this.#slots.assign(
       JSON.parse(readFileSync(options.snapshotFile, 'utf8')) as GatewaySnapshot,
     );

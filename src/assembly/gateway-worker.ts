@@ -26,7 +26,7 @@ const tell = (message: FromWorker) => port.postMessage(message);
 let facts: Fact[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
-const log = openLineLog(start.logFile);
+const log = openLineLog(start.logFile, { batched: true });
 const transport = createTransportByScheme(
   createHttp1Transport({ clock: systemClock }),
   createUndiciTransport(),

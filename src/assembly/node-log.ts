@@ -3,6 +3,7 @@
  * whose terminal it was started. That terminal may go away at any time, and must not take the process with it.
  */
 import pino from 'pino';
+import { openLineLog } from '../drivers/telemetry/line-log.ts';
 
 export type LogLevel = 'info' | 'warn' | 'error';
 
@@ -10,14 +11,12 @@ export interface NodeLog {
   write(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
   /** To the terminal. */
   say(text: string): void;
-  /** Flushes; nothing can be written afterwards. */
+  /** Nothing can be written afterwards. */
   close(): void;
 }
 
 export function openNodeLog(file: string): NodeLog {
-  const destination = pino.destination({ dest: file, mkdir: true, sync: true, mode: 0o600 });
-  // A full disk loses log lines, never the process.
-  destination.on('error', () => {});
+  const lines = openLineLog(file, { batched: false });
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const logger = pino(
     {
@@ -26,17 +25,11 @@ export function openNodeLog(file: string): NodeLog {
       formatters: { level: (label) => ({ 'log.level': label }) },
       messageKey: 'message',
     },
-    destination,
+    lines,
   );
   return {
     write: (level, message, detail) => logger[level](detail ?? {}, message),
     say: (text) => void process.stdout.write(`${text}\n`),
-    close: () => {
-      try {
-        destination.flushSync();
-      } catch {
-        // The disk is full or gone; there is nobody left to tell.
-      }
-    },
+    close: () => lines.close(),
   };
 }

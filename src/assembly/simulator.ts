@@ -2,11 +2,11 @@
  * The simulator as a process: reads its options, starts the pretend engine phase by phase, serves until SIGTERM, then drains. It needs
  * no parent: it survives the one that started it, and a closed terminal.
  */
-import { renameSync, writeFileSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { EngineCore } from '../contract/ports/engine-core.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
+import { leavePort } from '../drivers/process/engine-ports.ts';
 import { SimulatedEngine, type StepTimer } from '../simulator/engine.ts';
 import { createLog, type LogLine, PHASE_LINES, statsLine } from '../simulator/engine-log.ts';
 import { FAILURE_LOGS } from '../simulator/faults/failure-logs.ts';
@@ -140,10 +140,7 @@ class SimulatorProcess {
       ]);
       process.exit(1);
     }
-    if (portFile !== undefined) {
-      writeFileSync(`${portFile}.new`, `${port}\n`);
-      renameSync(`${portFile}.new`, portFile);
-    }
+    if (portFile !== undefined) leavePort(portFile, port);
     const url = `http://${host}:${port}`;
     process.stdout.write(
       `${JSON.stringify({ event: 'listening', url, port, pid: process.pid, model: modelName })}\n`,

@@ -41,7 +41,7 @@ export interface GatewayOptions extends CommonOptions {
  * Where the admin API should be: `--admin-url`, else what the running node wrote down, else the configuration. The key:
  * `--admin-key`, else AUTOGLM_ADMIN_KEY, else the first of the configuration.
  */
-export function findAdmin(options: AdminOptions, environment: Environment): Target {
+function findAdmin(options: AdminOptions, environment: Environment): Target {
   const loaded = loadConfig(options.config, environment);
   const named = options.adminKey ?? (environment.variables.AUTOGLM_ADMIN_KEY || undefined);
   // Keys of the configuration are for its own address; another one gets only a key that was named for it.

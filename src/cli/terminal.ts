@@ -31,10 +31,7 @@ export function createTerminal(environment: Environment): Terminal {
 }
 
 /** https://no-color.org: any text in NO_COLOR turns colours off. */
-export function wantsColors(
-  variables: Readonly<Record<string, string | undefined>>,
-  interactive: boolean,
-): boolean {
+function wantsColors(variables: Readonly<Record<string, string | undefined>>, interactive: boolean): boolean {
   if (variables.NO_COLOR) return false;
   if (variables.FORCE_COLOR && variables.FORCE_COLOR !== '0') return true;
   return interactive && variables.TERM !== 'dumb';

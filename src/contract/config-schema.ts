@@ -270,7 +270,10 @@ export const configSchema = z.strictObject({
         500,
         'Wait before the first restart; doubles each time, with jitter of 20 %.',
       ),
-      backoff_max_ms: positiveMs(30_000, 'Longest wait before a restart.'),
+      backoff_max_ms: positiveMs(
+        30_000,
+        'Longest wait before a restart. A replica that stayed ready for so long begins with the shortest again.',
+      ),
       probe_interval_ms: positiveMs(5_000, 'Time between health probes of a ready replica.'),
       probe_timeout_ms: positiveMs(2_000, 'Longest wait for a health probe.'),
       probe_failures: z

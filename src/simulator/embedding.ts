@@ -1,7 +1,7 @@
 /** Embeddings of the pretend model: the sum of one fixed random vector per token, scaled to length 1. Alike texts are near. */
 import { createRandom, mix32 } from '../base/random.ts';
 
-export const EMBEDDING_DIMENSIONS = 64;
+const EMBEDDING_DIMENSIONS = 64;
 
 export function embedTokens(modelSeed: number, tokens: readonly number[]): number[] {
   const sum = new Array<number>(EMBEDDING_DIMENSIONS).fill(0);

@@ -37,7 +37,7 @@ const number = (value: number, min: number, max: number, help: string): NumberOp
 const DAY_MS = 86_400_000;
 
 /** Dialects that the process can speak; each later one is a line here and one in assembly. */
-export const SIMULATOR_DIALECTS = ['vllm'] as const;
+const SIMULATOR_DIALECTS = ['vllm'] as const;
 export type SimulatorDialect = (typeof SIMULATOR_DIALECTS)[number];
 
 export const simulatorOptions = {

@@ -8,7 +8,7 @@
  */
 import { modelWords } from './words.ts';
 
-export const SPECIAL_TOKENS = ['<|im_start|>', '<|im_end|>', '<|endoftext|>'] as const;
+const SPECIAL_TOKENS = ['<|im_start|>', '<|im_end|>', '<|endoftext|>'] as const;
 const FIRST_SPECIAL = 256;
 const FIRST_WORD = FIRST_SPECIAL + SPECIAL_TOKENS.length;
 
@@ -20,7 +20,7 @@ const SPACE = 0x20;
 const ENCODER = new TextEncoder();
 
 /** Spellings of a word, in the order of their ids. */
-export const SPELLINGS = ['plain', 'spaced', 'capital', 'spaced-capital'] as const;
+const SPELLINGS = ['plain', 'spaced', 'capital', 'spaced-capital'] as const;
 export type Spelling = (typeof SPELLINGS)[number];
 
 const WORDS = modelWords();

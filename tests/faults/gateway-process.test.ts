@@ -2,7 +2,7 @@
  * Goal: a gateway thread or process that dies, or is replaced, costs its own requests at most. Method: the node's side
  * (GatewayHost) with real gateway processes, between keep-alive clients and a scripted engine.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,7 +14,11 @@ import type { Fact } from '../../src/contract/facts.ts';
 import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
 import { createProcessHost } from '../../src/drivers/process/local-process-host.ts';
 import { openGatewayStore } from '../../src/drivers/storage/gateway-store.ts';
-import { createGatewayHost, type GatewayHost } from '../../src/planes/control/gateway-host.ts';
+import {
+  createGatewayHost,
+  type GatewayHost,
+  type GatewayHostOptions,
+} from '../../src/planes/control/gateway-host.ts';
 import { eventually, poolOf, TEST_SETTINGS } from '../support/gateway-under-test.ts';
 import { ANSWER_TEXT, type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
 import { isAlive, killQuietly } from '../support/system-under-test.ts';
@@ -44,8 +48,12 @@ afterEach(async () => {
 
 /** The node's side; `port` 0 takes a free one. */
 function newHost(port: number, epoch = Date.now()): GatewayHost {
+  return createGatewayHost(hostOptions(port, epoch));
+}
+
+function hostOptions(port: number, epoch: number): GatewayHostOptions {
   const socket = join(directory, 'node.sock');
-  return createGatewayHost({
+  return {
     clock: systemClock,
     processHost: createProcessHost({ environment: process.env }),
     store: openGatewayStore(directory),
@@ -68,7 +76,7 @@ function newHost(port: number, epoch = Date.now()): GatewayHost {
     ownerPrefix: `${directory}:gateway:`,
     onFacts: (found) => void facts.push(...found),
     log: () => {},
-  });
+  };
 }
 
 /** A port that is free at this moment: the gateways that follow each other need the same one. */
@@ -237,6 +245,21 @@ describe('gateways in trouble', () => {
     expect(host.status()).toHaveLength(1);
   });
 
+  it('come back also when the state directory was deleted under them', async () => {
+    const url = await start();
+    const killed = currentPid();
+    pids.add(killed);
+    rmSync(directory, { recursive: true });
+    killQuietly(killed);
+    await eventually(
+      () => host.status().some(({ state, pid }) => state === 'listening' && pid !== killed),
+      8_000,
+    );
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+    // It is under the control of the node process again, not just on its own.
+    expect(await host.collect()).toHaveLength(1);
+  });
+
   it('are replaced once when two ask at the same time, and the old one goes', async () => {
     await start();
     const old = currentPid();
@@ -266,6 +289,23 @@ describe('a node process that goes away', () => {
     );
   });
 
+  it('leaves two gateways when it dies while it replaces one; the next one keeps one, and no request is lost', async () => {
+    const url = await start();
+    const old = currentPid();
+    // As far as a replacement comes before the old one is told to drain.
+    await host.close({ stop: false });
+    const second = await spawnBeside();
+    pids.add(old).add(second);
+    const traffic = startTraffic(url, 8, 4);
+    host = newHost(Number(new URL(url).port), Date.now() + 1);
+    await host.start({ pools: [poolOf('demo', [{ url: engine.url }])] });
+    await eventually(() => host.status().length === 1, 20_000);
+    const seen = engine.seen.length;
+    await eventually(() => engine.seen.length > seen + 50, 10_000);
+    expect((await traffic.stop()).failures).toEqual([]);
+    expect([old, second].filter(isAlive)).toEqual([currentPid()]);
+  });
+
   it('ends everything in order when it is told to', async () => {
     await start();
     const pid = currentPid();
@@ -282,6 +322,23 @@ describe('a port that a stranger holds', () => {
     });
   });
 });
+
+/** A second gateway on the port of the first, with a record, which nobody has told of the other. */
+async function spawnBeside(): Promise<number> {
+  const { processHost, store, entry, logFile, cwd, ownerPrefix } = hostOptions(0, 0);
+  const id = 'gw-second';
+  const identity = await processHost.spawn({
+    command: entry.command,
+    args: [...entry.args, '--id', id, '--snapshot', store.snapshotFile, '--beside'],
+    env: {},
+    cwd,
+    logFile,
+    owner: `${ownerPrefix}${id}`,
+  });
+  store.writeRecord({ id, identity, draining: false });
+  await eventually(() => readFileSync(logFile, 'utf8').includes(`"id":"${id}"`), 10_000);
+  return identity.pid;
+}
 
 /** Listens on the port as soon as its former owner is gone; a gateway needs longer than that to start. */
 async function takePort(port: number): Promise<Server> {

@@ -3,7 +3,9 @@
  * once, one replica killed again and again with SIGKILL; each text is compared with the undisturbed run of the same request.
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { type LoadResult, type RequestRecord, runLoad } from '../../bench/load-client.ts';
+import { type LoadOptions, type LoadResult, type RequestRecord, runLoad } from '../../bench/load-client.ts';
+import type { SystemStatus } from '../../src/contract/admin-api.ts';
+import { until } from '../support/embedded-under-test.ts';
 import {
   killQuietly,
   type SystemUnderTest,
@@ -18,32 +20,52 @@ afterEach(async () => {
 });
 
 function streams(
-  requests: number,
-  concurrency: number,
-  body: (index: number) => object,
+  load: Pick<LoadOptions, 'requests' | 'concurrency' | 'body' | 'enough'>,
 ): Promise<LoadResult> {
-  return runLoad({ url: `${system?.v1()}/chat/completions`, requests, concurrency, stream: true, body });
+  return runLoad({ url: `${system?.v1()}/chat/completions`, stream: true, ...load });
 }
 
-/** Kills the named replica as soon as it is ready, `times` over, while `running` says so. */
-async function killRepeatedly(id: string, times: number, betweenMs: number): Promise<number> {
-  let last = 0;
-  let kills = 0;
-  while (kills < times) {
-    const status = await system?.until(
-      ({ pools }) =>
-        pools.some(({ replicas }) =>
-          replicas.some((replica) => replica.id === id && replica.state === 'ready' && replica.pid !== last),
-        ),
-      30_000,
-    );
-    await new Promise((resolve) => setTimeout(resolve, betweenMs));
-    const replica = status?.pools.flatMap(({ replicas }) => replicas).find((found) => found.id === id);
-    last = replica?.pid ?? 0;
-    killQuietly(last);
-    kills++;
+/** Kills the named replica five times, each time as soon as a new process of it is in the middle of a quarter of all streams. */
+async function killFiveTimes(id: string, concurrency: number): Promise<void> {
+  const killed = new Set<number>();
+  const share = concurrency / 4;
+  const busy = ({ pools }: SystemStatus) =>
+    pools
+      .flatMap(({ replicas }) => replicas)
+      .find(
+        (replica) =>
+          replica.id === id &&
+          replica.state === 'ready' &&
+          !killed.has(replica.pid ?? 0) &&
+          replica.inFlight >= share,
+      );
+  while (killed.size < 5) {
+    const replica = busy((await system?.until((seen) => busy(seen) !== undefined, 30_000)) as SystemStatus);
+    if (!replica?.pid) throw new Error(`${id} has no process to kill`);
+    await until(async () => (await generatedTokens(replica.url ?? '')) > 10 * share);
+    killed.add(replica.pid);
+    killQuietly(replica.pid);
   }
-  return kills;
+}
+
+/** By the engine itself. */
+async function generatedTokens(url: string): Promise<number> {
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^vllm:generation_tokens_total.* (\d+)$/m.exec(metrics)?.[1]);
+}
+
+/** Streams without a pause until the replica has been killed five times, so that each kill meets some. */
+async function streamsUnderKills(
+  id: string,
+  concurrency: number,
+  body: LoadOptions['body'],
+): Promise<LoadResult> {
+  const killed = new AbortController();
+  const [hit] = await Promise.all([
+    streams({ requests: Number.POSITIVE_INFINITY, concurrency, body, enough: killed.signal }),
+    killFiveTimes(id, concurrency).finally(() => killed.abort()),
+  ]);
+  return hit;
 }
 
 function expectUntouched(hit: LoadResult, calm: LoadResult): void {
@@ -55,20 +77,23 @@ function expectUntouched(hit: LoadResult, calm: LoadResult): void {
   }
 }
 
-/** What the surviving engine needs by itself to take over all streams of the other one at once, on two busy processors. */
-const SIMULATOR_PREFILL_MS = 500;
-const EMBEDDED_PREFILL_MS = 5_000;
-
-/** Gaps as the gateway measured them, from the cut to the next token. */
-async function expectShortGaps(prefillMs: number): Promise<void> {
+/**
+ * Gaps as the gateway measured them, from the cut to the next token: under a second beside what the engine needs for a prompt
+ * anyway, which the undisturbed run of the same streams has shown. The longest pause of each stream as its client saw it is
+ * printed only: with more processes than processors it says more about them than about us.
+ */
+async function expectShortGaps(hit: LoadResult, calm: LoadResult): Promise<void> {
   const answer = await fetch(`${system?.adminUrl()}/api/v1/facts?limit=1000`);
   const { facts } = (await answer.json()) as { facts: { type: string; gapMs?: number }[] };
   const gaps = facts.filter(({ type }) => type === 'streamContinued').map(({ gapMs }) => gapMs ?? 0);
-  expect(gaps.length).toBeGreaterThan(0);
+  const pauses = hit.records.map(({ gapsMs }) => Math.max(0, ...gapsMs));
+  const in99 = (values: number[]) => Math.round(quantile(values, 0.99));
+  const prefillMs = in99(calm.records.map(({ ttftMs }) => ttftMs ?? 0));
   console.log(
-    `${gaps.length} streams continued; gap p50 ${Math.round(quantile(gaps, 0.5))} ms, p99 ${Math.round(quantile(gaps, 0.99))} ms`,
+    `${hit.records.length} streams, ${gaps.length} continued; p99 of prefills ${prefillMs} ms, of gaps ${in99(gaps)} ms, of pauses ${in99(pauses)} ms`,
   );
-  expect(quantile(gaps, 0.99)).toBeLessThan(1_000 + prefillMs);
+  expect(gaps.length).toBeGreaterThan(0);
+  expect(in99(gaps)).toBeLessThan(1_000 + prefillMs);
 }
 
 function quantile(values: number[], share: number): number {
@@ -88,11 +113,10 @@ describe('a replica that is killed with SIGKILL five times', () => {
       messages: [{ role: 'user', content: `Question ${index % 200}` }],
       stream_options: { include_usage: true },
     });
-    const calm = await streams(200, 200, body);
-    // A new stream begins whenever one ends, so that each kill meets streams on the replica.
-    const [hit] = await Promise.all([streams(1_200, 200, body), killRepeatedly('sim/0', 5, 400)]);
+    const calm = await streams({ requests: 200, concurrency: 200, body });
+    const hit = await streamsUnderKills('sim/0', 200, body);
     expectUntouched(hit, calm);
-    await expectShortGaps(SIMULATOR_PREFILL_MS);
+    await expectShortGaps(hit, calm);
   });
 
   it('fails none of 16 concurrent streams on the embedded engine, and changes no text', async () => {
@@ -110,10 +134,10 @@ describe('a replica that is killed with SIGKILL five times', () => {
       messages: [{ role: 'user', content: questions[index % questions.length] }],
       stream_options: { include_usage: true },
     });
-    const calm = await streams(16, 16, body);
-    const [hit] = await Promise.all([streams(96, 16, body), killRepeatedly('inference-ops-demo/0', 5, 400)]);
+    const calm = await streams({ requests: 16, concurrency: 16, body });
+    const hit = await streamsUnderKills('inference-ops-demo/0', 16, body);
     expectUntouched(hit, calm);
-    await expectShortGaps(EMBEDDED_PREFILL_MS);
+    await expectShortGaps(hit, calm);
   });
 });
 
@@ -129,9 +153,9 @@ describe('a replica that is stopped with SIGSTOP, its port still open', () => {
       max_tokens: 100,
       messages: [{ role: 'user', content: `Question ${index}` }],
     });
-    const calm = await streams(32, 32, body);
+    const calm = await streams({ requests: 32, concurrency: 32, body });
     const [stopped] = (await system.status()).pools[0]?.replicas ?? [];
-    const running = streams(32, 32, body);
+    const running = streams({ requests: 32, concurrency: 32, body });
     await system.until(({ pools }) => (pools[0]?.replicas[0]?.inFlight ?? 0) > 0);
     process.kill(stopped?.pid ?? 0, 'SIGSTOP');
     const hit = await running;

@@ -5,7 +5,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type LoadResult, runLoad } from '../../bench/load-client.ts';
+import { type LoadOptions, type LoadResult, runLoad } from '../../bench/load-client.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
 import { eventually } from '../support/gateway-under-test.ts';
 import {
@@ -22,8 +22,13 @@ afterEach(async () => {
   system = undefined;
 });
 
-function load(requests: number, concurrency: number): Promise<LoadResult> {
+function load(
+  requests: number,
+  concurrency: number,
+  more: Pick<LoadOptions, 'onProgress' | 'enough'> = {},
+): Promise<LoadResult> {
   return runLoad({
+    ...more,
     url: `${system?.v1()}/chat/completions`,
     requests,
     concurrency,
@@ -44,24 +49,31 @@ function servingPids({ gateways, pools }: SystemStatus): number[] {
   ].sort((a, b) => a - b);
 }
 
+/** A node process that has just come back knows its pools before it knows their replicas. */
 const allReady = ({ pools }: SystemStatus) => pools.every(({ ready, total }) => total > 0 && ready === total);
 
 describe('the node process, killed with SIGKILL under load', () => {
   it('comes back, adopts gateway and engines with the same pids, and supervises on; no request fails', async () => {
     system = await startSystem({ models: [simulatorPool('sim', 2)], supervisor: { backoff_initial_ms: 50 } });
     const before = await system.status();
-    const running = load(400, 64);
+    let reads = 0;
+    const enough = new AbortController();
+    const running = load(Number.POSITIVE_INFINITY, 64, {
+      enough: enough.signal,
+      onProgress: () => reads++,
+    });
     const killAndReturn = async () => {
       let pid = before.node.pid;
       for (let turn = 0; turn < 3; turn++) {
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        const readsBefore = reads;
+        await eventually(() => reads > readsBefore + 500, 20_000);
         killQuietly(pid);
         const killed = pid;
         pid =
           (await system?.until((status) => status.node.pid !== killed && allReady(status)))?.node.pid ?? 0;
       }
     };
-    const [result] = await Promise.all([running, killAndReturn()]);
+    const [result] = await Promise.all([running, killAndReturn().finally(() => enough.abort())]);
     expect(result.records.filter(({ error }) => error !== null).map(({ error }) => error)).toEqual([]);
     const after = await system.status();
     expect(servingPids(after)).toEqual(servingPids(before));
@@ -182,8 +194,9 @@ describe('everything, stopped by one signal', () => {
       (await system.status()).node.pid,
       system.launcher.pid ?? 0,
     ];
-    const running = load(16, 16);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    const begun = new Set<number>();
+    const running = load(16, 16, { onProgress: (index) => begun.add(index) });
+    await eventually(() => begun.size === 16);
     system.launcher.kill('SIGINT');
     const result = await running;
     expect(result.records.filter(({ error }) => error !== null)).toEqual([]);

@@ -5,7 +5,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { printable } from '../../src/cli/terminal.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
+import { parseSseEvents } from '../../src/wire/sse/parse-event.ts';
+import { startRecordingProxy } from '../support/recording-proxy.ts';
 import { collect, Installation, ROOT, until } from '../support/serve-harness.ts';
 
 const FREE_PORTS = 'gateway: { port: 0 }\nadmin: { port: 0 }\n';
@@ -244,13 +247,20 @@ describe('commands beside a running system', () => {
       expect((JSON.parse(line) as SystemStatus).pools).toHaveLength(1);
   });
 
-  it('chat answers one question from its arguments or from a pipe', async () => {
-    const asked = await installation.cli(['chat', '--model', 'pretend', 'hello', 'there']);
-    expect([asked.code, asked.stderr]).toEqual([0, '']);
-    expect(asked.stdout.length).toBeGreaterThan(10);
-    const piped = await installation.cli(['chat'], { input: 'hello there\n' });
-    expect([piped.code, piped.stderr]).toEqual([0, '']);
-    expect(piped.stdout.length).toBeGreaterThan(10);
+  it.each([
+    ['its arguments', ['hello', 'there'], {}],
+    ['a pipe', [], { input: 'hello there\n' }],
+  ])('chat prints just the answer to a question from %s', async (_from, words, input) => {
+    const proxy = await startRecordingProxy(installation.record().gatewayAddress);
+    try {
+      const { code, stdout, stderr } = await installation.cli(['chat', '--url', proxy.url, ...words], input);
+      expect([code, stderr]).toEqual([0, '']);
+      const [answer = ''] = proxy.answers('/v1/chat/completions');
+      expect(stdout.trimEnd()).toBe(printable(answerText(answer)).trimEnd());
+      expect(stdout.endsWith('\n')).toBe(true);
+    } finally {
+      await proxy.close();
+    }
   });
 
   it('status at the gateway and chat at the admin port say that it is the wrong one', async () => {
@@ -394,3 +404,12 @@ describe('ports in use', () => {
     expect(taken.processes()).toEqual([]);
   });
 });
+
+/** The text of a streamed answer. */
+function answerText(stream: string): string {
+  return parseSseEvents(stream)
+    .filter(({ data }) => data !== '[DONE]')
+    .map(({ data }) => (JSON.parse(data) as { choices: { delta: { content?: string } }[] }).choices[0])
+    .map((choice) => choice?.delta.content ?? '')
+    .join('');
+}

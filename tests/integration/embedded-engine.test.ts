@@ -417,6 +417,29 @@ describe('embedded engine', () => {
       expect(await engine.metric('vllm:num_requests_running')).toBe(0);
     });
 
+    it('does not let a long prompt move at the pace of the answers beside it', async () => {
+      const leave = new AbortController();
+      const answers = Array.from({ length: 12 }, () =>
+        engine
+          .post(CHAT, { messages: ask('Tell me a story.'), ignore_eos: true, stream: true }, leave.signal)
+          .then((response) => response.text())
+          .catch(() => 'left'),
+      );
+      const generated = () => engine.metric('vllm:generation_tokens_total');
+      const start = await generated();
+      await until(async () => (await generated()) > start + 12 * 20);
+      const { tokens } = await engine.json('/tokenize', {
+        prompt: 'Another text of many tokens. '.repeat(80),
+      });
+      const prompt = tokens.slice(0, 500);
+      const before = await generated();
+      await engine.json(TEXT, { prompt, max_tokens: 1 });
+      // Token by token each of the others would have made about as many tokens as the prompt has.
+      expect(((await generated()) - before) / 12).toBeLessThan(prompt.length / 10);
+      leave.abort();
+      await Promise.all(answers);
+    });
+
     it('frees the slot at once when a client leaves, running or waiting', async () => {
       const leave = new AbortController();
       const streams = Array.from({ length: 24 }, () =>

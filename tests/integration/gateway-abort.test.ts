@@ -126,7 +126,7 @@ describe('a client that leaves', () => {
     await eventually(() => engine.seen.length === 1);
     const waiting = await post('/v1/chat/completions', { ...chat, model: 'narrow', user: 'departs' });
     const stays = await post('/v1/chat/completions', { ...chat, model: 'narrow', user: 'stays' });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await eventually(async () => (await gateway.report()).queued === 2);
     waiting.socket.destroy();
     await eventually(() =>
       gateway.log().find((line) => line.outcome === 'cancelled-by-client' && line.replica === null),

@@ -133,6 +133,16 @@ describe('queue', () => {
     );
   });
 
+  it('a request whose only replica has just died gets a 503 that says so', async () => {
+    const dead = await engineWith({});
+    const gateway = await gatewayOn([poolOf('demo', [{ url: dead.url }])]);
+    await dead.kill();
+    const answer = await ask(gateway);
+    const { error } = (await answer.json()) as { error: { code: string; message: string } };
+    expect([answer.status, answer.headers.get('retry-after'), error.code]).toEqual([503, '5', 'no_replica']);
+    expect(error.message).toMatch(/^model "demo": nothing answers at its replicas \(.*ECONNREFUSED/);
+  });
+
   it('retries on a refused connection do not spend the request when another replica is up', async () => {
     const dead = await engineWith({});
     const alive = await engineWith({});
@@ -180,14 +190,14 @@ describe('slow readers', () => {
       );
       return socket;
     });
-    // The engine's writes stop when everything between it and the readers is full.
+    // Everything between engine and readers is full when each stream waits to write and none gets further.
     let last = -1;
+    let still = 0;
     await eventually(() => {
-      const still = sent.bytes === last && last > 0;
+      still = sent.waiting === sockets.length && sent.bytes === last ? still + 1 : 0;
       last = sent.bytes;
-      return still;
+      return still >= 50;
     }, 20_000);
-    await new Promise((resolve) => setTimeout(resolve, 300));
     expect(rssBytes(gateway) - before).toBeLessThan(200 * 1024 * 1024);
     for (const socket of sockets) socket.destroy();
   });
@@ -217,8 +227,8 @@ describe('readers that never read', () => {
 });
 
 /** Sends events as fast as they are taken. */
-async function floodingEngine(): Promise<{ server: Server; sent: { bytes: number } }> {
-  const sent = { bytes: 0 };
+async function floodingEngine(): Promise<{ server: Server; sent: { bytes: number; waiting: number } }> {
+  const sent = { bytes: 0, waiting: 0 };
   const event = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: 'x'.repeat(2000) } }] })}\n\n`;
   const server = createServer((_request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -226,7 +236,12 @@ async function floodingEngine(): Promise<{ server: Server; sent: { bytes: number
       for (;;) {
         if (response.destroyed) return;
         sent.bytes += event.length;
-        if (!response.write(event)) return void response.once('drain', pump);
+        if (response.write(event)) continue;
+        sent.waiting++;
+        return void response.once('drain', () => {
+          sent.waiting--;
+          pump();
+        });
       }
     };
     pump();

@@ -124,6 +124,24 @@ describe('runLoad', () => {
     expect(result.records.map((record) => record.error?.class)).toEqual(['aborted', 'aborted', 'aborted']);
   });
 
+  it('starts nothing more when it is told that it is enough, and reads what is in flight to its end', async () => {
+    const enough = new AbortController();
+    const result = await runLoad({
+      url: `${origin}/good`,
+      requests: Number.POSITIVE_INFINITY,
+      concurrency: 3,
+      stream: true,
+      body: () => ({}),
+      enough: enough.signal,
+      onProgress: (index) => {
+        if (index >= 10) enough.abort();
+      },
+    });
+    expect(result.records.length).toBeGreaterThan(10);
+    expect(result.records.length).toBeLessThan(20);
+    expect(result.records.every((record) => record.text === 'hello')).toBe(true);
+  });
+
   it('sends at the asked rate in the open loop', async () => {
     const result = await runLoad({
       url: `${origin}/unary`,

@@ -5,12 +5,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { GatewayReport, GatewayToNode, NodeToGateway } from '../../src/contract/control-protocol.ts';
 import type { EngineCapabilities, PoolView, ReplicaView } from '../../src/contract/fleet.ts';
 import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
+import type { ControlLink } from '../../src/contract/ports/control-link.ts';
+import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
-export const FULL_CAPABILITIES: EngineCapabilities = {
+const FULL_CAPABILITIES: EngineCapabilities = {
   tokenReplay: true,
   chatContinuation: true,
   tokenize: true,
@@ -72,6 +75,8 @@ export interface RunningGateway {
   v1: string;
   port: number;
   process: ChildProcess;
+  /** What the gateway says of itself at this moment, asked as a node process asks. */
+  report(): Promise<GatewayReport>;
   /** Lines of the request log, parsed. */
   log(): Record<string, unknown>[];
   stop(): Promise<void>;
@@ -92,6 +97,7 @@ export async function startGateway(
       fleet: { pools },
     }),
   );
+  const node = await listenAsNode(join(directory, 'node.sock'));
   const child = spawn(
     process.execPath,
     [
@@ -102,6 +108,8 @@ export async function startGateway(
       snapshotFile,
       '--log',
       logFile,
+      '--socket',
+      join(directory, 'node.sock'),
       '--enable-faults',
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
@@ -112,6 +120,7 @@ export async function startGateway(
     v1: `http://127.0.0.1:${port}/v1`,
     port,
     process: child,
+    report: node.report,
     log: () =>
       readFileSync(logFile, 'utf8')
         .split('\n')
@@ -123,8 +132,33 @@ export async function startGateway(
         child.kill('SIGKILL');
         await ended;
       }
+      await node.close();
       rmSync(directory, { recursive: true, force: true });
     },
+  };
+}
+
+/** The node's end of the link, which only asks: the gateway keeps the snapshot that it was started with. */
+async function listenAsNode(
+  socketPath: string,
+): Promise<{ report(): Promise<GatewayReport>; close(): Promise<void> }> {
+  let link: ControlLink<GatewayToNode, NodeToGateway> | null = null;
+  let onReport: (report: GatewayReport) => void = () => {};
+  const server = await listenForLinks<GatewayToNode, NodeToGateway>(socketPath, (accepted) => {
+    accepted.onMessage((message) => {
+      if (message.type === 'hello') link = accepted;
+      if (message.type === 'report') onReport(message.report);
+    });
+  });
+  return {
+    report: async () => {
+      const { send } = await eventually(() => link);
+      return new Promise((resolve) => {
+        onReport = resolve;
+        send({ type: 'collect', id: 1 });
+      });
+    },
+    close: () => server.close(),
   };
 }
 
@@ -142,12 +176,12 @@ function listeningPort(child: ChildProcess): Promise<number> {
 
 /** Waits for a state, not for time: polls every 5 ms until `check` gives a value, at most `timeoutMs`. */
 export async function eventually<T>(
-  check: () => T | undefined | null | false,
+  check: () => T | undefined | null | false | Promise<T | undefined | null | false>,
   timeoutMs = 5_000,
 ): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
-    const value = check();
+    const value = await check();
     if (value !== undefined && value !== null && value !== false) return value;
     if (performance.now() > endMs)
       throw new Error(`not true within ${timeoutMs} ms: ${check.toString().slice(0, 200)}`);

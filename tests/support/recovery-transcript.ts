@@ -21,7 +21,7 @@ import { DEFAULT_RECOVERY_SETTINGS } from '../../src/decide/recovery/recovery-se
 import type { ReplicaSpec } from '../../src/decide/recovery/replica.ts';
 import { step } from '../../src/decide/recovery/step.ts';
 
-export const TRANSCRIPT_SETTINGS = {
+const TRANSCRIPT_SETTINGS = {
   ...DEFAULT_RECOVERY_SETTINGS,
   backoff: { initialMs: 500, maxMs: 30_000, jitterRatio: 0 },
 };

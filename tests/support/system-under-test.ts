@@ -172,6 +172,8 @@ export function isAlive(pid: number): boolean {
 }
 
 export function killQuietly(pid: number): void {
+  // 0 and -1 would be the test runner's group, and everybody.
+  if (pid <= 0) throw new RangeError(`no pid to kill: ${pid}`);
   try {
     process.kill(pid, 'SIGKILL');
   } catch {

@@ -6,7 +6,10 @@ import { isCollection, isMap, isNode, isScalar, LineCounter, type Node, parseDoc
 import { type ConfigPath, configError, type Position } from './config-problem.ts';
 
 /** Larger files are refused: a configuration has kilobytes, and parsing must stay bounded. */
-export const FILE_BYTES_MAX = 1_048_576;
+const FILE_BYTES_MAX = 1_048_576;
+/** A file that is no YAML at all has thousands of faults, and some repeat what they found. */
+const FAULTS_MAX = 20;
+const FAULT_CHARACTERS_MAX = 200;
 
 export interface ConfigDocument {
   /** As messages name it. */
@@ -34,10 +37,14 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
     const { line, column } = at(offset);
     return `${file}:${line}:${column}: ${message}`;
   };
-  const faults = [...document.errors, ...document.warnings].map(({ code, pos, message }) =>
-    show(pos[0], code === 'DUPLICATE_KEY' ? givenTwice(text.slice(pos[0])) : message),
-  );
-  if (faults.length > 0) throw configError(faults);
+  const faults = [...document.errors, ...document.warnings];
+  if (faults.length > 0) {
+    const lines = faults
+      .slice(0, FAULTS_MAX)
+      .map(({ code, pos, message }) => show(pos[0], faultText(code, message, text.slice(pos[0]))));
+    const more = faults.length - FAULTS_MAX;
+    throw configError(more > 0 ? [...lines, `${file}: and ${more} more`] : lines);
+  }
 
   const positionOf = (node: unknown): Position | undefined =>
     isNode(node) && node.range != null ? at(node.range[0]) : undefined;
@@ -84,6 +91,13 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
       visit(document.contents, []);
     },
   };
+}
+
+/** In our words where the library's speak of itself. `rest` begins where the fault is. */
+function faultText(code: string, message: string, rest: string): string {
+  if (code === 'DUPLICATE_KEY') return givenTwice(rest);
+  if (code === 'MULTIPLE_DOCS') return 'found a second document (---); would be right: one document';
+  return message.length > FAULT_CHARACTERS_MAX ? `${message.slice(0, FAULT_CHARACTERS_MAX)}...` : message;
 }
 
 /** `rest` begins with the key. */

@@ -6,6 +6,7 @@ import type { Config } from '../../contract/config-schema.ts';
 import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { isLoopbackHost } from './loopback.ts';
+import { checkTexts } from './text-rules.ts';
 
 export interface RuleContext {
   /** How many keys AUTOGLM_API_KEYS adds. */
@@ -18,6 +19,7 @@ export function checkConfigRules(config: Config, { environmentKeys, written }: R
   return [
     ...checkCounts(config),
     ...checkModelNames(config),
+    ...checkTexts(config),
     ...checkModelSources(config),
     ...checkUrls(config),
     ...checkFallbacks(config),

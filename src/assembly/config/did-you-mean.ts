@@ -3,7 +3,7 @@
 /** Longest word that is compared; longer ones have no near neighbour worth the time. */
 const LENGTH_MAX = 64;
 
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, column) => column)];
   for (let i = 1; i <= a.length; i++) {
     const row = [i];

@@ -46,6 +46,6 @@ function show(found: unknown, secret: boolean): string {
   if (secret) return '[secret]';
   if (Array.isArray(found)) return `a list of ${found.length}`;
   if (typeof found === 'object') return 'a map';
-  const text = JSON.stringify(found) ?? String(found);
+  const text = typeof found === 'number' ? String(found) : (JSON.stringify(found) ?? String(found));
   return text.length > SHOWN_CHARACTERS_MAX ? `${text.slice(0, SHOWN_CHARACTERS_MAX)}...` : text;
 }

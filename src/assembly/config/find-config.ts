@@ -4,7 +4,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { PlatformError } from '../../contract/errors.ts';
 import type { Environment } from './environment.ts';
 
-export const DEFAULT_FILE_NAMES = ['autoglm.yaml', 'autoglm.yml'] as const;
+const DEFAULT_FILE_NAMES = ['autoglm.yaml', 'autoglm.yml'] as const;
 
 /** Absolute path, or null for zero config. A file that was named but does not exist is an error, never zero config. */
 export function findConfig(fromOption: string | undefined, environment: Environment): string | null {

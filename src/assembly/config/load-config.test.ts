@@ -181,6 +181,38 @@ describe('messages of the configuration', () => {
     expect(complaints(text)).toEqual(expected);
   });
 
+  it.each([
+    ['model_name: "a\\nb"', 'models[0].model_name: found "a\\nb"; would be right: a name on one line'],
+    ['model_name: " a"', 'models[0].model_name: found " a"; would be right: a name on one line'],
+    ['model_name: a, aliases: [b, "\\u001b[2J"]', 'models[0].aliases[1]: found "\\u001b[2J"; would be'],
+    ['model_name: a, served_model_name: "b\\t"', 'models[0].served_model_name: found "b\\t"; would be'],
+    ['model_name: a, env: { "A=B": x }', 'models[0].env.A=B: found "A=B" as a name; would be right: a name'],
+    ['model_name: a, env: { "": x }', 'models[0].env.: found "" as a name; would be right: a name'],
+    ['model_name: a, env: { A: "x\\0" }', 'models[0].env.A: found a NUL character; leave it out'],
+    ['model_name: a, model: "x\\0"', 'models[0].model: found a NUL character; leave it out'],
+    ['model_name: a, command: ["x\\0", "{port}"]', 'models[0].command[0]: found a NUL character; leave it'],
+  ])('refuses a text that can not be used: { %s }', (model, expected) => {
+    const text = `models:\n  - { engine: simulator, ${model} }\n`;
+    expect(complaints(text)).toEqual([expect.stringContaining(expected)]);
+    expect(complaints(text)[0]).toMatch(/^a\.yaml:2:\d+: /);
+  });
+
+  it('says in its own words what a document of YAML can not be', () => {
+    expect(complaints('gateway: {}\n---\nadmin: {}\n')).toEqual([
+      'a.yaml:2:1: found a second document (---); would be right: one document',
+    ]);
+    expect(complaints('gateway: { queue_timeout_ms: .inf, retry_budget: .nan }\n')).toEqual([
+      'a.yaml:1:30: gateway.queue_timeout_ms: found Infinity; would be right: an integer from 1 to 86400000',
+      'a.yaml:1:50: gateway.retry_budget: found NaN; would be right: a number from 0 to 1',
+    ]);
+  });
+
+  it('keeps messages readable when the file is no text at all', () => {
+    const lines = complaints(`a: 1\n${`"${'x'.repeat(5_000)}" "y"\n`.repeat(50)}`);
+    expect(lines.length).toBeLessThanOrEqual(21);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(400);
+  });
+
   it('names the position of a syntax error and of a key given twice', () => {
     expect(complaints('gateway:\n  port: [1\n')[0]).toMatch(/^a\.yaml:\d+:\d+: /);
     expect(complaints('admin:\n  port: 1\n  port: 2\n')[0]).toBe(

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** sun_path holds 108 bytes on Linux and 104 on macOS, the terminating zero included. */
-export const SOCKET_PATH_BYTES_MAX = 100;
+const SOCKET_PATH_BYTES_MAX = 100;
 /** Longest name of a socket that anyone creates in `socketDir`. */
 const SOCKET_NAME_BYTES_MAX = 32;
 

@@ -8,3 +8,9 @@ export interface ControlLink<Incoming, Outgoing> {
   onClose(listener: () => void): void;
   close(): void;
 }
+
+/** Where links come in. `restore` makes sure that newcomers find it, also when its name was deleted; open links stay. */
+export interface ControlListener {
+  restore(): Promise<void>;
+  close(): Promise<void>;
+}

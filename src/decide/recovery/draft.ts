@@ -86,7 +86,11 @@ export class Draft {
 
   /** Whether it has been ready for so long that earlier failures say nothing about the next one. */
   stayedReady({ phase }: Replica): boolean {
-    return phase.name === 'serving' && this.nowMs - phase.readySinceMs >= this.settings.stableAfterMs;
+    return phase.name === 'serving' && this.isStableSince(phase.readySinceMs);
+  }
+
+  isStableSince(readySinceMs: number): boolean {
+    return this.nowMs - readySinceMs >= this.settings.stableAfterMs;
   }
 
   /** Replicas that this step may have changed. */

@@ -37,12 +37,12 @@ export function serve(draft: Draft, replica: Replica, reason: string): void {
  * A process of a former supervisor that was ready stays in rotation and is looked at right away; the first failed probe
  * takes it out, since nobody knows how long it has been failing.
  */
-export function serveOn(draft: Draft, replica: Replica, reason: string): void {
+export function serveOn(draft: Draft, replica: Replica, reason: string, readySinceMs = draft.nowMs): void {
   const { nowMs } = draft;
   const failedProbes = draft.settings.probeFailuresMax - 1;
   draft.enter(
     replica,
-    { name: 'serving', readySinceMs: nowMs, failedProbes, probedAtMs: nowMs, nextProbeAtMs: nowMs },
+    { name: 'serving', readySinceMs, failedProbes, probedAtMs: nowMs, nextProbeAtMs: nowMs },
     reason,
   );
 }

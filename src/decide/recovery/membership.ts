@@ -66,7 +66,7 @@ function reconfigure(draft: Draft, replica: Replica, spec: ReplicaSpec): void {
 
 export function onAdopted(draft: Draft, event: Event<'adopted'>): void {
   const replica = draft.add(rememberedSpec(event.replica, event.launchHash));
-  if (event.memory !== null) remember(replica, event.memory);
+  if (event.memory !== null) remember(draft, replica, event.memory);
   replica.generation = event.generation;
   replica.process = event.process;
   replica.url = event.url;
@@ -83,7 +83,10 @@ function takeUp(draft: Draft, replica: Replica, memory: ReplicaMemory | null): v
     replica.goal = { kind: 'fail', failure: 'not-ready', summary: memory?.reason ?? 'not ready in time' };
     return terminate(draft, replica, replica.goal.summary);
   }
-  if (memory?.state === 'ready' || memory?.state === 'draining') serveOn(draft, replica, runs);
+  if (memory?.state === 'ready') {
+    serveOn(draft, replica, runs, memory.sinceMs);
+    replica.sinceMs = memory.sinceMs;
+  } else if (memory?.state === 'draining') serveOn(draft, replica, runs);
   else if (memory?.state === 'unready') ail(draft, replica, runs);
   else climb(draft, replica, runs, memory?.state === 'starting' ? memory.sinceMs : draft.nowMs);
   if (goal !== 'run')
@@ -92,7 +95,7 @@ function takeUp(draft: Draft, replica: Replica, memory: ReplicaMemory | null): v
 
 export function onRecalled(draft: Draft, { memory }: Event<'recalled'>): void {
   const replica = draft.add(rememberedSpec(memory.id, memory.launchHash));
-  remember(replica, memory);
+  remember(draft, replica, memory);
   replica.generation = memory.generation;
   replica.url = memory.url;
   replica.startedHash = memory.launchHash;
@@ -120,8 +123,9 @@ export function onRecalled(draft: Draft, { memory }: Event<'recalled'>): void {
   failed(draft, replica, { kind: 'exited', summary: 'ended while no supervisor watched' });
 }
 
-function remember(replica: Replica, memory: ReplicaMemory): void {
-  replica.attempt = memory.attempt;
+function remember(draft: Draft, replica: Replica, memory: ReplicaMemory): void {
+  const wasStable = memory.state === 'ready' && draft.isStableSince(memory.sinceMs);
+  replica.attempt = wasStable ? 0 : memory.attempt;
   replica.restarts = memory.restarts;
   replica.failures = memory.failures;
   replica.lastIncident = memory.lastIncident;

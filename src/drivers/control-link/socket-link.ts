@@ -2,42 +2,50 @@
  * ControlLink over a Unix socket: one JSON object a line. Both sides are ours, so a line that is too long or not JSON ends
  * the link.
  */
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
-import type { ControlLink } from '../../contract/ports/control-link.ts';
+import { dirname } from 'node:path';
+import type { ControlLink, ControlListener } from '../../contract/ports/control-link.ts';
 
 /** A snapshot of some hundred replicas is far below this. */
 const LINE_BYTES_MAX = 16 * 1024 * 1024;
 
-export interface ControlServer {
-  close(): Promise<void>;
-}
-
 /** Listens at `path`; the socket file is readable for its owner only. A stale file of a dead process is replaced. */
-export function listenForLinks<Incoming, Outgoing>(
+export async function listenForLinks<Incoming, Outgoing>(
   path: string,
   onLink: (link: ControlLink<Incoming, Outgoing>) => void,
-): Promise<ControlServer> {
+): Promise<ControlListener> {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     onLink(linkOver<Incoming, Outgoing>(socket));
   });
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    rmSync(path, { force: true });
-    server.listen(path, () => {
-      chmodSync(path, 0o600);
-      resolve({
-        close: () =>
-          new Promise((closed) => {
-            server.close(() => closed());
-            for (const socket of sockets) socket.destroy();
-          }),
+  const listen = () =>
+    new Promise<void>((resolve, reject) => {
+      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+      rmSync(path, { force: true });
+      server.once('error', reject);
+      server.listen(path, () => {
+        server.off('error', reject);
+        chmodSync(path, 0o600);
+        resolve();
       });
     });
-  });
+  await listen();
+  return {
+    restore: async () => {
+      if (existsSync(path)) return;
+      // Links that are open stay open.
+      server.close();
+      await listen();
+    },
+    close: () =>
+      new Promise((closed) => {
+        server.close(() => closed());
+        for (const socket of sockets) socket.destroy();
+      }),
+  };
 }
 
 /** Rejects when nobody listens at `path`. */

@@ -3,8 +3,8 @@
  * themselves leave the number.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile, readlink, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -41,15 +41,32 @@ export function createEnginePorts(directory: string): EnginePorts {
       return join(directory, `${hash}-${generation}.port`);
     },
     read: async (file) => {
-      try {
-        const text = await readFile(file, 'utf8');
-        return /^\d{1,5}\n$/.test(text) ? Number(text) : null;
-      } catch {
-        return null;
-      }
+      const text = await readFile(file, 'utf8').catch(() => readlink(file).catch(() => ''));
+      return /^\d{1,5}\n?$/.test(text) ? Number(text) : null;
     },
     remove: (file) => rm(file, { force: true }),
   };
+}
+
+/**
+ * The engine's side: leaves the port under this name, all at once. On a full disk the number becomes the target of a symbolic
+ * link, which needs no block: an engine that can not say where it listens would be of no use until somebody frees space.
+ */
+export function leavePort(file: string, port: number): void {
+  const unfinished = `${file}.${process.pid}`;
+  try {
+    writeFileSync(unfinished, `${port}\n`);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    rmSync(unfinished, { force: true });
+    symlinkSync(String(port), unfinished);
+  }
+  renameSync(unfinished, file);
+}
+
+function isNoSpace(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 function unusedPort(host: string): Promise<number> {

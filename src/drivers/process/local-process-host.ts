@@ -53,8 +53,9 @@ class LocalProcessHost implements ProcessHost {
   }
 
   async spawn(spec: SpawnSpec): Promise<ProcessIdentity> {
-    requireDirectory(spec.cwd);
+    // First: below a state directory that was deleted this makes the working directory anew, too.
     mkdirSync(dirname(spec.logFile), { recursive: true, mode: 0o700 });
+    requireDirectory(spec.cwd);
     const log = openSync(spec.logFile, 'a', 0o600);
     try {
       const process = spawnChild(spec.command, spec.args, {

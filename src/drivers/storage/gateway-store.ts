@@ -3,7 +3,7 @@
  * temporary file first, then renamed. Snapshots hold keys of engines, so all files are readable for their owner only.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 
 export function openGatewayStore(stateDir: string): GatewayStore {
@@ -43,6 +43,7 @@ function readRecord(path: string): GatewayRecord | null {
 
 function writeWhole(path: string, value: unknown): void {
   const temporary = `${path}.${process.pid}.tmp`;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 });
   renameSync(temporary, path);
 }

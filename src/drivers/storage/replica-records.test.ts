@@ -72,6 +72,17 @@ it('sets a corrupt record aside, says why, and reads the others', async () => {
   expect(readdirSync(directory).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
+it('keeps the newest corrupt records only', async () => {
+  for (let age = 0; age < 40; age++) writeFileSync(join(directory, `x.json.corrupt-${1000 + age}`), '');
+  writeFileSync(join(directory, 'torn.json'), '{');
+  const { setAside } = await openReplicaRecords(directory).readAll();
+  const left = readdirSync(directory);
+  expect(left).toHaveLength(20);
+  expect(left).toContain('x.json.corrupt-1039');
+  expect(left).not.toContain('x.json.corrupt-1020');
+  expect(left.map((name) => join(directory, name))).toContain(setAside[0]?.file);
+});
+
 it('rejects when nothing can be written, and writes again when it can', async () => {
   const blocked = join(directory, 'file');
   writeFileSync(blocked, '');

@@ -14,6 +14,9 @@ import { writeWholeFile } from './whole-file.ts';
 /** Rises when an older release could misunderstand a record. */
 const FORMAT = 1;
 const SUFFIX = '.json';
+/** `<file>.corrupt-<Unix ms>`: kept for people to look at, the newest ones. */
+const ASIDE = /\.corrupt-(\d+)$/;
+const ASIDE_MAX = 20;
 
 const recordSchema = z.object({
   id: z.string().min(1),
@@ -72,7 +75,16 @@ class FileReplicaRecords implements ReplicaRecords {
         setAside.push({ file: await putAside(file), problem: describe(error) });
       }
     }
+    await this.#clearAside();
     return { records, setAside };
+  }
+
+  async #clearAside(): Promise<void> {
+    const setAtMs = (name: string) => Number(ASIDE.exec(name)?.[1]);
+    const aside = (await readdir(this.#directory)).filter((name) => ASIDE.test(name));
+    const old = aside.sort((a, b) => setAtMs(b) - setAtMs(a)).slice(ASIDE_MAX);
+    // What can not be deleted does no harm.
+    await Promise.all(old.map((name) => rm(join(this.#directory, name)).catch(() => {})));
   }
 
   write(record: ReplicaRecord): Promise<void> {
@@ -126,7 +138,6 @@ function parseRecord(text: string): ReplicaRecord {
   return fileSchema.parse(JSON.parse(text)).record;
 }
 
-/** Kept for people to look at. */
 async function putAside(file: string): Promise<string> {
   const aside = `${file}.corrupt-${Date.now()}`;
   try {

@@ -13,6 +13,7 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import type { GatewaySettings, GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
+import type { ControlListener } from '../../contract/ports/control-link.ts';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import { type GatewayLink, type Hosted, statusOf } from './hosted-gateway.ts';
@@ -25,7 +26,7 @@ export interface GatewayHostOptions {
   /** Start of the node process, Unix ms: orders the snapshots of successive node processes. */
   epoch: number;
   /** Accepts links of gateways; the plane knows no sockets. */
-  listen(onLink: (link: GatewayLink) => void): Promise<{ close(): Promise<void> }>;
+  listen(onLink: (link: GatewayLink) => void): Promise<ControlListener>;
   /** Program and arguments of a gateway process; `--id`, `--snapshot`, `--beside` are added. */
   entry: { command: string; args: string[] };
   /** Output of the gateway process itself. */
@@ -57,7 +58,7 @@ export class GatewayHost {
   #stopping = false;
   /** The replacement under way; a second request for one joins it. */
   #replacing: Promise<void> | null = null;
-  #server: { close(): Promise<void> } | null = null;
+  #listener: ControlListener | null = null;
 
   constructor(options: GatewayHostOptions) {
     this.#options = options;
@@ -70,11 +71,11 @@ export class GatewayHost {
    */
   async start(fleet: FleetSnapshot): Promise<void> {
     this.#fleet = fleet;
-    this.#server = await this.#options.listen((link) => this.#onLink(link));
+    this.#listener = await this.#options.listen((link) => this.#onLink(link));
     this.#keepSnapshot(this.#nextSnapshot());
     this.#adopt();
-    if (this.#wanted().length > 0)
-      await this.#waiters.until(() => this.#current() !== undefined, ADOPT_TIMEOUT_MS);
+    // All of them: one that has not said hello yet could only be ended by a signal, at the cost of its connections.
+    await this.#waiters.until(() => this.#wanted().every(serves), ADOPT_TIMEOUT_MS);
     if (this.#current() !== undefined) return this.#keepNewest();
     for (const hosted of this.#wanted()) {
       this.#options.log('warn', 'a gateway of a former run does not answer and is ended', {
@@ -142,7 +143,7 @@ export class GatewayHost {
       await this.#waiters.until(() => this.#hosted.size === 0, 2_000);
     }
     for (const { watch } of this.#hosted.values()) watch[Symbol.dispose]();
-    await this.#server?.close();
+    await this.#listener?.close();
   }
 
   /** Fault injection for tests and drills. */
@@ -156,13 +157,14 @@ export class GatewayHost {
   }
 
   #current(): Hosted | undefined {
-    return this.#wanted().find(({ state, link }) => state === 'listening' && link !== null);
+    return this.#wanted().find(serves);
   }
 
   /** A node process that died while it replaced a gateway leaves two that serve: the older ones drain. */
   #keepNewest(): void {
-    const listening = this.#wanted().filter(({ state, link }) => state === 'listening' && link !== null);
-    const newest = listening.reduce((a, b) => (b.identity.startTicks > a.identity.startTicks ? b : a));
+    const newest = this.#wanted()
+      .filter(serves)
+      .reduce((a, b) => (b.identity.startTicks > a.identity.startTicks ? b : a));
     for (const hosted of this.#wanted()) if (hosted !== newest) this.#drain(hosted, 'replace');
   }
 
@@ -202,6 +204,9 @@ export class GatewayHost {
 
   async #launch(beside: boolean, attended: boolean): Promise<Hosted> {
     const { processHost, entry, store, ownerPrefix, logFile, cwd, clock } = this.#options;
+    // What a gateway starts from may have been deleted with the state directory.
+    this.#keepSnapshot(this.#nextSnapshot());
+    await this.#listener?.restore();
     const id = `gw-${Math.floor(clock.wallMs()).toString(36)}-${this.#launches++}`;
     const identity = await processHost.spawn({
       command: entry.command,
@@ -364,6 +369,10 @@ export class GatewayHost {
       this.#options.log('error', 'the snapshot could not be written', { error: String(error) });
     }
   }
+}
+
+function serves({ state, link }: Hosted): boolean {
+  return state === 'listening' && link !== null;
 }
 
 export function createGatewayHost(options: GatewayHostOptions): GatewayHost {

@@ -133,7 +133,7 @@ export class InferenceRun implements StreamRun, Watched {
   async #run(): Promise<void> {
     for (;;) {
       const lease = await this.#firstPlace();
-      const end = await this.#firstAttempt(lease).finally(() => lease.release());
+      const end = await this.#firstAttempt(lease);
       if (end.kind === 'streamed') return this.#completed(200);
       if (end.kind === 'answered') return this.#answer(end);
       if (end.kind === 'cancelled') return this.#endCancelled();
@@ -238,16 +238,21 @@ export class InferenceRun implements StreamRun, Watched {
     });
   }
 
-  #firstAttempt(lease: Lease): Promise<AttemptEnd> {
+  async #firstAttempt(lease: Lease): Promise<AttemptEnd> {
     const { envelope } = this;
     const { view } = lease.replica;
-    const body =
-      view.servedModel === envelope.model
-        ? envelope.bytes
-        : replaceTopLevel(envelope.bytes, 'model', view.servedModel);
-    return this.attempt({ replica: lease.replica, path: PATHS[envelope.endpoint], body }, (attempt, settle) =>
-      new DirectRelay(this, attempt, settle).events(),
-    );
+    try {
+      const body =
+        view.servedModel === envelope.model
+          ? envelope.bytes
+          : replaceTopLevel(envelope.bytes, 'model', view.servedModel);
+      return await this.attempt(
+        { replica: lease.replica, path: PATHS[envelope.endpoint], body },
+        (attempt, settle) => new DirectRelay(this, attempt, settle).events(),
+      );
+    } finally {
+      lease.release();
+    }
   }
 
   /** Tells the supervisor, and keeps the replica out of rotation for a moment when it seems dead. */

@@ -7,7 +7,7 @@
  */
 export const REPLICA_SLOTS = 512;
 export const POOL_SLOTS = 128;
-export const WORKERS_MAX = 128;
+const WORKERS_MAX = 128;
 
 /** Cells of a row: in flight per replica, queued per pool, requests, budgeted retries. */
 const ROW_CELLS = REPLICA_SLOTS + POOL_SLOTS + 2;

@@ -10,7 +10,7 @@ import { fileNameOf, type SupervisedReplica } from './supervised-replica.ts';
 import type { SupervisorOptions } from './supervisor-options.ts';
 
 /** Engines that we start are reached by this machine only. */
-export const ENGINE_HOST = '127.0.0.1';
+const ENGINE_HOST = '127.0.0.1';
 
 export type LaunchParts = Pick<
   SupervisorOptions,

@@ -156,7 +156,6 @@ export const faultSchema = z.discriminatedUnion('action', [
 
 export type Fault = z.output<typeof faultSchema>;
 export type FaultOf<Action extends Fault['action']> = Extract<Fault, { action: Action }>;
-export type Trigger = Fault['when'];
 
 /** Where a fault acts: on the process once, on the process for a time, on one request inside the engine, or before it in HTTP. */
 export type FaultScope = 'once' | 'lasting' | 'request' | 'http';

@@ -1,11 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  BatchScheduler,
-  type ScheduledSequence,
-  type SchedulerLimits,
-  scheduledSequence,
-} from './batch-scheduler.ts';
+import { BatchScheduler, type ScheduledSequence, type SchedulerLimits } from './batch-scheduler.ts';
 
 const LIMITS: SchedulerLimits = {
   maxNumSeqs: 4,
@@ -18,8 +13,15 @@ const LIMITS: SchedulerLimits = {
 const schedulerOf = (limits: Partial<SchedulerLimits> = {}) =>
   new BatchScheduler<ScheduledSequence>({ ...LIMITS, ...limits });
 const prompt = (length: number, from = 0) => Array.from({ length }, (_, i) => from + i);
-const sequence = (length: number, from = 0, priority = 0) =>
-  scheduledSequence(prompt(length, from), priority);
+const sequence = (length: number, from = 0, priority = 0): ScheduledSequence => ({
+  tokens: prompt(length, from),
+  promptLength: length,
+  priority,
+  computed: 0,
+  held: false,
+  holding: { private: 0, shared: [] },
+  hashes: [],
+});
 
 /** One step; sequences that yield get a token. */
 function step(scheduler: BatchScheduler<ScheduledSequence>, preemptions = 0) {

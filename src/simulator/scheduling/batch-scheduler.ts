@@ -31,18 +31,6 @@ export interface ScheduledSequence {
   hashes: number[];
 }
 
-export function scheduledSequence(prompt: readonly number[], priority: number): ScheduledSequence {
-  return {
-    tokens: [...prompt],
-    promptLength: prompt.length,
-    priority,
-    computed: 0,
-    held: false,
-    holding: { private: 0, shared: [] },
-    hashes: [],
-  };
-}
-
 export interface StepPlan<S extends ScheduledSequence> extends StepLoad {
   /** What is computed; `chunk` tokens each. A sequence whose last token is among them yields one token. */
   work: { sequence: S; chunk: number; yieldsToken: boolean }[];

@@ -28,6 +28,7 @@ import { createChatRenderer, type RenderChat } from './chat-renderer.ts';
 import { Embedder } from './embedder.ts';
 import { JsonGrammars } from './json-grammar.ts';
 import { type LlamaLibrary, loadNativeEngine, type NativeEngine } from './native-engine.ts';
+import { PrefillShare } from './prefill-share.ts';
 import { commonPrefix, type PooledSequence, SequencePool } from './sequence-pool.ts';
 import { SequenceRun } from './sequence-run.ts';
 import { StepGate } from './step-gate.ts';
@@ -83,6 +84,7 @@ class EmbeddedCore implements EngineCore {
   readonly #embedder: Embedder;
   readonly #runs = new Set<SequenceRun>();
   readonly #gate = new StepGate();
+  readonly #share: PrefillShare;
   readonly #closing = new AbortController();
   readonly #finished = { stop: 0, length: 0, abort: 0 };
   readonly #totals = { prefixQueries: 0, prefixHits: 0, promptTokens: 0, generatedTokens: 0 };
@@ -111,6 +113,7 @@ class EmbeddedCore implements EngineCore {
       },
       (id) => model.detokenize([id as Token]),
     );
+    this.#share = new PrefillShare(options.exact);
     this.#pool = new SequencePool(native.sequences, options.queueMax);
     this.#grammars = new JsonGrammars(native.llama);
     this.#embedder = new Embedder({ model, contextLength, threads: options.threads });
@@ -243,7 +246,7 @@ class EmbeddedCore implements EngineCore {
       gate: this.#gate,
       reused,
       seed: request.sampling.seed ?? this.#options.drawSeed(),
-      exact: this.#options.exact,
+      share: this.#share,
       endTokens: request.minTokens > 0 ? this.#allEndTokens() : [],
       isEnd: (id) => model.isEogToken(id as Token),
       tokenBytes: this.#tokenBytes,

@@ -49,7 +49,7 @@ export class Embedder {
   }
 }
 
-export function normalized(vector: readonly number[]): number[] {
+function normalized(vector: readonly number[]): number[] {
   const length = Math.hypot(...vector);
   return length === 0 ? [...vector] : vector.map((value) => value / length);
 }

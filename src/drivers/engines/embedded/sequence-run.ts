@@ -5,6 +5,7 @@
 import type { LlamaContextSequence, LlamaGrammarEvaluationState, Token, TokenBias } from 'node-llama-cpp';
 import { PlatformError } from '../../../contract/errors.ts';
 import type { GeneratedToken, GenerateRequest, TokenLogprob } from '../../../contract/ports/engine-core.ts';
+import type { PrefillShare } from './prefill-share.ts';
 import { evaluateOptions } from './sampling-options.ts';
 import type { StepGate } from './step-gate.ts';
 
@@ -15,7 +16,7 @@ export interface SequenceRunOptions {
   /** Prompt tokens that the sequence holds already. */
   reused: number;
   seed: number;
-  exact: boolean;
+  share: PrefillShare;
   /** Needed only with `minTokens`. */
   endTokens: readonly number[];
   isEnd(id: number): boolean;
@@ -23,9 +24,6 @@ export interface SequenceRunOptions {
   newBias(): TokenBias;
   grammarState: LlamaGrammarEvaluationState | undefined;
 }
-
-/** Prompt tokens of one step; between two of them a request can be aborted. In exact mode a batch takes one of each sequence. */
-const PIECE_TOKENS = { exact: 1, full: 512 } as const;
 
 export class SequenceRun {
   readonly #options: SequenceRunOptions;
@@ -51,13 +49,17 @@ export class SequenceRun {
 
   /** Computes the prompt but for its last token. */
   async prefill(signal: AbortSignal): Promise<void> {
-    const { sequence, exact, gate } = this.#options;
-    const piece = exact ? PIECE_TOKENS.exact : PIECE_TOKENS.full;
-    while (this.#pending.length > 1) {
-      signal.throwIfAborted();
-      const tokens = this.#pending.splice(0, Math.min(piece, this.#pending.length - 1));
-      await gate.run(() => sequence.evaluateWithoutGeneratingNewTokens(tokens as Token[]));
-    }
+    const { sequence, share, gate } = this.#options;
+    await share.during(async () => {
+      while (this.#pending.length > 1) {
+        signal.throwIfAborted();
+        // Taken when the round begins, for only then it is known who else is at a prompt.
+        await gate.run(() => {
+          const tokens = this.#pending.splice(0, Math.min(share.pieceTokens, this.#pending.length - 1));
+          return sequence.evaluateWithoutGeneratingNewTokens(tokens as Token[]);
+        });
+      }
+    });
     signal.throwIfAborted();
   }
 
