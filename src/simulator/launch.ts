@@ -15,6 +15,7 @@ export const simulatorCapabilities: EngineCapabilities = {
   tokenize: true,
   determinism: 'seeded',
   wholeTokenEvents: true,
+  endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
 };
 
 /** Requests in flight at once when the configuration does not say. */

@@ -583,7 +583,7 @@ describe('embedded engine', () => {
       [
         'dimensions that do not fit',
         '/v1/embeddings',
-        { input: 'x', dimensions: 3 },
+        { input: 'x', dimensions: 100_000 },
         400,
         /192/,
         'dimensions',

@@ -30,6 +30,7 @@ export const TEST_SETTINGS: GatewaySettings = {
   retryBudgetRatio: 0.2,
   continuationsMax: 3,
   ejectionMs: 0,
+  keepAliveMs: 10_000,
   connectTimeoutMs: 1_000,
   firstTokenTimeoutMs: 10_000,
   stallTimeoutMs: 10_000,

@@ -14,6 +14,8 @@ export const llamaServer = createHttpEngine({
     determinism: 'greedy',
     wholeTokenEvents: false,
     mayEchoPrefill: true,
+    // It tokenizes too, but by fields of its own.
+    endpoints: ['rerank'],
   },
   // Each slot holds a context of its own in memory.
   defaultWindow: 8,

@@ -12,6 +12,7 @@ export const sglang = createHttpEngine({
     determinism: 'greedy',
     wholeTokenEvents: false,
     mayEchoPrefill: true,
+    endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
   },
   defaultWindow: 256,
   healthPath: '/health',

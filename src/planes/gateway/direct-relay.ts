@@ -4,9 +4,10 @@
  */
 import type { AttemptFailure } from '../../contract/facts.ts';
 import { isRecord } from '../../wire/json/parse-object.ts';
-import { allFinished, parseChunk } from '../../wire/openai/delivered-stream.ts';
+import { choiceCountOf } from '../../wire/openai/continuation-request.ts';
+import { allFinished, type Delivered, parseChunk } from '../../wire/openai/delivered-stream.ts';
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
-import { parseSseEvents } from '../../wire/sse/parse-event.ts';
+import { parseSseEvents, sseData } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
 import type { AttemptEnd, StreamRun } from './stream-run.ts';
 
@@ -109,13 +110,20 @@ export class DirectRelay {
     if (this.#over) return;
     if (this.#splitter === null) return this.#onWholeAnswer();
     const { stream } = this.#run;
-    // A clean end without [DONE] is a lost connection, unless every choice had said that it was finished.
-    if (stream.committed && !stream.log.overflowed && allFinished(stream.log.read())) {
+    // A clean end without [DONE] is a lost connection, unless nothing was left to say but that.
+    if (stream.committed && !stream.log.overflowed && this.#isComplete(stream.log.read())) {
+      stream.deliver(Buffer.from(sseData('[DONE]')), this.#run.context.clock.monotonicMs());
       stream.end();
       return this.#end({ kind: 'streamed' });
     }
     const failure: AttemptFailure = stream.committed ? 'connection-lost' : 'empty-response';
     this.#end({ kind: 'failed', failure, detail: 'the stream ended without [DONE]', answer: null });
+  }
+
+  #isComplete(delivered: Delivered): boolean {
+    const { envelope } = this.#run;
+    const usageMissing = envelope.includeUsage && delivered.usage === null;
+    return allFinished(delivered, choiceCountOf(envelope)) && !usageMissing;
   }
 
   #onWholeAnswer(): void {

@@ -12,6 +12,10 @@ export interface RequestRecord {
   route: string;
   startedWallMs: number;
   startedMs: number;
+  /** Times that the client has sent this request before. */
+  clientRetries: number;
+  /** How long after its request the client gives up; null when it did not say. */
+  clientTimeoutMs: number | null;
   keyName: string | null;
   model: string | null;
   stream: boolean;
@@ -29,12 +33,17 @@ export interface RequestRecord {
   firstTokenMs: number | null;
   promptTokens: number | null;
   completionTokens: number | null;
+  /** Events that carried something, where the engine did not report usage; null where it did. */
+  estimatedTokens: number | null;
   /** Longest gap between two reads that a failover caused, ms. */
   continuationGapMs: number | null;
 }
 
 export function newRecord(
-  seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'>,
+  seed: Pick<
+    RequestRecord,
+    'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs' | 'clientRetries' | 'clientTimeoutMs'
+  >,
 ): RequestRecord {
   return {
     ...seed,
@@ -54,6 +63,7 @@ export function newRecord(
     firstTokenMs: null,
     promptTokens: null,
     completionTokens: null,
+    estimatedTokens: null,
     continuationGapMs: null,
   };
 }
@@ -78,6 +88,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     stream: record.stream,
     replica: record.replica,
     attempts: record.attempts,
+    client_retries: record.clientRetries,
     continuations: record.continuations,
     tier: record.tier,
     gap_ms: rounded(record.continuationGapMs),
@@ -85,6 +96,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     ttft_ms: rounded(record.firstTokenMs),
     prompt_tokens: record.promptTokens,
     completion_tokens: record.completionTokens,
+    completion_tokens_estimated: record.estimatedTokens,
   })}\n`;
 }
 

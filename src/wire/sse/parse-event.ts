@@ -38,6 +38,16 @@ export function parseSseEvents(text: string): SseEvent[] {
   return events;
 }
 
+const DATA_LINE = Buffer.from('\ndata:');
+
+/** How many data lines whole events have, without reading them: line ends in JSON are escaped, so text is not mistaken for one. */
+export function countDataLines(frames: Buffer): number {
+  let count = frames.indexOf(DATA_LINE.subarray(1)) === 0 ? 1 : 0;
+  for (let at = frames.indexOf(DATA_LINE); at >= 0; at = frames.indexOf(DATA_LINE, at + DATA_LINE.length))
+    count++;
+  return count;
+}
+
 /** One event with JSON data, ready to be written. */
 export function sseData(json: unknown): string {
   return `data: ${typeof json === 'string' ? json : JSON.stringify(json)}\n\n`;

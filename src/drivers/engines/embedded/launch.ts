@@ -17,6 +17,7 @@ export const embeddedCapabilities: EngineCapabilities = {
   tokenize: true,
   determinism: 'seeded',
   wholeTokenEvents: true,
+  endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
 };
 
 /** Requests in flight at once when the configuration does not say. */
