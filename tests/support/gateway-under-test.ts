@@ -43,6 +43,9 @@ export const TEST_SETTINGS: GatewaySettings = {
 export interface TestReplica {
   url: string;
   window?: number;
+  /** The name by which the engine knows the model; default: the pool's. */
+  servedModel?: string;
+  engine?: ReplicaView['engine'];
   state?: ReplicaView['state'];
   capabilities?: Partial<EngineCapabilities>;
 }
@@ -56,8 +59,8 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       id: `${model}/${index}`,
       generation: 1,
       url: replica.url,
-      engine: 'vllm',
-      servedModel: model,
+      engine: replica.engine ?? 'vllm',
+      servedModel: replica.servedModel ?? model,
       state: replica.state ?? 'ready',
       reason: '',
       window: replica.window ?? 64,

@@ -12,11 +12,11 @@ const TOKEN_BYTES = 4;
 
 /** Every choice has been delivered to its end. */
 export function isComplete({ envelope }: StreamRun, delivered: Delivered): boolean {
-  return allFinished(delivered, choiceCountOf(envelope));
+  return delivered.done || allFinished(delivered, choiceCountOf(envelope));
 }
 
 export function usageMissing({ envelope }: StreamRun, delivered: Delivered): boolean {
-  return envelope.includeUsage && delivered.usage === null;
+  return envelope.includeUsage && delivered.usage === null && !delivered.done;
 }
 
 /** All tokens that the request allows were delivered, and only the end of the one choice is missing. */
@@ -37,7 +37,7 @@ export function deliverLengthEnd(run: StreamRun, delivered: Delivered): void {
 export function endComplete(run: StreamRun, delivered: Delivered, promptTokens: number | null): void {
   if (usageMissing(run, delivered))
     deliver(run, delivered, { choices: [], usage: estimatedUsage(run, delivered, promptTokens) });
-  run.stream.deliver(Buffer.from(sseData('[DONE]')), run.context.clock.monotonicMs());
+  if (!delivered.done) run.stream.deliver(Buffer.from(sseData('[DONE]')), run.context.clock.monotonicMs());
   run.endCompleted();
 }
 
