@@ -58,6 +58,8 @@ export interface Script {
   emptyBody?: boolean;
   /** Answer a stream with just these bytes, one write each, and end. */
   chunks?: readonly (Buffer | string)[];
+  /** Cut the connection after `chunks` instead of ending it. */
+  chunksThenDie?: boolean;
   /** Before the response head, ms. */
   quietMs?: number;
   /** Between the role event and the first token, ms. */
@@ -146,7 +148,10 @@ async function serve(
       script.body ?? '{"error":{"message":"scripted","type":"server_error","param":null,"code":null}}',
     );
   }
-  if (script.chunks !== undefined) return await writeChunks(response, script.chunks, script.headers);
+  if (script.chunks !== undefined) {
+    await writeChunks(response, script.chunks, script.headers);
+    return script.chunksThenDie ? cut(request) : void response.end();
+  }
   if (script.emptyBody) return void response.writeHead(200, { 'content-type': 'application/json' }).end();
   if (path === '/v1/embeddings') {
     return json(response, 200, {
@@ -306,7 +311,6 @@ async function writeChunks(
     response.write(chunk);
     await pause(0);
   }
-  response.end();
 }
 
 /** Cuts the connection when all that was written has left. */
