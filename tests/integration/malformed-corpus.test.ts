@@ -46,8 +46,7 @@ describe('T21: raw HTTP messages', () => {
   function isRight({ verdict }: RawMessage, { status, closed }: RawAnswer): boolean {
     if (status !== null && status >= 500 && status !== 505) return false;
     if (verdict === 'valid') return status === 200;
-    if (verdict === 'refused') return status === null ? true : status >= 400;
-    return status !== null || closed || true;
+    return verdict === 'either' || (status === null ? closed : status >= 400);
   }
 
   it(`are at least 300, and each ends as it must (${messages.length})`, async () => {
@@ -191,7 +190,7 @@ describe('T22: body bombs', () => {
     const beforeMb = residentMb();
     const { status, sent, peakMb } = await bombard(head, chunk, bytesMax);
     expect(status).toBe(413);
-    expect(sent).toBeLessThan(64 * MIB);
+    expect(sent).toBeLessThan(128 * MIB);
     expect(peakMb - beforeMb).toBeLessThan(64);
   });
 

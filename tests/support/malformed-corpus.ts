@@ -3,7 +3,7 @@
  * valid and odd. Each entry says what must become of it. Generated from tables, so that a new oddity is one line.
  */
 
-/** `valid`: any status below 500. `refused`: 4xx, or the connection is closed. `either`: parsers may differ; never 5xx. */
+/** `valid`: any status below 500. `refused`: 4xx, or the connection is closed; silence is neither. `either`: parsers may differ; never 5xx. */
 export type Verdict = 'valid' | 'refused' | 'either';
 
 export interface RawMessage {
@@ -62,8 +62,8 @@ const HEADERS: [line: string, verdict: Verdict][] = [
 /** Chunked bodies. */
 const CHUNKED: [body: string, verdict: Verdict][] = [
   [`${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`, 'valid'], [`${BODY.length.toString(16).toUpperCase()};ext=1\r\n${BODY}\r\n0\r\n\r\n`, 'valid'], ['0\r\n\r\n', 'refused'],
-  ['xyz\r\nabc\r\n0\r\n\r\n', 'refused'], ['-1\r\na\r\n0\r\n\r\n', 'refused'], ['0x5\r\nabcde\r\n0\r\n\r\n', 'refused'], ['ffffffffffffffff\r\n', 'refused'], ['fffffffffffffffff0\r\n', 'refused'],
-  ['5\r\nabcdeXX0\r\n\r\n', 'refused'], ['5\nabcde\n0\n\n', 'refused'], ['5 \r\nabcde\r\n0\r\n\r\n', 'refused'], ['\r\n5\r\nabcde\r\n0\r\n\r\n', 'refused'], ['5', 'refused'], ['5\r\nab', 'refused'],
+  ['xyz\r\nabc\r\n0\r\n\r\n', 'refused'], ['-1\r\na\r\n0\r\n\r\n', 'refused'], ['0x5\r\nabcde\r\n0\r\n\r\n', 'refused'], ['ffffffffffffffff\r\n', 'either'], ['fffffffffffffffff0\r\n', 'refused'],
+  ['5\r\nabcdeXX0\r\n\r\n', 'refused'], ['5\nabcde\n0\n\n', 'refused'], ['5 \r\nabcde\r\n0\r\n\r\n', 'refused'], ['\r\n5\r\nabcde\r\n0\r\n\r\n', 'refused'], ['5', 'either'], ['5\r\nab', 'either'],
   [`1;${'e'.repeat(20_000)}\r\na\r\n0\r\n\r\n`, 'refused'], ['1\r\n{\r\n1\r\n}\r\n0\r\nTrailer: x\r\n\r\n', 'refused'], [`1\r\n{\r\n0\r\n${'T: x\r\n'.repeat(5000)}\r\n`, 'refused'],
 ]; // biome-ignore format: a table
 

@@ -8,6 +8,7 @@ describe('clientHints', () => {
       retries: 2,
       timeoutMs: 600_000,
     });
+    expect(clientHints({ 'x-stainless-read-timeout': '600.0' }).timeoutMs).toBe(600_000);
     expect(clientHints({ 'x-litellm-timeout': '1.5' }).timeoutMs).toBe(1500);
     expect(clientHints({})).toEqual({ retries: 0, timeoutMs: null });
   });

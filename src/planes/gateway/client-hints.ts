@@ -13,8 +13,13 @@ export interface ClientHints {
 
 const RETRIES_MAX = 1000;
 const TIMEOUT_MS_MAX = 86_400_000;
-/** In seconds. The first is sent by the SDKs of OpenAI and Anthropic, the last by users of LiteLLM. */
-const TIMEOUT_HEADERS = ['x-stainless-timeout', 'x-request-timeout', 'x-litellm-timeout'];
+/** In seconds. The first two are sent by the SDKs of OpenAI and Anthropic (JavaScript, Python), the last by users of LiteLLM. */
+const TIMEOUT_HEADERS = [
+  'x-stainless-timeout',
+  'x-stainless-read-timeout',
+  'x-request-timeout',
+  'x-litellm-timeout',
+];
 
 export function clientHints(headers: HttpExchange['headers']): ClientHints {
   return { retries: retriesIn(headers), timeoutMs: timeoutIn(headers) };
