@@ -40,12 +40,12 @@ export interface RequestRecord {
 }
 
 export function newRecord(
-  seed: Pick<
-    RequestRecord,
-    'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs' | 'clientRetries' | 'clientTimeoutMs'
-  >,
+  seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'> &
+    Partial<Pick<RequestRecord, 'clientRetries' | 'clientTimeoutMs'>>,
 ): RequestRecord {
   return {
+    clientRetries: 0,
+    clientTimeoutMs: null,
     ...seed,
     keyName: null,
     model: null,
@@ -72,7 +72,7 @@ export function newRecord(
 export function logLine(record: RequestRecord, endedMs: number): string {
   return `${JSON.stringify({
     '@timestamp': new Date(record.startedWallMs).toISOString(),
-    'log.level': record.status >= 500 ? 'error' : 'info',
+    'log.level': isFailure(record) ? 'error' : 'info',
     message: 'request',
     'event.duration': Math.round((endedMs - record.startedMs) * 1e6),
     'http.request.id': record.requestId,
@@ -98,6 +98,11 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     completion_tokens: record.completionTokens,
     completion_tokens_estimated: record.estimatedTokens,
   })}\n`;
+}
+
+/** A stream that broke had status 200. */
+function isFailure({ status, outcome }: RequestRecord): boolean {
+  return status >= 500 || outcome === 'failed-upstream' || outcome === 'failed-internal';
 }
 
 function rounded(ms: number | null): number | null {
