@@ -38,6 +38,7 @@ const DIALECTS: Record<
       core,
       clock,
       release: '0.11.0+simulated',
+      sampling: { temperature: 1, reasoning: config.reasoning },
       ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
     }),
 };

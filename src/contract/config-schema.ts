@@ -52,7 +52,7 @@ const urlEntry = z.union([
   }),
 ]);
 
-export const modelSchema = z
+const modelSchema = z
   .strictObject({
     model_name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
     engine: z
@@ -225,6 +225,15 @@ export const configSchema = z.strictObject({
         .max(60_000)
         .default(500)
         .describe('How long a replica that refused or lost a connection gets nothing new. Milliseconds.'),
+      keep_alive_ms: z
+        .number()
+        .int()
+        .min(0)
+        .max(3_600_000)
+        .default(10_000)
+        .describe(
+          'A stream whose first token is late gets its headers and a comment each time so long has passed without a byte, so that proxies and clients do not give it up. Milliseconds; 0: none.',
+        ),
       replay_bytes_max: z
         .number()
         .int()

@@ -31,6 +31,8 @@ export interface DeliveredSummary {
   tokenIds: boolean;
   /** Anything but plain text: tool calls, reasoning. */
   otherThanText: boolean;
+  /** Something that can not be compared with a replay, such as audio. */
+  opaque: boolean;
   /** Text begins or ends with white space, which chat templates may trim (vllm#9547). */
   trimmable: boolean;
 }

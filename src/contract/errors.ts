@@ -274,7 +274,7 @@ export type ErrorCode = keyof typeof ERROR_SPECS;
 export interface PlatformErrorOptions {
   /** The request field at fault, as the OpenAI error object names it. */
   param?: string;
-  /** Seconds after which trying again makes sense; becomes `Retry-After`. */
+  /** Seconds after which trying again makes sense, fractions too; becomes `Retry-After` and `retry-after-ms`. */
   retryAfterS?: number;
   /** Methods that the path does take; become `Allow`. */
   allow?: readonly string[];

@@ -25,6 +25,10 @@ export const REPLICA_STATES = [
 ] as const;
 export type ReplicaState = (typeof REPLICA_STATES)[number];
 
+/** End points that some engines have beside chat completions, completions and embeddings. */
+export const EXTRA_ENDPOINTS = ['rerank', 'score', 'tokenize', 'detokenize', 'classify', 'pooling'] as const;
+export type ExtraEndpoint = (typeof EXTRA_ENDPOINTS)[number];
+
 /** What an engine can do for the continuation of a stream (tiers A to D, docs/continuation.md). */
 export interface EngineCapabilities {
   /** Raw completions take token-id prompts, and `return_token_ids` returns ids (tier A). */
@@ -41,6 +45,8 @@ export interface EngineCapabilities {
   mayEchoPrefill?: boolean;
   /** Fields that the engine does not know are ignored and not refused. Default false. */
   lenientFields?: boolean;
+  /** What it has of these, in the shape of vLLM. Undefined: not known, so it is asked. */
+  endpoints?: readonly ExtraEndpoint[];
 }
 
 export interface ReplicaView {

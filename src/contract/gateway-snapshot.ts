@@ -26,6 +26,8 @@ export interface GatewaySettings {
   /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */
   ejectionMs: number;
   connectTimeoutMs: number;
+  /** A stream that has a place on a replica gets a comment for each such span without a byte, until its first token; 0: none. */
+  keepAliveMs: number;
   /** From the attempt's start to its first content token. */
   firstTokenTimeoutMs: number;
   /** Longest silence between two reads of a response that has begun. */

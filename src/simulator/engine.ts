@@ -94,6 +94,8 @@ export class SimulatedEngine implements EngineCore {
       contextLength: options.contextLength,
       vocabularySize: VOCABULARY_SIZE,
       canEmbed: true,
+      canCallTools: true,
+      canReason: true,
     };
   }
 

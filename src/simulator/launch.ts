@@ -16,6 +16,7 @@ export const simulatorCapabilities: EngineCapabilities = {
   determinism: 'seeded',
   wholeTokenEvents: true,
   lenientFields: true,
+  endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
 };
 
 /** Requests in flight at once when the configuration does not say. */

@@ -57,6 +57,12 @@ export const simulatorOptions = {
   speed: number(1, 0.001, 1000, 'Steps run so many times faster.'),
   'noise-sigma': number(0.05, 0, 2, 'Sigma of the lognormal noise on each step.'),
   'mean-tokens': integer(120, 1, 1_000_000, 'Mean length of an answer that ends by itself.'),
+  reasoning: {
+    kind: 'text',
+    default: 'asked',
+    choices: ['asked', 'always'],
+    help: 'Chats begin with a thought when asked (chat_template_kwargs.enable_thinking), or always.',
+  },
   'max-num-seqs': integer(256, 1, 100_000, 'Sequences that run at once.'),
   'max-num-batched-tokens': integer(8192, 1, 10_000_000, 'Tokens per step; longer prompts come in chunks.'),
   'max-model-len': integer(32_768, 16, 10_000_000, 'Context in tokens.'),
@@ -94,6 +100,8 @@ export interface SimulatorConfig {
   speed: number;
   noiseSigma: number;
   meanTokens: number;
+  /** Chats begin with a thought also when the request does not say so. */
+  reasoning: boolean;
   maxModelLen: number;
   limits: {
     maxNumSeqs: number;
@@ -127,6 +135,7 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
     speed: figure('speed'),
     noiseSigma: figure('noise-sigma'),
     meanTokens: figure('mean-tokens'),
+    reasoning: readChoice('reasoning', text('reasoning') as string) === 'always',
     maxModelLen: figure('max-model-len'),
     limits: {
       maxNumSeqs: figure('max-num-seqs'),

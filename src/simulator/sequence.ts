@@ -6,11 +6,11 @@
 import { mix32 } from '../base/random.ts';
 import type { CoreFinish, GeneratedToken, GenerateRequest } from '../contract/ports/engine-core.ts';
 import type { ArmedFault } from './faults/fault-board.ts';
-import { jsonFor } from './json-text.ts';
 import { withLogprobs } from './logprobs.ts';
 import { advance, advanceAll, initialState, type ModelState, nextToken } from './next-token.ts';
 import type { ScheduledSequence } from './scheduling/batch-scheduler.ts';
 import type { BlockHolding } from './scheduling/block-pool.ts';
+import { scriptedText } from './scripted-text.ts';
 import { END_OF_TURN, encode, tokenBytes } from './tokenizer.ts';
 
 export interface SequenceModel {
@@ -49,8 +49,10 @@ export class EngineSequence implements ScheduledSequence {
 
   readonly #model: SequenceModel;
   readonly #seed: number;
-  /** The rest of a document that a schema asked for, last token first; null for free text. */
-  readonly #script: number[] | null;
+  /** The rest of what is written by plan, last token first. */
+  readonly #script: number[];
+  /** What comes after it: nothing, or free text. */
+  readonly #endsWithScript: boolean;
   #state: ModelState;
   #pending: GeneratedToken[] = [];
   #wake: (() => void) | null = null;
@@ -72,7 +74,9 @@ export class EngineSequence implements ScheduledSequence {
     const { temperature, topK } = request.sampling;
     this.#seed = temperature === 0 || topK === 1 ? 0 : at.seed | 1;
     this.#state = advanceAll(initialState(model.modelSeed), this.tokens);
-    this.#script = request.jsonSchema === undefined ? null : this.#document(request.jsonSchema);
+    const script = scriptedText(request, () => this.#scriptSeed());
+    this.#script = script === null ? [] : this.#tokensOf(script.text);
+    this.#endsWithScript = script?.whole === true;
   }
 
   get generated(): number {
@@ -97,17 +101,23 @@ export class EngineSequence implements ScheduledSequence {
     this.wake();
   }
 
-  /** The document for a schema, last token first, without what another replica has generated of it. */
-  #document(schema: Readonly<Record<string, unknown>>): number[] {
-    const before = this.request.generatedPrefix ?? 0;
-    const prompt = this.tokens.slice(0, this.tokens.length - before);
-    const state = advanceAll(initialState(this.#model.modelSeed), prompt);
-    const document = encode(jsonFor(schema, mix32(state.hash, this.#seed)), false);
-    return document.slice(before).reverse();
+  /** Depends on the prompt of the request alone, not on what another replica has generated of the answer. */
+  #scriptSeed(): number {
+    const prompt = this.tokens.slice(0, this.tokens.length - (this.request.generatedPrefix ?? 0));
+    return mix32(advanceAll(initialState(this.#model.modelSeed), prompt).hash, this.#seed);
+  }
+
+  /** Last token first, without what another replica has generated. */
+  #tokensOf(text: string): number[] {
+    return encode(text, false)
+      .slice(this.request.generatedPrefix ?? 0)
+      .reverse();
   }
 
   #choose(): number {
-    if (this.#script !== null) return this.#script.pop() ?? END_OF_TURN;
+    const scripted = this.#script.pop();
+    if (scripted !== undefined) return scripted;
+    if (this.#endsWithScript) return END_OF_TURN;
     const { ignoreEos, minTokens } = this.request;
     return nextToken(this.#state, {
       meanTokens: this.#model.meanTokens,

@@ -259,6 +259,22 @@ describe('embedded engine', () => {
       expect(floats.usage.total_tokens).toBeGreaterThan(0);
     });
 
+    it('shortens embeddings, and ranks and scores texts by them', async () => {
+      const query = 'What is prefix caching?';
+      const texts = ['Tell me a story.', 'How does prefix caching work?'];
+      const short = await engine.json('/v1/embeddings', { input: query, dimensions: 8 });
+      expect(short.data[0].embedding).toHaveLength(8);
+      expect(Math.hypot(...short.data[0].embedding)).toBeCloseTo(1, 5);
+      const ranked = (await engine.json('/v1/rerank', { query, documents: texts })) as unknown as {
+        results: { index: number; relevance_score: number }[];
+      };
+      expect(ranked.results.map(({ index }) => index)).toEqual([1, 0]);
+      const scored = (await engine.json('/v1/score', { text_1: query, text_2: texts })) as unknown as {
+        data: { score: number }[];
+      };
+      expect(scored.data[1]?.score).toBeCloseTo(ranked.results[0]?.relevance_score ?? 0, 5);
+    });
+
     it('tokenizes and detokenizes without a loss', async () => {
       for (const prompt of ['Hello, world', ' leading', 'é漢🙂\u0000\n\n\ttab', '<|im_start|>']) {
         const { tokens, count, max_model_len } = await engine.json('/tokenize', { prompt });
@@ -606,7 +622,7 @@ describe('embedded engine', () => {
       [
         'dimensions that do not fit',
         '/v1/embeddings',
-        { input: 'x', dimensions: 3 },
+        { input: 'x', dimensions: 100_000 },
         400,
         /192/,
         'dimensions',

@@ -132,6 +132,19 @@ describe('answers', () => {
     ]);
   });
 
+  it('counts the events of a stream whose engine reports no usage, and says that it is an estimate', async () => {
+    const headers = { 'x-request-id': 'uncounted' };
+    const stream = await client.chat.completions.create(
+      { model: 'demo', messages, stream: true },
+      { headers },
+    );
+    for await (const _ of stream);
+    const line = await eventually(() =>
+      gateway.log().find((entry) => entry['http.request.id'] === 'uncounted'),
+    );
+    expect(line).toMatchObject({ completion_tokens: null, completion_tokens_estimated: ANSWER.length });
+  });
+
   it('writes one JSON line per request, without prompts', async () => {
     await client.chat.completions.create(
       { model: 'demo', messages: [{ role: 'user', content: 'SECRET-PROMPT' }] },

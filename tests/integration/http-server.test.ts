@@ -247,3 +247,50 @@ describe('streamed answers', () => {
     expect(bodyOf(await raw('HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'))).toBe('');
   });
 });
+
+describe('a body that does not come as announced', () => {
+  const HEAD = 'POST / HTTP/1.1\r\nHost: h\r\n';
+
+  it.each([
+    'xyz\r\n',
+    '-1\r\na\r\n',
+    '5\r\nabcdeXX',
+    '0x5\r\nabcde\r\n',
+  ])('is refused at once when it breaks off: %j', async (chunk) => {
+    const client = new RawClient();
+    client.socket.write(`${HEAD}Transfer-Encoding: chunked\r\n\r\n${chunk}`);
+    expect((await client.answer()).status).toBe(400);
+    await new Promise((resolve) => client.socket.once('close', resolve));
+  });
+
+  it('is refused when it is late', async () => {
+    const impatient = createHttpServer({
+      requestTimeoutMs: 200,
+      headersTimeoutMs: 200,
+      handle: (exchange) => {
+        exchange.readBody(100).catch((error: unknown) => {
+          exchange.send(PlatformError.from(error).spec.status, {}, PlatformError.from(error).code);
+        });
+      },
+    });
+    const { port: own } = await impatient.listen({ host: '127.0.0.1', port: 0 });
+    try {
+      const socket = connect(own, '127.0.0.1');
+      socket.write(`${HEAD}Content-Length: 5\r\n\r\nab`);
+      let text = '';
+      for await (const chunk of socket) text += chunk;
+      expect(text).toMatch(/^HTTP\/1\.1 408 [\s\S]*request_timeout$/);
+    } finally {
+      impatient.destroy();
+    }
+  });
+
+  it('and is too large is answered before the connection ends, also while the client goes on sending', async () => {
+    const client = new RawClient();
+    const body = Buffer.alloc(4_000_000, 'x');
+    client.socket.write(`${HEAD}Content-Length: ${body.length}\r\n\r\n`);
+    client.socket.write(body);
+    expect((await client.answer()).status).toBe(413);
+    await new Promise((resolve) => client.socket.once('close', resolve));
+  });
+});

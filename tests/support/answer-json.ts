@@ -18,8 +18,13 @@ export interface AnswerJson {
 export interface AnswerChoice {
   index: number;
   text: string;
-  message: { role: string; content: string };
-  delta: { role?: string; content?: string };
+  message: {
+    role: string;
+    content: string;
+    reasoning_content: string;
+    tool_calls: Some<AnswerToolCall>;
+  };
+  delta: { role?: string; content?: string; reasoning_content?: string; tool_calls?: AnswerToolCall[] };
   finish_reason: string | null;
   stop_reason: string | number | null;
   token_ids: number[];
@@ -30,4 +35,11 @@ export interface AnswerChoice {
     token_logprobs: number[];
     text_offset: number[];
   };
+}
+
+export interface AnswerToolCall {
+  index: number;
+  id?: string;
+  type?: string;
+  function: { name?: string; arguments: string };
 }

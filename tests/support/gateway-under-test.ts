@@ -34,6 +34,7 @@ export const TEST_SETTINGS: GatewaySettings = {
   retryBudgetRatio: 0.2,
   continuationsMax: 3,
   ejectionMs: 0,
+  keepAliveMs: 10_000,
   connectTimeoutMs: 1_000,
   firstTokenTimeoutMs: 10_000,
   stallTimeoutMs: 10_000,
@@ -46,6 +47,9 @@ export const TEST_SETTINGS: GatewaySettings = {
 export interface TestReplica {
   url: string;
   window?: number;
+  /** The name by which the engine knows the model; default: the pool's. */
+  servedModel?: string;
+  engine?: ReplicaView['engine'];
   state?: ReplicaView['state'];
   capabilities?: Partial<EngineCapabilities>;
 }
@@ -59,8 +63,8 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       id: `${model}/${index}`,
       generation: 1,
       url: replica.url,
-      engine: 'vllm',
-      servedModel: model,
+      engine: replica.engine ?? 'vllm',
+      servedModel: replica.servedModel ?? model,
       state: replica.state ?? 'ready',
       reason: '',
       window: replica.window ?? 64,

@@ -12,6 +12,8 @@ export interface ScriptedCoreOptions {
   answer: Uint8Array | string;
   perStep?: number;
   contextLength?: number;
+  /** Calls tools and thinks, when the answer says so. */
+  canCallTools?: boolean;
   /** Thrown after so many steps. */
   failAfter?: { steps: number; error: Error };
 }
@@ -32,6 +34,8 @@ export class ScriptedCore implements EngineCore {
       contextLength: options.contextLength ?? 256,
       vocabularySize: 256,
       canEmbed: true,
+      canCallTools: options.canCallTools === true,
+      canReason: options.canCallTools === true,
     };
   }
 

@@ -16,6 +16,7 @@ export interface SeenRequest {
   path: string;
   headers: IncomingMessage['headers'];
   raw: string;
+  bytes: Buffer;
   body: Record<string, unknown>;
   /** When the client side of the connection closed before the answer was complete; null when it did not. */
   abortedAtMs: number | null;
@@ -57,6 +58,14 @@ export interface Script {
   /** Refuse this path with 400. */
   refusePath?: string;
   emptyBody?: boolean;
+  /** Answer a stream with just these bytes, one write each, and end. */
+  chunks?: readonly (Buffer | string)[];
+  /** Cut the connection after `chunks` instead of ending it. */
+  chunksThenDie?: boolean;
+  /** Before the response head, ms. */
+  quietMs?: number;
+  /** Between the role event and the first token, ms. */
+  prefillMs?: number;
 }
 
 export interface ScriptedChat {
@@ -122,13 +131,15 @@ async function serve(
 ): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  const raw = Buffer.concat(chunks).toString('utf8');
+  const bytes = Buffer.concat(chunks);
+  const raw = bytes.toString('utf8');
   const body = (raw === '' ? {} : JSON.parse(raw)) as Record<string, unknown>;
   const path = request.url ?? '';
   const seen: SeenRequest = {
     path,
     headers: request.headers,
     raw,
+    bytes,
     body,
     abortedAtMs: null,
     startedAtMs: performance.now(),
@@ -143,6 +154,8 @@ async function serve(
   });
   if (script.dieBeforeHead) return void request.socket.destroy();
   if (script.hang) return;
+  if (script.quietMs !== undefined) await pause(script.quietMs);
+  if (response.destroyed) return;
   if (script.refusePath === path)
     return json(response, 400, {
       error: { message: 'substring not found', type: 'x', param: null, code: 400 },
@@ -152,6 +165,10 @@ async function serve(
     return void response.end(
       script.body ?? '{"error":{"message":"scripted","type":"server_error","param":null,"code":null}}',
     );
+  }
+  if (script.chunks !== undefined) {
+    await writeChunks(response, script.chunks, script.headers);
+    return script.chunksThenDie ? cut(request) : void response.end();
   }
   if (script.emptyBody) return void response.writeHead(200, { 'content-type': 'application/json' }).end();
   if (path === '/v1/embeddings') {
@@ -273,6 +290,7 @@ async function stream(
       ...always,
     });
   if (script.dieAfterRole) return cut(request);
+  await pause(script.prefillMs ?? 0);
   for (const [index, token] of tokens.entries()) {
     if (script.dieAfter === index) return cut(request);
     if (script.stallAfter === index) return;
@@ -325,6 +343,20 @@ async function stream(
 
 function deltaOf(token: string | Record<string, unknown>): Record<string, unknown> {
   return typeof token === 'string' ? { content: token } : token;
+}
+
+/** One packet per piece, as far as the loopback allows. */
+async function writeChunks(
+  response: ServerResponse,
+  chunks: readonly (Buffer | string)[],
+  headers: Record<string, string> = {},
+): Promise<void> {
+  response.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
+  response.flushHeaders();
+  for (const chunk of chunks) {
+    response.write(chunk);
+    await pause(0);
+  }
 }
 
 /** Cuts the connection when all that was written has left. */

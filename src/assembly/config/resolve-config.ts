@@ -125,6 +125,7 @@ function gatewaySettings(
     retryAttemptsMax: gateway.retry_attempts,
     retryBudgetRatio: gateway.retry_budget,
     continuationsMax: gateway.continuations,
+    keepAliveMs: gateway.keep_alive_ms,
     connectTimeoutMs: Math.min(timeouts.connect_ms, firstTokenTimeoutMs),
     firstTokenTimeoutMs,
     stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),

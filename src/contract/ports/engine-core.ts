@@ -45,6 +45,24 @@ export interface GenerateRequest {
    * generated for penalties, and a grammar starts after them. Undefined: 0.
    */
   generatedPrefix?: number;
+  /** Functions that the answer may call, or must; only for cores with `canCallTools`. Calls are written as in wire/vllm/chat-output.ts. */
+  tools?: ToolUse;
+  /** The answer begins with a thought between `<think>` and `</think>`; only for cores with `canReason`. */
+  reasoning?: boolean;
+}
+
+/** A function that a model may call, with the JSON Schema of its arguments. */
+export interface Tool {
+  name: string;
+  parameters: Readonly<Record<string, unknown>>;
+}
+
+export interface ToolUse {
+  tools: readonly Tool[];
+  /** `auto`: the model decides. `required`: at least one call. An object: just this function. */
+  choice: 'auto' | 'required' | { name: string };
+  /** More than one call in an answer. */
+  parallel: boolean;
 }
 
 export interface TokenLogprob {
@@ -73,6 +91,10 @@ export interface EngineCoreInfo {
   contextLength: number;
   vocabularySize: number;
   canEmbed: boolean;
+  /** Default false: tools are then ignored, or refused where a call is demanded. */
+  canCallTools?: boolean;
+  /** Default false. */
+  canReason?: boolean;
 }
 
 /** A histogram as Prometheus wants it: upper bounds without +Inf, cumulative counts, sum and count. */

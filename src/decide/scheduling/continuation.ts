@@ -18,6 +18,9 @@ export function planContinuation(
   const repeatable =
     (request.greedy && engine.determinism !== 'none') || (request.seeded && engine.determinism === 'seeded');
   const replay: ContinuationTier[] = repeatable ? ['C', 'D'] : ['D'];
+  if (delivered.opaque) {
+    return { tiers: ['D'], reason: 'something was delivered that can not be compared with a replay' };
+  }
   const replayOnly = whyReplayOnly(request, delivered);
   if (replayOnly !== null) {
     return { tiers: replay, reason: `${replayOnly}: only a full replay can be exact` };

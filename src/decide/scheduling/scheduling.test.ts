@@ -101,7 +101,12 @@ describe('planContinuation', () => {
     echo: false,
     extendable: true,
   };
-  const delivered: DeliveredSummary = { tokenIds: false, otherThanText: false, trimmable: false };
+  const delivered: DeliveredSummary = {
+    tokenIds: false,
+    otherThanText: false,
+    opaque: false,
+    trimmable: false,
+  };
   const full: EngineCapabilities = {
     tokenReplay: true,
     chatContinuation: true,
@@ -150,6 +155,7 @@ describe('planContinuation', () => {
       {},
       'D',
     ],
+    ['what can not be compared was delivered', { greedy: true }, {}, { opaque: true }, 'D'],
     ['reasoning was delivered', {}, {}, { otherThanText: true }, 'CD'],
     ['text completions', { endpoint: 'completions' }, { chatContinuation: false }, {}, 'BACD'],
   ] as const)('%s', (_name, change, engine, had, expected) => {
@@ -173,6 +179,7 @@ describe('planContinuation', () => {
     const anyDelivered = fc.record({
       tokenIds: fc.boolean(),
       otherThanText: fc.boolean(),
+      opaque: fc.boolean(),
       trimmable: fc.boolean(),
     });
     const anyEngine = fc.record({

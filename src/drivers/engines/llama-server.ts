@@ -15,6 +15,8 @@ export const llamaServer = createHttpEngine({
     wholeTokenEvents: false,
     lenientFields: true,
     mayEchoPrefill: true,
+    // It tokenizes too, but by fields of its own.
+    endpoints: ['rerank'],
   },
   // Each slot holds a context of its own in memory.
   defaultWindow: 8,

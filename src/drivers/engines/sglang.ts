@@ -13,6 +13,7 @@ export const sglang = createHttpEngine({
     wholeTokenEvents: false,
     lenientFields: true,
     mayEchoPrefill: true,
+    endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
   },
   defaultWindow: 256,
   healthPath: '/health',

@@ -1,4 +1,5 @@
 /** vLLM. Metric names and options as of its releases of 2025 and 2026. */
+import { EXTRA_ENDPOINTS } from '../../contract/fleet.ts';
 import { commandLine, option } from './command-line.ts';
 import { VLLM_METRIC_NAMES } from './engine-metrics.ts';
 import { createHttpEngine } from './http-engine.ts';
@@ -13,6 +14,8 @@ export const vllm = createHttpEngine({
     // Text held back for a stop string is cut by characters.
     wholeTokenEvents: false,
     lenientFields: true,
+    // Which of them answer depends on the model.
+    endpoints: EXTRA_ENDPOINTS,
   },
   defaultWindow: 256,
   healthPath: '/health',

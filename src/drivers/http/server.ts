@@ -75,6 +75,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // A body that breaks off or is late is the end of its own request.
+    if (receiving.get(socket)?.failBody(error) === true) return;
     // Answers to requests that came before on this connection go first, or the client would take this one for theirs.
     whenAnswered(socket, () => refuseBrokenRequest(error, socket));
   });
@@ -136,6 +138,9 @@ function closeListenerOnly(server: Server, done: () => void): void {
   done();
 }
 
+/** The newest request of each connection. */
+const receiving = new WeakMap<Socket, NodeExchange>();
+
 /** Requests of a connection that are not answered yet. */
 const open = new WeakMap<Socket, number>();
 
@@ -172,7 +177,9 @@ function openExchange(request: IncomingMessage, response: ServerResponse): HttpE
   const socket = request.socket;
   open.set(socket, (open.get(socket) ?? 0) + 1);
   response.once('close', () => open.set(socket, (open.get(socket) ?? 1) - 1));
-  return new NodeExchange(request, response, target.path, target.query);
+  const exchange = new NodeExchange(request, response, target.path, target.query);
+  receiving.set(socket, exchange);
+  return exchange;
 }
 
 function bodyOnGet(request: IncomingMessage): string | null {
@@ -194,6 +201,9 @@ class NodeExchange implements HttpExchange {
   #gone = false;
   /** Where chunks of a streamed answer go, each in one write of ours; null: through node:http, which takes four parts. */
   #chunks: Socket | null = null;
+  /** Why the rest of the body will not come. */
+  #bodyFault: PlatformError | null = null;
+  #rejectBody: ((error: PlatformError) => void) | null = null;
 
   constructor(request: IncomingMessage, response: ServerResponse, path: string, query: string) {
     this.method = request.method ?? 'GET';
@@ -238,9 +248,11 @@ class NodeExchange implements HttpExchange {
         ),
       );
     }
+    if (this.#bodyFault !== null) return Promise.reject(this.#bodyFault);
     const tooLarge = (found: string) => {
-      // The rest of the body is not read; the connection can not be used again.
+      // The rest of the body is thrown away; the connection can not be used again.
       this.#response.setHeader('connection', 'close');
+      lingerAfterAnswer(request);
       return new PlatformError(
         'body_too_large',
         `the body has ${found} bytes; the limit is ${bytesMax} bytes`,
@@ -249,13 +261,13 @@ class NodeExchange implements HttpExchange {
     const announced = Number(request.headers['content-length'] ?? 0);
     if (announced > bytesMax) return Promise.reject(tooLarge(String(announced)));
     return new Promise((resolve, reject) => {
+      this.#rejectBody = reject;
       const chunks: Buffer[] = [];
       let size = 0;
       const onData = (chunk: Buffer) => {
         size += chunk.length;
         if (size > bytesMax) {
           request.off('data', onData);
-          request.pause();
           reject(tooLarge(`more than ${bytesMax}`));
         } else {
           chunks.push(chunk);
@@ -270,6 +282,16 @@ class NodeExchange implements HttpExchange {
         if (!request.complete) lost();
       });
     });
+  }
+
+  /** What came after the head was no valid body, or nothing came. False when the body is complete, or answered already. */
+  failBody(error: NodeJS.ErrnoException): boolean {
+    if (this.#request.complete || this.#response.writableEnded) return false;
+    const { code, message } = refusalOf(error);
+    this.#bodyFault = new PlatformError(code, message);
+    if (!this.#response.headersSent) this.#response.setHeader('connection', 'close');
+    this.#rejectBody?.(this.#bodyFault);
+    return true;
   }
 
   sendHead(status: number, headers: Record<string, string>): void {
@@ -342,6 +364,31 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** After an early answer a client that is still sending is read for so long, and so far, before it is cut off. */
+const LINGER_MS = 1_000;
+const LINGER_BYTES_MAX = 64 * 1024 * 1024;
+
+/**
+ * A connection that is closed while the client still sends is reset, and the reset can overtake the answer (RFC 9112, section
+ * 9.6): the answer goes first, then what still comes is thrown away for a while. Node ends such a connection by `destroySoon`.
+ */
+function lingerAfterAnswer(request: IncomingMessage): void {
+  const { socket } = request;
+  const endNow = socket.destroySoon.bind(socket);
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > LINGER_BYTES_MAX) socket.destroy();
+  });
+  socket.destroySoon = () => {
+    if (request.complete) return endNow();
+    socket.end();
+    request.once('end', endNow);
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
+  };
+}
+
 function rawRefusal(code: ErrorCode, message: string): string {
   const { status } = ERROR_SPECS[code];
   const body = JSON.stringify(openAiError(code, message));
@@ -357,12 +404,23 @@ function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
     socket.destroy();
     return;
   }
-  if (error.code === 'HPE_HEADER_OVERFLOW') {
-    socket.end(rawRefusal('headers_too_large', `the header block is larger than ${HEADER_BYTES_MAX} bytes`));
-  } else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    socket.end(rawRefusal('request_timeout', 'the request did not arrive in time'));
-  } else {
-    socket.end(rawRefusal('invalid_request', 'not a valid HTTP/1.1 request'));
-  }
+  const { code, message } = refusalOf(error);
+  socket.end(rawRefusal(code, message));
   socket.destroySoon();
+}
+
+function refusalOf({ code }: NodeJS.ErrnoException): { code: ErrorCode; message: string } {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return {
+        code: 'headers_too_large',
+        message: `the header block is larger than ${HEADER_BYTES_MAX} bytes`,
+      };
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return { code: 'body_too_large', message: 'the extensions of a chunk are too large' };
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return { code: 'request_timeout', message: 'the request did not arrive in time' };
+    default:
+      return { code: 'invalid_request', message: 'not a valid HTTP/1.1 request' };
+  }
 }

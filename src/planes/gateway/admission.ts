@@ -98,6 +98,10 @@ export class Admission {
     });
   }
 
+  poolOf(model: string): PoolView | undefined {
+    return this.#table.find(model)?.view;
+  }
+
   get queued(): number {
     let sum = 0;
     for (const queue of this.#queues.values()) sum += queue.size;
@@ -231,7 +235,7 @@ export class Admission {
       .filter(({ view }) => view.state === 'ready')
       .reduce((sum, { view }) => sum + view.window, 0);
     const waitMs = (this.#shared.queued(pool.index) * this.#meanHoldMs) / Math.max(1, places);
-    return Math.min(60, Math.max(1, Math.ceil(waitMs / 1000)));
+    return Math.min(60, Math.max(0.5, waitMs / 1000));
   }
 
   #saturated(pool: PoolEntry): PlatformError {

@@ -6,7 +6,7 @@ import type { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { carriesContent } from '../../wire/openai/delivered-stream.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
-import { parseSseEvents } from '../../wire/sse/parse-event.ts';
+import { countDataLines, parseSseEvents, sseData } from '../../wire/sse/parse-event.ts';
 import { DeliveredLog } from './delivered-log.ts';
 
 export interface Pausable {
@@ -23,11 +23,14 @@ export class ClientStream {
   readonly log: DeliveredLog;
   #held: Buffer[] = [];
   #heldBytes = 0;
+  #opened = false;
   #committed = false;
   #source: Pausable | null = null;
   /** Monotonic time since which the client has not read; null while it keeps up. */
   blockedSinceMs: number | null = null;
   bytesOut = 0;
+  /** Data lines delivered: about one per token, and a few more. */
+  dataLines = 0;
 
   constructor(exchange: HttpExchange, replayBytesMax: number, headers: () => Record<string, string>) {
     this.#exchange = exchange;
@@ -38,6 +41,11 @@ export class ClientStream {
   /** The first content token is on its way to the client: from here on a stream is continued, not retried. */
   get committed(): boolean {
     return this.#committed;
+  }
+
+  /** The client has status 200 and the headers: from here on an error is an event of the stream. */
+  get opened(): boolean {
+    return this.#opened;
   }
 
   /** The attempt that is paused when the client reads slowly. */
@@ -61,15 +69,28 @@ export class ClientStream {
     const all = this.#held.length === 1 ? frames : Buffer.concat(this.#held);
     this.dropHeld();
     this.#committed = true;
-    this.#exchange.sendHead(200, this.#headers());
+    this.#open();
     this.deliver(all, nowMs);
     return true;
   }
 
   /** Whole events, after the commit. */
   deliver(frames: Buffer, nowMs: number): void {
+    this.dataLines += countDataLines(frames);
     this.log.add(frames);
     this.#write(frames, nowMs);
+  }
+
+  /** Something for those who wait for a first byte: the headers, and a comment that SSE clients ignore. */
+  keepAlive(nowMs: number): void {
+    this.#open();
+    this.comment('keep-alive', nowMs);
+  }
+
+  #open(): void {
+    if (this.#opened) return;
+    this.#opened = true;
+    this.#exchange.sendHead(200, this.#headers());
   }
 
   /** A comment: SSE clients ignore it, people and proxies may read it. */
@@ -82,10 +103,14 @@ export class ClientStream {
     this.#letGo();
   }
 
-  /** Ends a committed stream with a typed error, and without [DONE]. */
+  /** Ends an opened stream with a typed error, and without [DONE]. */
   fail(error: PlatformError, usage: Record<string, unknown> | null): void {
-    const body = { ...openAiErrorFrom(error), ...(usage !== null && { usage }) };
-    this.#exchange.end(`data: ${JSON.stringify(body)}\n\n`);
+    this.failWith({ ...openAiErrorFrom(error), ...(usage !== null && { usage }) });
+  }
+
+  /** The same with an error object that came from an engine. */
+  failWith(body: object): void {
+    this.#exchange.end(sseData(body));
     this.#letGo();
   }
 

@@ -8,17 +8,17 @@ import type { AttemptFailure } from '../../contract/facts.ts';
 import { planContinuation } from '../../decide/scheduling/continuation.ts';
 import {
   buildContinuation,
+  choiceCountOf,
   continuationRequestOf,
-  outputLimitOf,
   stopStringsOf,
   summaryOf,
 } from '../../wire/openai/continuation-request.ts';
 import { ContinuedStream } from '../../wire/openai/continued-stream.ts';
-import { allFinished, choiceOf, type Delivered } from '../../wire/openai/delivered-stream.ts';
-import { sseData } from '../../wire/sse/parse-event.ts';
+import { choiceOf, type Delivered } from '../../wire/openai/delivered-stream.ts';
 import type { Lease } from './admission.ts';
 import { ContinuedRelay } from './continued-relay.ts';
-import { countDelivered, promptTokenIds } from './engine-tokenizer.ts';
+import { countDelivered, countPrompt, promptTokenIds } from './engine-tokenizer.ts';
+import { atItsLimit, deliverLengthEnd, endComplete, isComplete, usageMissing } from './finish-stream.ts';
 import type { StreamRun } from './stream-run.ts';
 
 export interface Cut {
@@ -39,6 +39,7 @@ export async function continueStream(run: StreamRun, cut: Cut): Promise<void> {
         : `more than ${context.settings.replayBytesMax} bytes were delivered`;
       return interrupt(run, last, delivered, `it can not be continued: ${why}`);
     }
+    if (isComplete(run, delivered) && !usageMissing(run, delivered)) return endComplete(run, delivered, null);
     const lease = await acquireElsewhere(run, delivered, last);
     if (lease === null) return;
     try {
@@ -50,10 +51,12 @@ export async function continueStream(run: StreamRun, cut: Cut): Promise<void> {
       lease.release();
     }
   }
+  const delivered = stream.log.read();
+  if (isComplete(run, delivered)) return endComplete(run, delivered, null);
   interrupt(
     run,
     last,
-    stream.log.read(),
+    delivered,
     `it was continued ${record.continuations} times before, which is the limit (gateway.continuations)`,
   );
 }
@@ -63,7 +66,8 @@ async function acquireElsewhere(run: StreamRun, delivered: Delivered, cut: Cut):
   try {
     return await run.acquire([...run.failed], true);
   } catch (thrown) {
-    interrupt(run, cut, delivered, PlatformError.from(thrown).message);
+    if (!run.cancelled && isComplete(run, delivered)) endComplete(run, delivered, null);
+    else interrupt(run, cut, delivered, PlatformError.from(thrown).message);
     return null;
   }
 }
@@ -74,20 +78,25 @@ type TurnEnd = { kind: 'ended' } | { kind: 'failed'; failure: AttemptFailure; de
 async function continueOn(
   run: StreamRun,
   lease: Lease,
-  delivered: Delivered,
+  found: Delivered,
   cutMs: number,
   cut: Cut,
 ): Promise<TurnEnd> {
   const { context, envelope, record, stream } = run;
   const { view } = lease.replica;
-  const deliveredTokens = await countDelivered(context, view, delivered);
+  const deliveredTokens = await countDelivered(context, view, found);
   run.throwIfOver();
-  if (endIfComplete(run, delivered, deliveredTokens)) return { kind: 'ended' };
-
+  const delivered = withLengthEnd(run, found, deliveredTokens);
+  const complete = isComplete(run, delivered);
+  if (complete && !usageMissing(run, delivered)) {
+    endComplete(run, delivered, null);
+    return { kind: 'ended' };
+  }
   const plan = planContinuation(continuationRequestOf(envelope), summaryOf(delivered), view.capabilities);
   let refusal = '';
   for (const tier of plan.tiers) {
-    if (tier === 'D') break;
+    // Only a replay says what the whole answer has used, where nothing else is missing.
+    if (tier === 'D' || (complete && tier !== 'C')) continue;
     const promptIds = tier === 'A' ? await promptTokenIds(context, view, envelope, delivered) : null;
     if (tier === 'A' && promptIds === null) continue;
     const { path, body } = buildContinuation(tier, {
@@ -107,6 +116,7 @@ async function continueOn(
         endpoint: envelope.endpoint === 'chat' ? 'chat' : 'completions',
         delivered,
         deliveredTokens,
+        choices: choiceCountOf(envelope),
         includeUsage: envelope.includeUsage,
         stopStrings: stopStringsOf(envelope.fields),
         mayEchoPrefill: view.capabilities.mayEchoPrefill === true,
@@ -129,35 +139,15 @@ async function continueOn(
     // A replay that diverged after new text had been sent can not be taken back.
     if (relay.delivering) break;
   }
-  interrupt(run, cut, stream.log.read(), refusal === '' ? plan.reason : refusal);
+  if (complete) endComplete(run, delivered, await countPrompt(context, view, envelope, delivered));
+  else interrupt(run, cut, stream.log.read(), refusal === '' ? plan.reason : refusal);
   return { kind: 'ended' };
 }
 
-/** The engine died between the last token and the end of the stream: nothing is left to generate. */
-function endIfComplete(run: StreamRun, delivered: Delivered, deliveredTokens: number): boolean {
-  const { envelope, stream, context } = run;
-  const limit = outputLimitOf(envelope.fields);
-  const atLimit = limit !== null && deliveredTokens >= limit && delivered.choices.size === 1;
-  const finished = allFinished(delivered);
-  if (!finished && !atLimit) return false;
-  const frame = (choices: unknown[]) =>
-    Buffer.from(
-      sseData({
-        id: delivered.id,
-        object: envelope.endpoint === 'chat' ? 'chat.completion.chunk' : 'text_completion',
-        created: delivered.created,
-        model: delivered.model,
-        choices,
-      }),
-    );
-  const now = context.clock.monotonicMs();
-  if (!finished) {
-    const end = { index: 0, finish_reason: 'length', logprobs: null };
-    stream.deliver(frame([envelope.endpoint === 'chat' ? { ...end, delta: {} } : { ...end, text: '' }]), now);
-  }
-  stream.deliver(Buffer.from(sseData('[DONE]')), now);
-  run.endCompleted();
-  return true;
+function withLengthEnd(run: StreamRun, delivered: Delivered, deliveredTokens: number): Delivered {
+  if (isComplete(run, delivered) || !atItsLimit(run, delivered, deliveredTokens)) return delivered;
+  deliverLengthEnd(run, delivered);
+  return run.stream.log.read();
 }
 
 function interrupt(run: StreamRun, cut: Cut, delivered: Delivered, why: string): void {

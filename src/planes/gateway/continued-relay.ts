@@ -69,6 +69,7 @@ export class ContinuedRelay {
         }
       },
       onEnd: () => {
+        if (this.#over) return;
         if (this.#status !== 200) {
           const answer = { status: this.#status, headers: this.#headers, body: Buffer.concat(this.#body) };
           if (this.#status >= 500 || this.#status === 429) {

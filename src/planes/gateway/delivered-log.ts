@@ -37,10 +37,10 @@ export class DeliveredLog {
     if (this.#rawBytes > RAW_BYTES_MAX) this.#fold();
   }
 
-  /** All that was delivered. */
+  /** A copy of all that was delivered: what is delivered later does not change it. */
   read(): Delivered {
     this.#fold();
-    return this.#folded;
+    return structuredClone(this.#folded);
   }
 
   #fold(): void {

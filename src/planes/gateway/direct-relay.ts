@@ -4,14 +4,19 @@
  */
 import type { AttemptFailure } from '../../contract/facts.ts';
 import { isRecord } from '../../wire/json/parse-object.ts';
-import { allFinished, parseChunk } from '../../wire/openai/delivered-stream.ts';
+import { choiceCountOf } from '../../wire/openai/continuation-request.ts';
+import { allFinished, type Delivered, parseChunk } from '../../wire/openai/delivered-stream.ts';
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
-import { parseSseEvents } from '../../wire/sse/parse-event.ts';
+import { parseSseEvents, sseData } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
+import type { Watched } from './deadline-sweep.ts';
 import type { AttemptEnd, StreamRun } from './stream-run.ts';
 
 /** A unary answer is held until it is whole, so that a death in the middle can be retried; larger ones are refused. */
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
+
+/** After [DONE] an engine has so long to end its answer. */
+const AFTER_DONE_MS = 1_000;
 
 export class DirectRelay {
   readonly #run: StreamRun;
@@ -26,6 +31,8 @@ export class DirectRelay {
   /** The read before the present one. */
   #previous: Buffer | null = null;
   #over = false;
+  /** Set from [DONE] on. */
+  #afterDone: Watched | null = null;
 
   constructor(run: StreamRun, attempt: () => Attempt, settle: (end: AttemptEnd) => void) {
     this.#run = run;
@@ -38,7 +45,10 @@ export class DirectRelay {
       onHead: (status, headers) => this.#onHead(status, headers),
       onData: (chunk) => this.#onData(chunk),
       onEnd: () => this.#onEnd(),
-      onFailure: (failure, detail) => this.#end({ kind: 'failed', failure, detail, answer: null }),
+      onFailure: (failure, detail) =>
+        this.#afterDone === null
+          ? this.#end({ kind: 'failed', failure, detail, answer: null })
+          : this.#endDone(),
     };
   }
 
@@ -52,6 +62,8 @@ export class DirectRelay {
 
   #onData(chunk: Buffer): void {
     if (this.#over) return;
+    if (this.#afterDone !== null)
+      return this.#run.stream.deliver(chunk, this.#run.context.clock.monotonicMs());
     if (this.#splitter === null) return this.#collect(chunk);
     let frames: Buffer | null;
     try {
@@ -80,9 +92,31 @@ export class DirectRelay {
     } else {
       // The usage event comes right before [DONE], often in a read of its own.
       this.#run.countUsage(this.#previous === null ? frames : Buffer.concat([this.#previous, frames]));
-      stream.end();
-      this.#end({ kind: 'streamed' });
+      this.#waitForTheEnd(now);
     }
+  }
+
+  /** What an engine sends behind [DONE], a comment or half a line end, still belongs to its stream. */
+  #waitForTheEnd(nowMs: number): void {
+    const { sweep } = this.#run.context;
+    const wait: Watched = {
+      onSweep: (laterMs) => {
+        if (laterMs - nowMs <= AFTER_DONE_MS) return;
+        this.#attempt().abort();
+        this.#endDone();
+      },
+    };
+    this.#afterDone = wait;
+    const begun = this.#splitter?.flush() ?? null;
+    if (begun !== null) this.#run.stream.deliver(begun, nowMs);
+    sweep.add(wait);
+  }
+
+  #endDone(): void {
+    if (this.#afterDone !== null) this.#run.context.sweep.remove(this.#afterDone);
+    if (this.#over) return;
+    this.#run.stream.end();
+    this.#end({ kind: 'streamed' });
   }
 
   /** A 4xx inside the stream is the client's own and goes on to it; anything else is a failure of the engine. */
@@ -108,14 +142,35 @@ export class DirectRelay {
   #onEnd(): void {
     if (this.#over) return;
     if (this.#splitter === null) return this.#onWholeAnswer();
+    this.#relayRest(this.#splitter.flush());
+    if (this.#afterDone !== null) return this.#endDone();
     const { stream } = this.#run;
-    // A clean end without [DONE] is a lost connection, unless every choice had said that it was finished.
-    if (stream.committed && !stream.log.overflowed && allFinished(stream.log.read())) {
+    // A clean end without [DONE] is a lost connection, unless nothing was left to say but that.
+    const delivered = stream.committed && !stream.log.overflowed ? stream.log.read() : null;
+    if (delivered !== null && this.#isComplete(delivered)) {
+      if (!delivered.done)
+        stream.deliver(Buffer.from(sseData('[DONE]')), this.#run.context.clock.monotonicMs());
       stream.end();
       return this.#end({ kind: 'streamed' });
     }
     const failure: AttemptFailure = stream.committed ? 'connection-lost' : 'empty-response';
     this.#end({ kind: 'failed', failure, detail: 'the stream ended without [DONE]', answer: null });
+  }
+
+  /** Some engines leave out the empty line after their last event. Half of an event is not passed on. */
+  #relayRest(rest: Buffer | null): void {
+    if (rest === null) return;
+    const now = this.#run.context.clock.monotonicMs();
+    if (endsWithDone(rest)) return this.#relay(rest, now);
+    const whole = Buffer.concat([rest, EVENT_END]);
+    const events = parseSseEvents(whole.toString('utf8'));
+    if (events.length > 0 && events.every(({ data }) => parseChunk(data) !== null)) this.#relay(whole, now);
+  }
+
+  #isComplete(delivered: Delivered): boolean {
+    const { envelope } = this.#run;
+    const usageMissing = envelope.includeUsage && delivered.usage === null;
+    return delivered.done || (allFinished(delivered, choiceCountOf(envelope)) && !usageMissing);
   }
 
   #onWholeAnswer(): void {

@@ -36,15 +36,35 @@ export async function promptTokenIds(
   const choice = choiceOf(delivered, 0);
   if (delivered.promptTokenIds !== null && choice.tokenIds !== null)
     return [...delivered.promptTokenIds, ...choice.tokenIds];
-  const { fields } = envelope;
-  const question =
-    envelope.endpoint === 'chat'
-      ? { messages: fields.messages, add_generation_prompt: fields.add_generation_prompt ?? true }
-      : { prompt: fields.prompt };
-  const prompt = isIdArray(fields.prompt) ? fields.prompt : await tokenize(context, replica, question);
+  const prompt = await tokenizePrompt(context, replica, envelope);
   if (prompt === null) return null;
   const text = await tokenize(context, replica, { prompt: choice.text, add_special_tokens: false });
   return text === null ? null : [...prompt, ...text];
+}
+
+/** Tokens of the prompt; null when nobody can count them. */
+export async function countPrompt(
+  context: GatewayContext,
+  replica: ReplicaView,
+  envelope: Envelope,
+  delivered: Delivered,
+): Promise<number | null> {
+  if (delivered.promptTokenIds !== null) return delivered.promptTokenIds.length;
+  if (!replica.capabilities.tokenize && !isIdArray(envelope.fields.prompt)) return null;
+  return (await tokenizePrompt(context, replica, envelope))?.length ?? null;
+}
+
+async function tokenizePrompt(
+  context: GatewayContext,
+  replica: ReplicaView,
+  { endpoint, fields }: Envelope,
+): Promise<number[] | null> {
+  if (isIdArray(fields.prompt)) return fields.prompt;
+  const question =
+    endpoint === 'chat'
+      ? { messages: fields.messages, add_generation_prompt: fields.add_generation_prompt ?? true }
+      : { prompt: fields.prompt };
+  return await tokenize(context, replica, question);
 }
 
 async function tokenize(

@@ -41,12 +41,17 @@ export const GATEWAY_METRICS: readonly Family[] = [
   {
     name: 'autoglm_tokens_total',
     type: 'counter',
-    help: 'Tokens that engines reported, by type (prompt, completion).',
+    help: 'Tokens by type: prompt and completion as engines reported them; completion_estimated, one per event, where they did not.',
   },
   {
     name: 'autoglm_attempt_failures_total',
     type: 'counter',
     help: 'Attempts on a replica that failed, by failure.',
+  },
+  {
+    name: 'autoglm_client_retries_total',
+    type: 'counter',
+    help: 'Requests that their client had sent before (x-stainless-retry-count).',
   },
   {
     name: 'autoglm_retries_total',
@@ -88,6 +93,7 @@ export class GatewayCounters {
     this.#metrics.observe('autoglm_request_duration_seconds', labels, (endedMs - record.startedMs) / 1000);
     if (record.errorCode !== null)
       this.#metrics.add('autoglm_request_errors_total', { model, error_type: record.errorCode });
+    if (record.clientRetries > 0) this.#metrics.add('autoglm_client_retries_total', { model });
     if (record.attempts === 0) return;
     this.#metrics.observe('autoglm_queue_time_seconds', { model }, record.queuedMs / 1000);
     if (record.attempts > 1) this.#metrics.add('autoglm_retries_total', { model }, record.attempts - 1);
@@ -98,6 +104,13 @@ export class GatewayCounters {
       this.#metrics.add('autoglm_tokens_total', { model, type: 'prompt' }, record.promptTokens);
     if (record.completionTokens !== null) {
       this.#metrics.add('autoglm_tokens_total', { model, type: 'completion' }, record.completionTokens);
+    }
+    if (record.estimatedTokens !== null) {
+      this.#metrics.add(
+        'autoglm_tokens_total',
+        { model, type: 'completion_estimated' },
+        record.estimatedTokens,
+      );
     }
   }
 

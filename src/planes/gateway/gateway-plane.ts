@@ -13,11 +13,12 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
 import type { ApiContext, ErrorDialect } from './api-route.ts';
 import { KeyRing } from './authenticate.ts';
+import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
-import { outcomeOf } from './inference.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
+import { outcomeOf } from './request-end.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
 import { ROUTES } from './routes.ts';
@@ -101,12 +102,15 @@ export class GatewayPlane implements ApiContext {
   handle(exchange: HttpExchange): void {
     const asked = exchange.headers['x-request-id'];
     const match = this.#routes.match(exchange.method, exchange.path);
+    const hints = clientHints(exchange.headers);
     const record = newRecord({
       requestId: asked !== undefined && REQUEST_ID.test(asked) ? asked : this.#options.newRequestId(),
       method: exchange.method,
       route: match.kind === 'found' ? match.route.template : 'unknown',
       startedWallMs: this.clock.wallMs(),
       startedMs: this.clock.monotonicMs(),
+      clientRetries: hints.retries,
+      clientTimeoutMs: hints.timeoutMs,
     });
     const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     this.#dispatch(exchange, record, match).catch((thrown) =>

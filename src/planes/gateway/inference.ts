@@ -11,25 +11,26 @@ import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { decideRetry, replicaDied } from '../../decide/scheduling/retry.ts';
 import { replaceTopLevel } from '../../wire/json/top-level-span.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
+import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
 import { type Lease, runOf } from './admission.ts';
-import { Attempt, type AttemptEvents, type ResponseHeaders } from './attempt.ts';
+import { Attempt, type AttemptEvents } from './attempt.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
+import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
 import type { AttemptEnd, AttemptTarget, StreamRun } from './stream-run.ts';
 
-const PATHS = {
-  chat: '/v1/chat/completions',
-  completions: '/v1/completions',
-  embeddings: '/v1/embeddings',
-} as const;
 /** Refusals of a pool that says nothing against the request itself. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout'];
+
+/** Role, end of the choice, and [DONE]. */
+const LINES_WITHOUT_TOKEN = 3;
 
 export class InferenceRun implements StreamRun, Watched {
   readonly context: GatewayContext;
@@ -48,6 +49,9 @@ export class InferenceRun implements StreamRun, Watched {
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
   #budgetedRetry = false;
+  #keptAliveMs = 0;
+  /** When the first place on a replica was had; null while the request waits for it. */
+  #admittedMs: number | null = null;
   /** Set when the total limit has passed; the request ends with it. */
   #timeUp: PlatformError | null = null;
   /** The last byte of the answer was written. */
@@ -73,7 +77,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
     this.stream = new ClientStream(exchange, context.settings.replayBytesMax, () => ({
-      ...answerHeaders(record),
+      ...this.#headers(),
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
@@ -90,6 +94,8 @@ export class InferenceRun implements StreamRun, Watched {
   async serve(): Promise<void> {
     const { context } = this;
     context.shared.addRequests(1);
+    // What the client repeats is a retry as much as what we repeat: together they keep to one budget.
+    if (this.record.clientRetries > 0) this.#spendRetry();
     context.sweep.add(this);
     try {
       await this.#run();
@@ -104,6 +110,8 @@ export class InferenceRun implements StreamRun, Watched {
     context.shared.addRequests(-1);
     if (this.#budgetedRetry) context.shared.addRetries(-1);
     this.record.bytesOut += this.stream.bytesOut;
+    if (this.stream.committed && this.record.completionTokens === null)
+      this.record.estimatedTokens = Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
   }
 
   onSweep(nowMs: number): void {
@@ -116,7 +124,20 @@ export class InferenceRun implements StreamRun, Watched {
         `the answer was not complete within ${totalTimeoutMs} ms`,
       );
       this.#cancelCurrent?.();
+    } else {
+      this.#keepAlive(nowMs);
     }
+  }
+
+  /** A long prefill looks like a dead connection to whoever waits; its first token may still come from any replica. */
+  #keepAlive(nowMs: number): void {
+    const { keepAliveMs } = this.context.settings;
+    if (!(keepAliveMs > 0) || this.#admittedMs === null || !this.envelope.stream) return;
+    if (this.stream.committed || this.#over || this.#cancelled || this.#timeUp !== null) return;
+    if (nowMs - Math.max(this.#admittedMs, this.#keptAliveMs) < keepAliveMs) return;
+    this.#keptAliveMs = nowMs;
+    this.record.status = 200;
+    this.stream.keepAlive(nowMs);
   }
 
   /** How long the client has taken nothing of what waits for it. */
@@ -180,13 +201,18 @@ export class InferenceRun implements StreamRun, Watched {
         model: this.#model,
         avoid,
         urgent,
-        deadlineMs: Math.min(this.deadlineMs, context.clock.monotonicMs() + context.settings.queueTimeoutMs),
+        deadlineMs: Math.min(
+          this.deadlineMs,
+          context.clock.monotonicMs() + context.settings.queueTimeoutMs,
+          this.#clientDeadlineMs(),
+        ),
       },
       (cancel) => {
         this.#cancelCurrent = cancel;
       },
     );
     this.#cancelCurrent = null;
+    this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
     record.replica = lease.replica.view.id;
     if (this.#cancelled) {
@@ -194,6 +220,13 @@ export class InferenceRun implements StreamRun, Watched {
       this.throwIfOver();
     }
     return lease;
+  }
+
+  /** A client that has given up by then is not worth a place any more. Streams that have begun go on as long as they are read. */
+  #clientDeadlineMs(): number {
+    const { clientTimeoutMs, startedMs } = this.record;
+    if (clientTimeoutMs === null || this.stream.opened) return Number.POSITIVE_INFINITY;
+    return startedMs + clientTimeoutMs;
   }
 
   throwIfOver(): void {
@@ -247,7 +280,7 @@ export class InferenceRun implements StreamRun, Watched {
           ? envelope.bytes
           : replaceTopLevel(envelope.bytes, 'model', view.servedModel);
       return await this.attempt(
-        { replica: lease.replica, path: PATHS[envelope.endpoint], body },
+        { replica: lease.replica, path: ENGINE_PATHS[envelope.endpoint], body },
         (attempt, settle) => new DirectRelay(this, attempt, settle).events(),
       );
     } finally {
@@ -284,11 +317,15 @@ export class InferenceRun implements StreamRun, Watched {
       budgetRatio: context.settings.retryBudgetRatio,
     });
     if (!decision.retry) return false;
-    if (decision.budgeted && !this.#budgetedRetry) {
-      this.#budgetedRetry = true;
-      context.shared.addRetries(1);
-    }
+    if (decision.budgeted) this.#spendRetry();
     return true;
+  }
+
+  /** Counts this request among the retries in flight, once, until it is over. */
+  #spendRetry(): void {
+    if (this.#budgetedRetry) return;
+    this.#budgetedRetry = true;
+    this.context.shared.addRetries(1);
   }
 
   /** Passes on the engine's own error when it gave one, else says what happened. */
@@ -296,30 +333,40 @@ export class InferenceRun implements StreamRun, Watched {
     if (this.#timeUp !== null) return this.#endWithError(this.#timeUp);
     if (end.answer !== null && end.answer.status >= 400 && end.answer.body.length > 0)
       return this.#answer({ kind: 'answered', ...end.answer });
-    if (end.failure === 'connect-refused') {
-      const message = `model "${this.envelope.model}": nothing answers at its replicas (${end.detail})`;
-      return this.#endWithError(new PlatformError('no_replica', message, { retryAfterS: 5 }));
-    }
-    const timeout =
-      end.failure === 'first-token-timeout' ||
-      end.failure === 'stall-timeout' ||
-      end.failure === 'connect-timeout';
-    this.#endWithError(
-      new PlatformError(
-        timeout ? 'upstream_timeout' : 'engine_failed',
-        `model "${this.envelope.model}": ${this.record.attempts} attempts failed; the last: ${end.failure} (${end.detail})`,
-        { retryAfterS: 1 },
-      ),
-    );
+    this.#endWithError(attemptsFailed(end, this.envelope.model, this.record.attempts));
+  }
+
+  /** Of every answer to this request; the time is that from the request to the first byte. */
+  #headers(): Record<string, string> {
+    const { record, context } = this;
+    const processingMs = Math.round(context.clock.monotonicMs() - record.startedMs);
+    return { ...answerHeaders(record), 'openai-processing-ms': String(processingMs) };
   }
 
   #answer({ status, headers, body }: Extract<AttemptEnd, { kind: 'answered' }>): void {
-    const { record } = this;
+    const { record, context, envelope } = this;
+    if ((status === 404 || status === 405) && isExtraEndpoint(envelope.endpoint)) {
+      const pool = context.admission.poolOf(envelope.model);
+      if (pool !== undefined)
+        return this.#endWithError(notOffered(pool, envelope.endpoint, `HTTP ${status}`));
+    }
+    if (this.stream.opened) return this.#answerInStream(status, body);
     record.outcome = status < 400 ? 'completed' : 'failed-by-engine';
     record.status = status;
     record.bytesOut = body.length;
     if (status < 400) this.countUsage(body);
-    this.exchange.send(status, { ...answerHeaders(record), ...passedOn(headers) }, body);
+    this.exchange.send(status, { ...this.#headers(), ...passedOn(status, headers) }, body);
+  }
+
+  /** A whole answer where the client reads a stream already, because of a keep-alive: its error becomes an event. */
+  #answerInStream(status: number, body: Buffer): void {
+    if (status < 400) {
+      const message = `model "${this.envelope.model}": the engine answered with ${body.length} bytes that are no event stream`;
+      return this.#endWithError(new PlatformError('engine_failed', message));
+    }
+    this.record.outcome = 'failed-by-engine';
+    this.record.status = 200;
+    this.stream.failWith(errorEventOf(status, body));
   }
 
   #completed(status: number): void {
@@ -357,8 +404,8 @@ export class InferenceRun implements StreamRun, Watched {
       this.context.logError('request failed by a bug', error, this.record.requestId);
     this.record.outcome = outcomeOf(error.code, this.record.attempts);
     this.record.errorCode = error.code;
-    this.record.status = error.spec.status;
-    if (this.stream.committed) this.stream.fail(error, null);
+    this.record.status = this.stream.opened ? 200 : error.spec.status;
+    if (this.stream.opened) this.stream.fail(error, null);
     else respondError(this.exchange, error, this.record, 'openai');
   }
 
@@ -377,37 +424,5 @@ export class InferenceRun implements StreamRun, Watched {
     if (this.#cancelled) return;
     this.#cancelled = true;
     this.#cancelCurrent?.();
-  }
-}
-
-function passedOn(headers: ResponseHeaders): Record<string, string> {
-  const passed: Record<string, string> = {
-    'content-type': String(headers['content-type'] ?? 'application/json'),
-  };
-  for (const name of ['retry-after', 'retry-after-ms', 'x-should-retry']) {
-    const value = headers[name];
-    if (typeof value === 'string') passed[name] = value;
-  }
-  return passed;
-}
-
-/** What an error that ended a request means for it. */
-export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['outcome'] {
-  switch (code) {
-    case 'saturated':
-      return 'rejected-saturated';
-    case 'no_replica':
-      return 'rejected-no-replica';
-    case 'queue_timeout':
-      return 'expired-in-queue';
-    case 'engine_failed':
-    case 'stream_interrupted':
-    case 'upstream_timeout':
-      return 'failed-upstream';
-    case 'internal':
-    case 'shutting_down':
-      return 'failed-internal';
-    default:
-      return attempts === 0 ? 'rejected-invalid' : 'failed-by-engine';
   }
 }

@@ -12,6 +12,10 @@ export interface RequestRecord {
   route: string;
   startedWallMs: number;
   startedMs: number;
+  /** Times that the client has sent this request before. */
+  clientRetries: number;
+  /** How long after its request the client gives up; null when it did not say. */
+  clientTimeoutMs: number | null;
   keyName: string | null;
   model: string | null;
   /** Pool that served instead of the one that was named. */
@@ -31,14 +35,19 @@ export interface RequestRecord {
   firstTokenMs: number | null;
   promptTokens: number | null;
   completionTokens: number | null;
+  /** Events that carried something, where the engine did not report usage; null where it did. */
+  estimatedTokens: number | null;
   /** Longest gap between two reads that a failover caused, ms. */
   continuationGapMs: number | null;
 }
 
 export function newRecord(
-  seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'>,
+  seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'> &
+    Partial<Pick<RequestRecord, 'clientRetries' | 'clientTimeoutMs'>>,
 ): RequestRecord {
   return {
+    clientRetries: 0,
+    clientTimeoutMs: null,
     ...seed,
     keyName: null,
     model: null,
@@ -57,6 +66,7 @@ export function newRecord(
     firstTokenMs: null,
     promptTokens: null,
     completionTokens: null,
+    estimatedTokens: null,
     continuationGapMs: null,
   };
 }
@@ -65,7 +75,7 @@ export function newRecord(
 export function logLine(record: RequestRecord, endedMs: number): string {
   return `${JSON.stringify({
     '@timestamp': new Date(record.startedWallMs).toISOString(),
-    'log.level': record.status >= 500 ? 'error' : 'info',
+    'log.level': isFailure(record) ? 'error' : 'info',
     message: 'request',
     'event.duration': Math.round((endedMs - record.startedMs) * 1e6),
     'http.request.id': record.requestId,
@@ -82,6 +92,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     stream: record.stream,
     replica: record.replica,
     attempts: record.attempts,
+    client_retries: record.clientRetries,
     continuations: record.continuations,
     tier: record.tier,
     gap_ms: rounded(record.continuationGapMs),
@@ -89,7 +100,13 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     ttft_ms: rounded(record.firstTokenMs),
     prompt_tokens: record.promptTokens,
     completion_tokens: record.completionTokens,
+    completion_tokens_estimated: record.estimatedTokens,
   })}\n`;
+}
+
+/** A stream that broke had status 200. */
+function isFailure({ status, outcome }: RequestRecord): boolean {
+  return status >= 500 || outcome === 'failed-upstream' || outcome === 'failed-internal';
 }
 
 function rounded(ms: number | null): number | null {

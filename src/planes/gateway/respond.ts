@@ -44,6 +44,21 @@ export function respondJson(
   exchange.send(status, { ...JSON_TYPE, 'x-request-id': record.requestId, ...headers }, text);
 }
 
+/** SDKs repeat these by themselves. */
+function repeatedBySdks(status: number): boolean {
+  return status === 408 || status === 409 || status === 429 || status >= 500;
+}
+
+/** When to come again, to the millisecond for SDKs that read it; and not at all, where SDKs would for nothing. */
+function retryHeaders({ retryAfterS, spec }: PlatformError): Record<string, string> {
+  if (!spec.retryable) return repeatedBySdks(spec.status) ? { 'x-should-retry': 'false' } : {};
+  if (retryAfterS === undefined) return {};
+  return {
+    'retry-after': String(Math.ceil(retryAfterS)),
+    'retry-after-ms': String(Math.round(retryAfterS * 1000)),
+  };
+}
+
 /** In the shape of `dialect`; the request loop always writes `openai`, which a translated exchange turns into the client's. */
 export function respondError(
   exchange: HttpExchange,
@@ -52,8 +67,12 @@ export function respondError(
   dialect: ErrorDialect,
 ): void {
   const answer = ERROR_ANSWERS[dialect](error, record.requestId);
-  const headers: Record<string, string> = { ...JSON_TYPE, ...answerHeaders(record), ...answer.headers };
-  if (error.retryAfterS !== undefined) headers['retry-after'] = String(error.retryAfterS);
+  const headers: Record<string, string> = {
+    ...JSON_TYPE,
+    ...answerHeaders(record),
+    ...retryHeaders(error),
+    ...answer.headers,
+  };
   if (error.allow !== undefined) headers.allow = error.allow.join(', ');
   if (error.spec.status === 401) headers['www-authenticate'] = 'Bearer';
   const text = JSON.stringify(answer.body);

@@ -3,11 +3,12 @@ import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { unknownModel } from './admission.ts';
 import type { ApiContext } from './api-route.ts';
+import { refuseUnlessOffered } from './engine-endpoints.ts';
 import { InferenceRun } from './inference.ts';
 import type { RequestRecord } from './request-record.ts';
 
 /**
- * Runs to the end and fills in the record. Rejects with `model_not_found` before anything was sent.
+ * Runs to the end and fills in the record. Rejects with `model_not_found` or `not_supported` before anything was sent.
  * `exchange` may be a `TranslatedExchange`: what is written to it is always the OpenAI dialect.
  */
 export async function serveInference(
@@ -18,6 +19,7 @@ export async function serveInference(
 ): Promise<void> {
   const pool = gateway.table.find(envelope.model);
   if (pool === undefined) throw unknownModel(envelope.model, gateway.table.names);
+  refuseUnlessOffered(pool.view, envelope.endpoint);
   record.model = pool.view.model;
   record.stream = envelope.stream;
   await new InferenceRun(gateway, exchange, envelope, record, pool.view.fallbacks).serve();

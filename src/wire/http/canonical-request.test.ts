@@ -9,6 +9,7 @@ describe('canonicalTarget', () => {
     ['/v1/models?a=b?c', 'h', { path: '/v1/models', query: 'a=b?c' }],
     ['http://h:8080/v1/models', 'H:8080', { path: '/v1/models', query: '' }],
     ['/v1/models/org%20x', 'h', { path: '/v1/models/org%20x', query: '' }],
+    ['/v1/models/org%2Fx', 'h', { path: '/v1/models/org%2Fx', query: '' }],
   ])('%s', (target, host, expected) => {
     expect(canonicalTarget(target, host)).toEqual(expected);
   });
@@ -22,6 +23,9 @@ describe('canonicalTarget', () => {
     '/a\\b',
     '/v1/%2e%2e/admin',
     '/v1%2fmodels',
+    '/v1/models%2fx',
+    '/v1/models/x%2f%2e%2e',
+    '/v1/chat/x%2fcompletions',
     '/a%00',
     '/a%5Cb',
     'http://other/v1/models',
@@ -40,7 +44,7 @@ describe('canonicalTarget', () => {
         const resolved = new URL(target.path, 'http://h').pathname;
         expect(resolved).toBe(target.path);
       }),
-      { numRuns: 5_000 },
+      { numRuns: 10_000 },
     );
   });
 });
@@ -62,5 +66,26 @@ describe('headerFault', () => {
     expect(
       headerFault(['Host', 'a', 'Accept', '*/*', 'Accept', 'x', 'Transfer-Encoding', 'chunked'], '1.1'),
     ).toBeNull();
+  });
+
+  it('lets no second copy of a header through that decides on caller or length (10,000 cases)', () => {
+    const name = fc.oneof(
+      fc.constantFrom('Host', 'host', 'Authorization', 'X-Api-Key', 'Content-Length', 'Transfer-Encoding'),
+      fc.string({ minLength: 1, maxLength: 12 }),
+    );
+    const header = fc.tuple(name, fc.oneof(fc.string({ maxLength: 12 }), fc.constantFrom('chunked', '0')));
+    fc.assert(
+      fc.property(fc.array(header, { maxLength: 6 }), fc.constantFrom('1.0', '1.1'), (list, version) => {
+        const fault = headerFault(list.flat(), version);
+        const names = list.map(([one]) => one.toLowerCase());
+        const count = (wanted: string) => names.filter((one) => one === wanted).length;
+        const doubled = ['host', 'authorization', 'x-api-key', 'content-length', 'transfer-encoding'].some(
+          (one) => count(one) > 1,
+        );
+        if (doubled || count('authorization') + count('x-api-key') > 1) expect(fault).not.toBeNull();
+        if (fault !== null) expect(fault.length).toBeLessThan(200);
+      }),
+      { numRuns: 10_000 },
+    );
   });
 });

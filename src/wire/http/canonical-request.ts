@@ -29,7 +29,7 @@ export function canonicalTarget(rawTarget: string, host: string | undefined): Ca
   const path = mark < 0 ? target : target.slice(0, mark);
   if (path.includes('//') || path.includes('\\'))
     return { refused: `path "${path.slice(0, 100)}" has empty segments or backslashes` };
-  if (/%(?:2f|5c|2e|00)/i.test(path))
+  if (/%(?:2f|5c|2e|00)/i.test(withoutSlashesOfNames(path)))
     return { refused: `path "${path.slice(0, 100)}" has an encoded slash, dot or NUL` };
   if (/(?:^|\/)\.{1,2}(?:\/|$)/.test(path))
     return { refused: `path "${path.slice(0, 100)}" has dot segments` };
@@ -38,6 +38,13 @@ export function canonicalTarget(rawTarget: string, host: string | undefined): Ca
     query: mark < 0 ? '' : target.slice(mark + 1),
   };
 }
+
+/** Names of models contain slashes, which clients encode; such a name is looked up and never becomes a path again. */
+function withoutSlashesOfNames(path: string): string {
+  return path.startsWith(NAMES_UNDER) ? path.replaceAll(/%2f/gi, '') : path;
+}
+
+const NAMES_UNDER = '/v1/models/';
 
 /** Headers of which a second copy changes who the caller is or where the body ends. */
 const SINGLE = new Set([

@@ -34,7 +34,9 @@ export function continuationRequestOf({ endpoint, fields }: Envelope): Continuat
     greedy: fields.temperature === 0,
     seeded: typeof fields.seed === 'number',
     n: Math.max(numberOr(fields.n, 1), numberOr(fields.best_of, 1)),
-    tools: Array.isArray(fields.tools) && fields.tools.length > 0 && fields.tool_choice !== 'none',
+    tools:
+      (isFilled(fields.tools) && fields.tool_choice !== 'none') ||
+      (isFilled(fields.functions) && fields.function_call !== 'none'),
     structured:
       (responseFormat !== undefined && responseFormat !== 'text') ||
       STRUCTURED.some((field) => fields[field] !== undefined && fields[field] !== null),
@@ -54,6 +56,7 @@ export function summaryOf(delivered: Delivered): DeliveredSummary {
   return {
     tokenIds: delivered.promptTokenIds !== null && choice.tokenIds !== null && choice.tokenIds.length > 0,
     otherThanText: choice.toolCalls.size > 0 || choice.reasoning !== '',
+    opaque: [...delivered.choices.values()].some(({ opaque }) => opaque),
     trimmable: /^\s|\s$/.test(choice.text),
   };
 }
@@ -184,6 +187,21 @@ function extendableMessages(messages: unknown): boolean {
 
 function isFlatIds(prompt: unknown): boolean {
   return Array.isArray(prompt) && prompt.length > 0 && prompt.every((id) => typeof id === 'number');
+}
+
+function isFilled(list: unknown): boolean {
+  return Array.isArray(list) && list.length > 0;
+}
+
+/** More than any engine gives; a bound for what a request claims. */
+const CHOICES_MAX = 4096;
+
+/** How many choices the whole answer has: `n` for each prompt. */
+export function choiceCountOf({ endpoint, fields }: Envelope): number {
+  const { prompt } = fields;
+  const prompts =
+    endpoint === 'completions' && Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1;
+  return Math.min(CHOICES_MAX, Math.max(1, prompts) * Math.max(1, Math.floor(numberOr(fields.n, 1))));
 }
 
 function numberOr(value: unknown, fallback: number): number {

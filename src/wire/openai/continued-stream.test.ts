@@ -24,6 +24,7 @@ function continued(
   return new ContinuedStream({
     endpoint: 'chat',
     deliveredTokens: 0,
+    choices: 1,
     includeUsage: false,
     stopStrings: [],
     mayEchoPrefill: false,
@@ -105,6 +106,92 @@ describe('tier C', () => {
   ])('reports %s as a divergence', (_name, frames) => {
     const stream = continued({ tier: 'C', delivered: deliveredOf({ content: 'Hi world' }) });
     expect(stream.push(Buffer.from(frames.map((frame) => event(frame)).join(''))).kind).toBe('diverged');
+  });
+
+  it('never repeats or loses a character of parallel calls, wherever they were cut (10,000 cases)', () => {
+    type Delta = Record<string, unknown>;
+    const begin = (index: number, name: string): Delta => ({
+      tool_calls: [{ index, id: `x${Math.random()}`, type: 'function', function: { name, arguments: '' } }],
+    });
+    const more = (index: number, text: string): Delta => ({
+      tool_calls: [{ index, function: { arguments: text } }],
+    });
+    const cutAt = (text: string, places: readonly number[]) => {
+      const borders = [
+        0,
+        ...places.map((place) => place % (text.length + 1)).sort((a, b) => a - b),
+        text.length,
+      ];
+      return borders.slice(1).map((end, at) => text.slice(borders[at], end));
+    };
+    const write = (thought: string, calls: readonly string[], places: readonly number[]): Delta[] => [
+      { role: 'assistant', content: '' },
+      ...cutAt(thought, places).map((text) => ({ reasoning_content: text, tool_calls: null })),
+      ...calls.flatMap((text, index) => [
+        begin(index, `f${index}`),
+        ...cutAt(text, places).map((piece) => more(index, piece)),
+      ]),
+    ];
+    const args = fc.json({ maxDepth: 1 });
+    const places = fc.array(fc.nat(40), { maxLength: 4 });
+    fc.assert(
+      fc.property(
+        fc.string({ maxLength: 10 }),
+        fc.array(args, { minLength: 1, maxLength: 3 }),
+        ...([places, places, fc.nat(30)] as const),
+        (thought, calls, first, second, cut) => {
+          const before = write(thought, calls, first).slice(0, cut);
+          const stream = continued({ tier: 'C', delivered: deliveredOf(...before) });
+          const frames = write(thought, calls, second).map((delta) => event(chunk(delta)));
+          const output = stream.push(Buffer.from(frames.join('') + event(chunk({}, 'tool_calls'))));
+          expect(output.kind).toBe('events');
+          const seen = emptyDelivered();
+          addEvents(seen, before.map((delta) => event(chunk(delta))).join(''));
+          addEvents(seen, (output as { data: string[] }).data.map((item) => event(item)).join(''));
+          const choice = choiceOf(seen, 0);
+          expect(choice.reasoning).toBe(thought);
+          expect([...choice.toolCalls.values()]).toEqual(
+            calls.map((text, index) => ({ name: `f${index}`, arguments: text })),
+          );
+        },
+      ),
+      { numRuns: 10_000 },
+    );
+  });
+
+  it.each([
+    [
+      'goes on to the next call too early',
+      [
+        [0, 'f', '{"a":'],
+        [1, 'g', '{}'],
+      ],
+    ],
+    ['ends inside the arguments', [[0, 'f', '{"a":']]],
+    ['calls another function', [[0, 'h', '{"a": 1']]],
+  ] as const)('reports a replay that %s as a divergence', (_name, calls) => {
+    const delta = (index: number, name: string, text: string) => ({
+      tool_calls: [{ index, id: 'i', type: 'function', function: { name, arguments: text } }],
+    });
+    const stream = continued({ tier: 'C', delivered: deliveredOf(delta(0, 'f', '{"a": 1')) });
+    const frames = calls.map(([index, name, text]) => event(chunk(delta(index, name, text))));
+    const output = stream.push(Buffer.from(frames.join('') + event(chunk({}, 'tool_calls'))));
+    expect(output.kind).toBe('diverged');
+  });
+
+  it('is complete only when every choice that was asked for has ended', () => {
+    const stream = continued({ tier: 'C', choices: 2, delivered: deliveredOf({ content: 'a' }) });
+    stream.push(Buffer.from(event(chunk({ content: 'a' })) + event(chunk({}, 'stop'))));
+    expect(stream.finished).toBe(false);
+  });
+
+  it('sends nothing for what the client has, also where engines fill deltas with nulls', () => {
+    const empty = { reasoning_content: null, tool_calls: [], refusal: null, function_call: null };
+    const stream = continued({ tier: 'C', delivered: deliveredOf({ content: 'ab' }) });
+    const output = stream.push(
+      Buffer.from(event(chunk({ content: 'a', ...empty })) + event(chunk({ content: 'b', ...empty }))),
+    );
+    expect(output).toEqual({ kind: 'events', data: [], finished: false });
   });
 
   it('follows reasoning and text apart', () => {

@@ -6,14 +6,8 @@
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { isRecord } from '../json/parse-object.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
-import {
-  choiceOf,
-  type Delivered,
-  type DeliveredChoice,
-  isIdArray,
-  parseChunk,
-  reasoningOf,
-} from './delivered-stream.ts';
+import { allFinished, choiceOf, type Delivered, parseChunk, textOf } from './delivered-stream.ts';
+import { ReplayedChoice } from './replayed-choice.ts';
 import { SeamStopGuard } from './seam-stop-guard.ts';
 
 export interface ContinuedStreamOptions {
@@ -21,6 +15,8 @@ export interface ContinuedStreamOptions {
   endpoint: 'chat' | 'completions';
   delivered: Delivered;
   deliveredTokens: number;
+  /** How many choices the answer has in the end. */
+  choices: number;
   /** Whether the client asked for a usage event. */
   includeUsage: boolean;
   stopStrings: readonly string[];
@@ -37,18 +33,10 @@ export type ContinuedOutput =
   /** A stop string was completed across the seam: the stream is whole, and the attempt can be ended. */
   | { kind: 'stopped'; data: string[] };
 
-/** How far tier C has come through what was delivered, for one choice. */
-interface ReplayProgress {
-  text: number;
-  reasoning: number;
-  tokenIds: number;
-  arguments: Map<number, number>;
-}
-
 export class ContinuedStream {
   readonly #options: ContinuedStreamOptions;
   readonly #guard: SeamStopGuard;
-  readonly #replay = new Map<number, ReplayProgress>();
+  readonly #replays = new Map<number, ReplayedChoice>();
   #echoPossible: boolean;
   /** Events kept back while a stop string may lie across the seam. */
   #held: string[] = [];
@@ -64,8 +52,7 @@ export class ContinuedStream {
 
   /** All choices have ended, so that the stream is complete even without [DONE]. */
   get finished(): boolean {
-    const { choices } = this.#options.delivered;
-    return [...choices].every(([index, choice]) => this.#ended.has(index) || choice.finishReason !== null);
+    return allFinished(this.#options.delivered, this.#options.choices, this.#ended);
   }
 
   push(frames: Buffer): ContinuedOutput {
@@ -176,107 +163,18 @@ export class ContinuedStream {
   /** Tier C: null while the client has it already, a string when the replica says something else. */
   #replayed(raw: Record<string, unknown>): Record<string, unknown> | null | string {
     const index = indexOf(raw);
-    const had = choiceOf(this.#options.delivered, index);
-    const progress = this.#progress(index);
-    const delta = isRecord(raw.delta) ? { ...raw.delta } : {};
-    delete delta.role;
-
-    const text = textOf(raw);
-    const newText = suppress(text, had.text, progress.text);
-    const reasoning = reasoningOf(delta);
-    const newReasoning = suppress(reasoning, had.reasoning, progress.reasoning);
-    if (newText === null || newReasoning === null) {
-      return `the replayed text differs after ${progress.text + progress.reasoning} characters`;
+    let replay = this.#replays.get(index);
+    if (replay === undefined) {
+      replay = new ReplayedChoice(choiceOf(this.#options.delivered, index));
+      this.#replays.set(index, replay);
     }
-    progress.text += text.length;
-    progress.reasoning += reasoning.length;
-    for (const field of ['reasoning_content', 'reasoning']) {
-      if (typeof delta[field] === 'string') {
-        if (newReasoning === '') delete delta[field];
-        else delta[field] = newReasoning;
-      }
-    }
-    delete delta.content;
-    if (Array.isArray(delta.tool_calls)) {
-      const calls = this.#replayedCalls(delta.tool_calls, had, progress);
-      if (calls === null) return 'the replayed tool call differs';
-      if (calls.length > 0) delta.tool_calls = calls;
-      else delete delta.tool_calls;
-    }
-    const finishReason = typeof raw.finish_reason === 'string' ? raw.finish_reason : null;
-    if (finishReason !== null && progress.text < had.text.length) {
-      return `the replay ended after ${progress.text} characters; ${had.text.length} were delivered`;
-    }
-    if (finishReason !== null) this.#ended.add(index);
-    const nothingNew = newText === '' && Object.keys(delta).length === 0;
-    const ids = this.#replayedIds(raw, had, progress);
-    if (nothingNew && (finishReason === null || had.finishReason !== null)) return null;
-    return this.#choice({ ...raw, ...ids }, newText, delta);
+    const found = replay.push(raw);
+    if (found.kind === 'differs') return found.detail;
+    if (typeof raw.finish_reason === 'string') this.#ended.add(index);
+    return found.kind === 'nothing' ? null : this.#choice(found.choice, found.text, found.delta);
   }
-
-  #replayedIds(
-    raw: Record<string, unknown>,
-    had: DeliveredChoice,
-    progress: ReplayProgress,
-  ): Record<string, unknown> {
-    if (!isIdArray(raw.token_ids)) return {};
-    const known = had.tokenIds?.length ?? 0;
-    const skip = Math.max(0, known - progress.tokenIds);
-    progress.tokenIds += raw.token_ids.length;
-    return { token_ids: raw.token_ids.slice(skip) };
-  }
-
-  /** Calls with what is new in them; ids differ from run to run, so only names and arguments are compared. */
-  #replayedCalls(
-    calls: unknown[],
-    had: DeliveredChoice,
-    progress: ReplayProgress,
-  ): Record<string, unknown>[] | null {
-    const fresh: Record<string, unknown>[] = [];
-    for (const call of calls) {
-      if (!isRecord(call)) continue;
-      const index = typeof call.index === 'number' ? call.index : 0;
-      const known = had.toolCalls.get(index);
-      if (known === undefined) {
-        fresh.push(call);
-        continue;
-      }
-      const fn = isRecord(call.function) ? call.function : {};
-      if (typeof fn.name === 'string' && fn.name !== '' && fn.name !== known.name) return null;
-      const text = typeof fn.arguments === 'string' ? fn.arguments : '';
-      const at = progress.arguments.get(index) ?? 0;
-      const rest = suppress(text, known.arguments, at);
-      if (rest === null) return null;
-      progress.arguments.set(index, at + text.length);
-      if (rest !== '') fresh.push({ index, function: { arguments: rest } });
-    }
-    return fresh;
-  }
-
-  #progress(index: number): ReplayProgress {
-    let progress = this.#replay.get(index);
-    if (progress === undefined) {
-      progress = { text: 0, reasoning: 0, tokenIds: 0, arguments: new Map() };
-      this.#replay.set(index, progress);
-    }
-    return progress;
-  }
-}
-
-/** The part of `incoming` beyond what was delivered; null when it contradicts it. `at`: characters replayed so far. */
-function suppress(incoming: string, delivered: string, at: number): string | null {
-  if (at >= delivered.length) return incoming;
-  const overlap = Math.min(incoming.length, delivered.length - at);
-  if (incoming.slice(0, overlap) !== delivered.slice(at, at + overlap)) return null;
-  return incoming.slice(overlap);
 }
 
 function indexOf(choice: Record<string, unknown>): number {
   return typeof choice.index === 'number' ? choice.index : 0;
-}
-
-/** The text of a choice in either dialect. */
-function textOf(choice: Record<string, unknown>): string {
-  if (typeof choice.text === 'string') return choice.text;
-  return isRecord(choice.delta) && typeof choice.delta.content === 'string' ? choice.delta.content : '';
 }

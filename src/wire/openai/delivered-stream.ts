@@ -18,7 +18,9 @@ export interface DeliveredChoice {
   finishReason: string | null;
   /** Ids of all delivered tokens; null when any event came without. */
   tokenIds: number[] | null;
-  /** Events that carried text: the number of tokens, where the engine sends one per event. */
+  /** A delta held more than text, reasoning and calls: what it was can not be compared with a replay. */
+  opaque: boolean;
+  /** Events that carried something: the number of tokens, where the engine sends one per event. */
   textEvents: number;
 }
 
@@ -73,10 +75,16 @@ export function parseChunk(data: string): Record<string, unknown> | null {
   }
 }
 
-/** Whether every choice that began has ended. */
-export function allFinished(delivered: Delivered): boolean {
-  if (delivered.choices.size === 0) return false;
-  return [...delivered.choices.values()].every((choice) => choice.finishReason !== null);
+/** Whether every choice of the answer has ended; those in `ended` have elsewhere. `expected`: how many choices it has. */
+export function allFinished(
+  { choices }: Delivered,
+  expected: number,
+  ended: ReadonlySet<number> = new Set(),
+): boolean {
+  const indexes = new Set([...Array(expected).keys(), ...choices.keys()]);
+  return [...indexes].every(
+    (index) => ended.has(index) || typeof choices.get(index)?.finishReason === 'string',
+  );
 }
 
 function addChunk(delivered: Delivered, chunk: Record<string, unknown>): void {
@@ -100,6 +108,7 @@ export function choiceOf(delivered: Delivered, index: number): DeliveredChoice {
       toolCalls: new Map(),
       finishReason: null,
       tokenIds: [],
+      opaque: false,
       textEvents: 0,
     };
     delivered.choices.set(index, choice);
@@ -111,19 +120,29 @@ function addChoice(delivered: Delivered, event: Record<string, unknown>): void {
   const choice = choiceOf(delivered, typeof event.index === 'number' ? event.index : 0);
   const delta = isRecord(event.delta) ? event.delta : {};
   if (typeof delta.role === 'string') delivered.roleSent = true;
-  const text =
-    typeof event.text === 'string' ? event.text : typeof delta.content === 'string' ? delta.content : '';
+  const text = textOf(event);
   const reasoning = reasoningOf(delta);
   choice.text += text;
   choice.reasoning += reasoning;
-  if (Array.isArray(delta.tool_calls)) for (const call of delta.tool_calls) addToolCall(choice, call);
-  if (text !== '' || reasoning !== '') {
+  const calls = Array.isArray(delta.tool_calls) ? delta.tool_calls : [];
+  for (const call of calls) addToolCall(choice, call);
+  if (carriesMore(delta)) choice.opaque = true;
+  if (text !== '' || reasoning !== '' || calls.length > 0) {
     choice.textEvents++;
     if (!isIdArray(event.token_ids)) choice.tokenIds = null;
   }
   if (isIdArray(event.token_ids)) choice.tokenIds?.push(...event.token_ids);
   if (isIdArray(event.prompt_token_ids)) delivered.promptTokenIds ??= event.prompt_token_ids;
   if (typeof event.finish_reason === 'string') choice.finishReason = event.finish_reason;
+}
+
+/** Whether a delta holds parts of the answer beside those that a replay is compared by. Marks such as ids and flags are none. */
+export function carriesMore(delta: Readonly<Record<string, unknown>>): boolean {
+  return Object.entries(delta).some(([field, value]) => {
+    if (field === 'tool_calls') return false;
+    if (field === 'refusal') return typeof value === 'string' && value !== '';
+    return Array.isArray(value) ? value.length > 0 : isRecord(value);
+  });
 }
 
 function addToolCall(choice: DeliveredChoice, call: unknown): void {
@@ -134,6 +153,12 @@ function addToolCall(choice: DeliveredChoice, call: unknown): void {
   if (typeof fn.name === 'string') existing.name += fn.name;
   if (typeof fn.arguments === 'string') existing.arguments += fn.arguments;
   choice.toolCalls.set(index, existing);
+}
+
+/** The text of a choice in either dialect. */
+export function textOf(choice: Readonly<Record<string, unknown>>): string {
+  if (typeof choice.text === 'string') return choice.text;
+  return isRecord(choice.delta) && typeof choice.delta.content === 'string' ? choice.delta.content : '';
 }
 
 /** vLLM and others say `reasoning_content`, newer ones `reasoning`. */

@@ -3,9 +3,10 @@
  * Validates only what routing and continuation depend on: the engine knows its own fields best.
  */
 import { PlatformError } from '../../contract/errors.ts';
+import type { ExtraEndpoint } from '../../contract/fleet.ts';
 import { isRecord, parseJsonObject, showFound } from '../json/parse-object.ts';
 
-export type InferenceEndpoint = 'chat' | 'completions' | 'embeddings';
+export type InferenceEndpoint = 'chat' | 'completions' | 'embeddings' | ExtraEndpoint;
 
 export interface Envelope {
   endpoint: InferenceEndpoint;
@@ -36,13 +37,14 @@ export function parseEnvelope(endpoint: InferenceEndpoint, bytes: Buffer): Envel
   if (endpoint === 'completions' && fields.prompt === undefined) {
     throw invalid('prompt', undefined, 'a string, an array of strings or an array of token ids');
   }
-  if (endpoint === 'embeddings' && fields.input === undefined) {
+  // vLLM embeds chats too.
+  if (endpoint === 'embeddings' && fields.input === undefined && fields.messages === undefined) {
     throw invalid('input', undefined, 'a string or an array of strings');
   }
   return {
     endpoint,
     model,
-    stream: stream && endpoint !== 'embeddings',
+    stream: stream && (endpoint === 'chat' || endpoint === 'completions'),
     includeUsage: isRecord(streamOptions) && streamOptions.include_usage === true,
     fields,
     bytes,

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { largestOf, parsePrometheusText, sumOf } from './parse.ts';
 
@@ -35,4 +36,37 @@ it('sums and compares over label sets, by the first name that occurs', () => {
 it('does not throw on arbitrary text', () => {
   for (const text of ['', '\0', '{}{}{}', '="', 'a{b="'.repeat(1000)])
     expect(parsePrometheusText(text)).toEqual([]);
+});
+
+it('gives finite names and numbers, or nothing, for any text (10,000 cases)', () => {
+  const part = fc.oneof(
+    fc.constantFrom('a', '{', '}', '"', '\\', '=', ',', ' ', '\n', '1', 'NaN', '+Inf', '#', 'x="y"', '-1e3'),
+    fc.string({ maxLength: 4 }),
+  );
+  fc.assert(
+    fc.property(fc.array(part, { maxLength: 12 }), (parts) => {
+      for (const { name, labels, value } of parsePrometheusText(parts.join(''))) {
+        expect(name).toMatch(/^[a-zA-Z_:]/);
+        expect(typeof value).toBe('number');
+        expect(Object.values(labels).every((text) => typeof text === 'string')).toBe(true);
+      }
+    }),
+    { numRuns: 10_000 },
+  );
+});
+
+it('reads back the samples that it was written (10,000 cases)', () => {
+  const name = fc.stringMatching(/^[a-zA-Z_:][a-zA-Z0-9_:]{0,8}$/);
+  const label = fc.stringMatching(/^[a-z_][a-z0-9_]{0,5}$/).filter((text) => text !== '__proto__');
+  const text = fc.string({ maxLength: 8 });
+  const escaped = (value: string) =>
+    value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+  fc.assert(
+    fc.property(name, fc.dictionary(label, text, { maxKeys: 3 }), fc.integer(), (metric, labels, value) => {
+      const pairs = Object.entries(labels).map(([key, given]) => `${key}="${escaped(given)}"`);
+      const line = `${metric}{${pairs.join(',')}} ${value}`;
+      expect(parsePrometheusText(line)).toEqual([{ name: metric, labels: { ...labels }, value }]);
+    }),
+    { numRuns: 10_000 },
+  );
 });

@@ -55,7 +55,7 @@ describe('SseFrameSplitter', () => {
         );
         expect(apart).toEqual(together);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 10_000 },
     );
   });
 
@@ -100,7 +100,7 @@ describe('parseSseEvents', () => {
           expected,
         );
       }),
-      { numRuns: 2_000 },
+      { numRuns: 10_000 },
     );
   });
 

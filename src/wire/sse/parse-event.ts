@@ -49,6 +49,17 @@ export function parseSseItems(text: string): (SseEvent | SseComment)[] {
   return items;
 }
 
+const DATA_LINE = Buffer.from('\ndata:');
+
+/** How many data lines whole events have, without reading them: line ends in JSON are escaped, so text is not mistaken for one. */
+export function countDataLines(frames: Buffer): number {
+  // "d...:" at the very beginning; no other field of an event has this shape.
+  let count = frames[0] === 0x64 && frames[4] === 0x3a ? 1 : 0;
+  for (let at = frames.indexOf(DATA_LINE); at >= 0; at = frames.indexOf(DATA_LINE, at + DATA_LINE.length))
+    count++;
+  return count;
+}
+
 /** One event with JSON data, ready to be written. */
 export function sseData(json: unknown): string {
   return `data: ${typeof json === 'string' ? json : JSON.stringify(json)}\n\n`;

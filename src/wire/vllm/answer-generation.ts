@@ -8,6 +8,14 @@ import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
 import { AnswerShaper, type FinishedChoice, usageOf } from './answer-shapes.ts';
+import {
+  type AnswerOutput,
+  appendParts,
+  ChatOutput,
+  type ChatParts,
+  isEmpty,
+  PLAIN_OUTPUT,
+} from './chat-output.ts';
 import { EventWriter } from './event-writer.ts';
 import type { GenerationSpec } from './parse-generation.ts';
 import { type ChoiceEnd, type ChoicePlan, planChoices, runChoice } from './run-choice.ts';
@@ -57,15 +65,32 @@ async function collect(
   plan: ChoicePlan,
   signal: AbortSignal,
 ): Promise<FinishedChoice> {
-  const choice: Omit<FinishedChoice, 'end'> = { plan, text: '', tokens: [] };
+  const parts: ChatParts = { reasoning: '', content: '', calls: [] };
+  const choice: Omit<FinishedChoice, 'end'> = { plan, parts, tokens: [] };
+  const output = outputOf(spec);
   const keepTokens = spec.returnTokenIds || spec.topLogprobs !== undefined;
   const end = await eachStep(context, spec, plan, signal, (emissions) => {
     for (const emission of emissions) {
-      choice.text += emission.text;
+      appendParts(parts, output.push(emission.text));
       if (keepTokens) choice.tokens.push(...emission.tokens);
     }
   });
-  return { ...choice, end };
+  appendParts(parts, output.finish());
+  return { ...choice, end: withCalls(spec, output, end) };
+}
+
+/** A model that thinks or calls tools writes more than text. */
+function outputOf(spec: GenerationSpec): AnswerOutput {
+  const tools = spec.tools !== undefined;
+  return tools || spec.reasoning ? new ChatOutput({ reasoning: spec.reasoning, tools }) : PLAIN_OUTPUT;
+}
+
+/** As in the OpenAI API, an answer that was told which function to call ends with `stop`. */
+function withCalls(spec: GenerationSpec, output: AnswerOutput, end: ChoiceEnd): ChoiceEnd {
+  const chosen = typeof spec.tools?.choice === 'string';
+  return chosen && output.calls > 0 && end.finishReason === 'stop'
+    ? { ...end, finishReason: 'tool_calls' }
+    : end;
 }
 
 async function streamAnswer(
@@ -87,6 +112,7 @@ async function streamAnswer(
   try {
     await runAll(plans, context.signal, async (plan, signal) => {
       let opened = false;
+      const output = outputOf(spec);
       const open = (): object[] => {
         if (opened) return [];
         opened = true;
@@ -97,11 +123,15 @@ async function streamAnswer(
         const events = open();
         for (const emission of emissions) {
           completionTokens += emission.tokens.length;
-          if (emission.text !== '' || !quiet) events.push(shaper.delta(plan, emission, usage()));
+          const parts = output.push(emission.text);
+          if (!quiet || !isEmpty(parts)) events.push(shaper.delta(plan, emission, parts, usage()));
         }
         await writer.write(events);
       });
-      await writer.write([...open(), shaper.closing(plan, end, usage())]);
+      const events = open();
+      const rest = output.finish();
+      if (!isEmpty(rest)) events.push(shaper.delta(plan, { text: '', tokens: [] }, rest, usage()));
+      await writer.write([...events, shaper.closing(plan, withCalls(spec, output, end), usage())]);
     });
     if (spec.includeUsage) await writer.write([shaper.usageEvent(usage())]);
     writer.done();

@@ -2,7 +2,9 @@
  * The JSON of answers, whole and in events, for chat and completions, as vLLM and OpenAI spell it. Pure: from emissions to
  * objects. One `AnswerShaper` per request; it remembers per choice how far its text has come.
  */
+import { mix32 } from '../../base/random.ts';
 import type { GeneratedToken } from '../../contract/ports/engine-core.ts';
+import type { ChatParts } from './chat-output.ts';
 import { chatLogprobs, completionLogprobs } from './logprob-shapes.ts';
 import type { GenerationSpec } from './parse-generation.ts';
 import type { ChoiceEnd, ChoicePlan } from './run-choice.ts';
@@ -24,7 +26,7 @@ export interface Usage {
 export interface FinishedChoice {
   plan: ChoicePlan;
   /** Without the echoed prompt. */
-  text: string;
+  parts: ChatParts;
   tokens: GeneratedToken[];
   end: ChoiceEnd;
 }
@@ -64,12 +66,35 @@ export class AnswerShaper {
     return this.#event([{ ...choice, ...this.#tokenIds([]), ...ids }], usage);
   }
 
-  delta(plan: ChoicePlan, emission: Emission, usage: Usage): object {
-    const body = this.#spec.kind === 'chat' ? { delta: { content: emission.text } } : { text: emission.text };
+  /** @param parts what the text of the emission means. */
+  delta(plan: ChoicePlan, emission: Emission, parts: ChatParts, usage: Usage): object {
+    const body = this.#spec.kind === 'chat' ? { delta: this.#deltaOf(plan, parts) } : { text: emission.text };
     const logprobs = this.#logprobs(emission.tokens, this.#textLength.get(plan.index) ?? 0);
     this.#advance(plan.index, emission.text);
     const choice = { ...this.#choice(plan.index, body, null), logprobs, ...this.#tokenIds(emission.tokens) };
     return this.#event([choice], usage);
+  }
+
+  #deltaOf(plan: ChoicePlan, { reasoning, content, calls }: ChatParts): object {
+    if (reasoning === '' && calls.length === 0) return { content };
+    return {
+      ...(reasoning !== '' && { reasoning_content: reasoning }),
+      ...(content !== '' && { content }),
+      ...(calls.length > 0 && {
+        tool_calls: calls.map(({ index, name, arguments: text }) =>
+          name === undefined
+            ? { index, function: { arguments: text } }
+            : { index, ...this.#call(plan, index, name, text) },
+        ),
+      }),
+    };
+  }
+
+  #call(plan: ChoicePlan, index: number, name: string, text: string): object {
+    const id = [1, 2, 3, 4].map((part) =>
+      mix32(hashOf(this.#identity.id), plan.index, index, part).toString(16).padStart(8, '0'),
+    );
+    return { id: `chatcmpl-tool-${id.join('')}`, type: 'function', function: { name, arguments: text } };
   }
 
   closing(plan: ChoicePlan, end: ChoiceEnd, usage: Usage): object {
@@ -100,11 +125,23 @@ export class AnswerShaper {
     };
   }
 
-  #wholeChoice({ plan, text, tokens, end }: FinishedChoice, echoed: string): object {
+  #message(plan: ChoicePlan, { reasoning, content, calls }: ChatParts): object {
+    return {
+      role: 'assistant',
+      content: content === '' && calls.length > 0 ? null : content,
+      refusal: null,
+      ...(reasoning !== '' && { reasoning_content: reasoning }),
+      ...(calls.length > 0 && {
+        tool_calls: calls.map(({ index, name, arguments: text }) =>
+          this.#call(plan, index, name ?? '', text),
+        ),
+      }),
+    };
+  }
+
+  #wholeChoice({ plan, parts, tokens, end }: FinishedChoice, echoed: string): object {
     const isChat = this.#spec.kind === 'chat';
-    const body = isChat
-      ? { message: { role: 'assistant', content: text, refusal: null } }
-      : { text: echoed + text };
+    const body = isChat ? { message: this.#message(plan, parts) } : { text: echoed + parts.content };
     return {
       ...this.#choice(plan.index, body, end.finishReason),
       logprobs: this.#logprobs(tokens, echoed.length),
@@ -144,4 +181,10 @@ export class AnswerShaper {
   #advance(index: number, text: string): void {
     this.#textLength.set(index, (this.#textLength.get(index) ?? 0) + text.length);
   }
+}
+
+function hashOf(text: string): number {
+  let hash = 0;
+  for (let i = 0; i < text.length; i++) hash = mix32(hash, text.charCodeAt(i));
+  return hash;
 }

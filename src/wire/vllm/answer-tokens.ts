@@ -1,5 +1,9 @@
-/** POST /tokenize and /detokenize, as in vLLM. */
+/**
+ * POST /tokenize and /detokenize, as in vLLM. `add_special_tokens` is checked and changes nothing: engines of ours put no token
+ * of their own in front of a text.
+ */
 import type { EngineCore } from '../../contract/ports/engine-core.ts';
+import { isRecord } from '../json/parse-object.ts';
 import { tokenText } from './logprob-shapes.ts';
 import { parseMessages } from './parse-messages.ts';
 import { chatPrompt, parseRenderOptions } from './parse-prompt.ts';
@@ -10,6 +14,7 @@ const TEXT_CHARS_MAX = 1_000_000;
 const TOKENS_MAX = 1_000_000;
 
 export function answerTokenize(core: EngineCore, fields: Fields): object {
+  booleanField(fields, 'add_special_tokens', true);
   const tokens = fields.messages === undefined ? promptTokens(core, fields) : messageTokens(core, fields);
   const strings = booleanField(fields, 'return_token_strs', false)
     ? tokens.map((id) => core.tokenText?.(id) ?? tokenText(core.detokenize([id])))
@@ -35,5 +40,7 @@ function promptTokens(core: EngineCore, fields: Fields): number[] {
 }
 
 function messageTokens(core: EngineCore, fields: Fields): number[] {
+  const kwargs = fields.chat_template_kwargs ?? null;
+  if (kwargs !== null && !isRecord(kwargs)) throw refuse('chat_template_kwargs', kwargs, 'an object');
   return chatPrompt(core, parseMessages(fields), parseRenderOptions(fields)).tokens;
 }

@@ -2,7 +2,6 @@
  * Fields of the OpenAI dialect that engines of ours do not act on. Values of the wrong type are refused all the same, so that a
  * mistake shows here and not first on another engine; what would change the answer and cannot be done is refused by name.
  */
-import { isRecord } from '../json/parse-object.ts';
 import { type Fields, integerField, refuse } from './request-fields.ts';
 
 /** Constraints on the text that only a grammar of their own could keep. */
@@ -23,16 +22,4 @@ export function checkUnusedFields(fields: Fields): void {
   const bestOf = integerField(fields, 'best_of', { min: 1, max: 16 });
   if (bestOf !== undefined && bestOf > 1)
     throw refuse('best_of', bestOf, '1: this engine does not rank answers');
-  checkTools(fields);
-}
-
-function checkTools(fields: Fields): void {
-  const tools = fields.tools ?? null;
-  if (tools !== null && !(Array.isArray(tools) && tools.every(isRecord)))
-    throw refuse('tools', tools, 'an array of objects');
-  const choice = fields.tool_choice ?? null;
-  if (choice === null || choice === 'auto' || choice === 'none') return;
-  if (choice === 'required' || isRecord(choice))
-    throw refuse('tool_choice', choice, '"auto" or "none": this engine calls no tools');
-  throw refuse('tool_choice', choice, '"auto", "none", "required" or an object');
 }

@@ -209,7 +209,7 @@ describe('vLLM dialect', () => {
   });
 
   it('answers every body whatever it holds: with a success or with the error object, and never with 500', async () => {
-    const { call } = setUp({ answer: 'abc' });
+    const { call } = setUp({ answer: 'abc', canCallTools: true });
     const names = [
       ...[
         'model',
@@ -231,20 +231,25 @@ describe('vLLM dialect', () => {
         'dimensions',
         'tool_choice',
       ],
+      ...['tools', 'chat_template_kwargs', 'query', 'documents', 'top_n', 'text_1', 'text_2'],
     ];
+    const texts = { prompt: 'x', input: 'x', query: 'x', documents: ['x'], text_1: 'x', text_2: ['x', 'y'] };
     const value = fc.oneof(
       fc.jsonValue({ maxDepth: 3 }),
       fc.constantFrom(0, 1, -1, 2, 1.5, 1e300, '', 'a', true, false, null, [], {}, ['a'], [1], [[1]], [300]),
       fc.constantFrom(messages, { type: 'json_object' }, { include_usage: true }, { 5: 1 }),
     );
-    const paths = [CHAT, '/v1/completions', '/v1/embeddings', '/tokenize', '/detokenize'];
+    const paths = [
+      CHAT,
+      ...['/v1/completions', '/v1/embeddings', '/tokenize', '/detokenize', '/v1/rerank', '/v1/score'],
+    ];
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(...paths),
         fc.dictionary(fc.constantFrom(...names), value, { maxKeys: 6 }),
         fc.boolean(),
         async (path, fields, valid) => {
-          const base = valid ? { messages, prompt: 'x', input: 'x', tokens: [1] } : {};
+          const base = valid ? { ...texts, messages, tokens: [1] } : {};
           const exchange = await call('POST', path, { ...base, ...fields });
           if (exchange.status === 200) return;
           expect(exchange.status).toBeGreaterThanOrEqual(400);
@@ -252,7 +257,7 @@ describe('vLLM dialect', () => {
           expect(Object.keys(exchange.json.error).sort()).toEqual(['code', 'message', 'param', 'type']);
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: 10_000 },
     );
   });
 });

@@ -12,6 +12,7 @@ import { parseJsonObject } from '../json/parse-object.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
 import { answerEmbeddings } from './answer-embeddings.ts';
 import { answerGeneration } from './answer-generation.ts';
+import { answerRerank, answerScore } from './answer-similarity.ts';
 import { answerDetokenize, answerTokenize } from './answer-tokens.ts';
 import { checkBearer } from './bearer-key.ts';
 import { renderMetrics } from './metrics-text.ts';
@@ -115,6 +116,19 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     '/v1/completions': (work) => generate(work, parseCompletions),
     '/v1/embeddings': async ({ exchange, fields, signal }) =>
       sendJson(exchange, await answerEmbeddings(core, fields, signal)),
+    ...alike(['/v1/rerank', '/v2/rerank', '/rerank'], async ({ exchange, fields, signal, requestId }) =>
+      sendJson(exchange, await answerRerank(core, fields, { signal, id: `rerank-${requestId}` })),
+    ),
+    ...alike(['/v1/score', '/score'], async ({ exchange, fields, signal, requestId }) =>
+      sendJson(
+        exchange,
+        await answerScore(core, fields, {
+          signal,
+          id: `score-${requestId}`,
+          created: Math.floor(clock.wallMs() / 1000),
+        }),
+      ),
+    ),
     '/tokenize': ({ exchange, fields }) => sendJson(exchange, answerTokenize(core, fields)),
     '/detokenize': ({ exchange, fields }) => sendJson(exchange, answerDetokenize(core, fields)),
   };
@@ -187,6 +201,11 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
       return new Promise((resolve) => idle.push(resolve));
     },
   };
+}
+
+/** Several paths with one answer. */
+function alike<T>(paths: readonly string[], answer: T): Record<string, T> {
+  return Object.fromEntries(paths.map((path) => [path, answer]));
 }
 
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/health', '/ready', '/version', '/metrics']);

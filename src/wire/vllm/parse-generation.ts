@@ -4,12 +4,13 @@
  */
 import { mix32 } from '../../base/random.ts';
 import { PlatformError } from '../../contract/errors.ts';
-import type { EngineCore, SamplingParams } from '../../contract/ports/engine-core.ts';
+import type { EngineCore, SamplingParams, ToolUse } from '../../contract/ports/engine-core.ts';
 import { isRecord } from '../json/parse-object.ts';
 import { checkUnusedFields } from './check-unused-fields.ts';
 import { parseMessages } from './parse-messages.ts';
 import { chatPrompt, type Prompt, parsePrompts, parseRenderOptions } from './parse-prompt.ts';
 import { parseJsonSchema } from './parse-structure.ts';
+import { parseReasoning, parseTools } from './parse-tools.ts';
 import {
   booleanField,
   checkNumber,
@@ -42,11 +43,17 @@ export interface GenerationSpec {
   returnTokenIds: boolean;
   /** Completions: the answer begins with the prompt. */
   echo: boolean;
+  /** Functions that a chat may call; undefined: none. */
+  tools: ToolUse | undefined;
+  /** A chat that begins with a thought. */
+  reasoning: boolean;
 }
 
 /** What a request leaves open. */
 export interface SamplingDefaults {
   temperature: number;
+  /** Whether chats begin with a thought; for cores that can. Default false. */
+  reasoning?: boolean;
 }
 
 const N_MAX = 16;
@@ -69,11 +76,15 @@ export function parseChat(core: EngineCore, fields: Fields, defaults: SamplingDe
   }
   const limit =
     integerField(fields, 'max_completion_tokens', positive) ?? integerField(fields, 'max_tokens', positive);
+  const tools = parseTools(core, fields, turns, { continued: rendering.continueFinalMessage });
+  const reasoning = parseReasoning(core, fields, defaults.reasoning ?? false);
   const spec = parseCommon(core, fields, defaults);
   const prompt = chatPrompt(core, turns, rendering);
-  refuseContinuedStructure(spec.jsonSchema, [prompt]);
+  refuseContinuedStructure(spec.jsonSchema ?? tools, [prompt]);
   return {
     ...spec,
+    tools,
+    reasoning: reasoning && prompt.generatedPrefix === 0,
     kind: 'chat',
     prompts: [prompt],
     maxTokens: limits(core, [prompt], limit, undefined, spec.minTokens),
@@ -110,12 +121,17 @@ export function parseCompletions(
     maxTokens: limits(core, prompts, limit, COMPLETION_TOKENS_DEFAULT, spec.minTokens),
     topLogprobs,
     echo,
+    tools: undefined,
+    reasoning: false,
   };
 }
 
 const positive = { min: 1, max: Number.MAX_SAFE_INTEGER };
 
-type CommonSpec = Omit<GenerationSpec, 'kind' | 'prompts' | 'maxTokens' | 'topLogprobs' | 'echo'>;
+type CommonSpec = Omit<
+  GenerationSpec,
+  'kind' | 'prompts' | 'maxTokens' | 'topLogprobs' | 'echo' | 'tools' | 'reasoning'
+>;
 
 function parseCommon(core: EngineCore, fields: Fields, defaults: SamplingDefaults): CommonSpec {
   const stream = booleanField(fields, 'stream', false);
@@ -214,11 +230,11 @@ function markGenerated(fields: Fields, prompts: readonly Prompt[]): void {
   prompt.generatedPrefix = count;
 }
 
-function refuseContinuedStructure(schema: unknown, prompts: readonly Prompt[]): void {
-  if (schema === undefined || prompts.every((prompt) => prompt.generatedPrefix === 0)) return;
+function refuseContinuedStructure(structure: unknown, prompts: readonly Prompt[]): void {
+  if (structure === undefined || prompts.every((prompt) => prompt.generatedPrefix === 0)) return;
   throw new PlatformError(
     'not_supported',
-    'structured output can not be continued in the middle: its grammar begins anew; send the request again from the start',
+    'structured output and tool calls can not be continued in the middle: their grammar begins anew; send the request again from the start',
   );
 }
 

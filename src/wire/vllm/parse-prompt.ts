@@ -17,12 +17,17 @@ const PROMPTS_MAX = 128;
 const TOKEN_CHARS_MAX = 64;
 
 /** `prompt` of completions and `input` of embeddings have the same four forms. */
-export function parsePrompts(core: EngineCore, param: string, value: unknown): Prompt[] {
+export function parsePrompts(
+  core: EngineCore,
+  param: string,
+  value: unknown,
+  countMax = PROMPTS_MAX,
+): Prompt[] {
   const forms = 'a string, an array of strings, an array of token ids or an array of arrays of token ids';
   if (typeof value === 'string') return [textPrompt(core, param, value)];
   if (!Array.isArray(value) || value.length === 0) throw refuse(param, value, forms);
   if (typeof value[0] === 'number') return [idPrompt(core, param, value)];
-  if (value.length > PROMPTS_MAX) throw refuse(param, value, `at most ${PROMPTS_MAX} entries`);
+  if (value.length > countMax) throw refuse(param, value, `at most ${countMax} entries`);
   return value.map((entry: unknown, index) => {
     const place = `${param}[${index}]`;
     if (typeof entry === 'string') return textPrompt(core, place, entry);
@@ -55,7 +60,7 @@ export function chatPrompt(core: EngineCore, turns: readonly ChatTurn[], options
   return { tokens, generatedPrefix: open === '' ? 0 : core.tokenize(open, { parseSpecial: false }).length };
 }
 
-function textPrompt(core: EngineCore, param: string, text: string): Prompt {
+export function textPrompt(core: EngineCore, param: string, text: string): Prompt {
   if (text === '') throw refuse(param, text, 'text; an empty prompt has no token');
   checkTextLength(core, param, text.length);
   const tokens = core.tokenize(text, { parseSpecial: true });

@@ -11,7 +11,7 @@ const SCHEMA_DEPTH_MAX = 48;
 /** `{}` stands for any JSON object. */
 export function parseJsonSchema(fields: Fields): Schema | undefined {
   const schema = fromResponseFormat(fields) ?? fromGuidedJson(fields) ?? fromStructuredOutputs(fields);
-  if (schema !== undefined) checkSize(schema);
+  if (schema !== undefined) checkSchemaSize(schema, 'response_format');
   return schema;
 }
 
@@ -68,13 +68,13 @@ function schemaOf(param: string, value: unknown): Schema | undefined {
 }
 
 /** Schemas become native grammars, so what could grow without bound is refused first. */
-function checkSize(schema: Schema): void {
+export function checkSchemaSize(schema: Schema, param: string): void {
   const depth = depthOf(schema, 0);
   if (depth > SCHEMA_DEPTH_MAX) {
     throw new PlatformError(
       'invalid_request',
       `the JSON Schema is nested more than ${SCHEMA_DEPTH_MAX} levels deep`,
-      { param: 'response_format' },
+      { param },
     );
   }
   const chars = JSON.stringify(schema).length;
@@ -82,7 +82,7 @@ function checkSize(schema: Schema): void {
     throw new PlatformError(
       'invalid_request',
       `the JSON Schema has ${chars} characters; at most ${SCHEMA_CHARS_MAX} are accepted`,
-      { param: 'response_format' },
+      { param },
     );
   }
 }

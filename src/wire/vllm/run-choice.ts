@@ -9,7 +9,7 @@ import type { Prompt } from './parse-prompt.ts';
 import { type Emission, TextAssembler } from './text-assembler.ts';
 
 export interface ChoiceEnd {
-  finishReason: 'stop' | 'length';
+  finishReason: 'stop' | 'length' | 'tool_calls';
   /** As vLLM: the stop string or stop token id; null for end of sequence and length. */
   stopReason: string | number | null;
   completionTokens: number;
@@ -58,6 +58,8 @@ function requestOf(
     jsonSchema: spec.jsonSchema,
     priority: spec.priority,
     ...(prompt.generatedPrefix > 0 && { generatedPrefix: prompt.generatedPrefix }),
+    ...(spec.tools !== undefined && { tools: spec.tools }),
+    ...(spec.reasoning && { reasoning: true }),
   };
 }
 

@@ -116,7 +116,7 @@ describe('text assembler', () => {
           }
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: 10_000 },
     );
   });
 
@@ -155,7 +155,7 @@ describe('text assembler', () => {
           }
         },
       ),
-      { numRuns: 2_000 },
+      { numRuns: 10_000 },
     );
   });
 });

@@ -48,7 +48,3 @@ export class References {
       }));
   }
 }
-
-export function isReference(written: string): boolean {
-  return written.startsWith(PREFIX);
-}

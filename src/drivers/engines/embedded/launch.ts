@@ -18,6 +18,7 @@ export const embeddedCapabilities: EngineCapabilities = {
   determinism: 'seeded',
   wholeTokenEvents: true,
   lenientFields: true,
+  endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
 };
 
 /** Requests in flight at once when the configuration does not say. */

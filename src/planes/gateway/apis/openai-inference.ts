@@ -8,6 +8,11 @@ export const openAiInferenceRoutes: readonly ApiRoute[] = [
   inference('/v1/chat/completions', 'chat'),
   inference('/v1/completions', 'completions'),
   inference('/v1/embeddings', 'embeddings'),
+  ...['/v1/rerank', '/v2/rerank', '/rerank'].map((path) => inference(path, 'rerank')),
+  ...(['score', 'tokenize', 'detokenize', 'classify', 'pooling'] as const).flatMap((endpoint) => [
+    inference(`/v1/${endpoint}`, endpoint),
+    inference(`/${endpoint}`, endpoint),
+  ]),
 ];
 
 function inference(template: string, endpoint: InferenceEndpoint): ApiRoute {

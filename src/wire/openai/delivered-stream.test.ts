@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { validJson } from '../../../tests/support/hostile-json.ts';
+import { ContinuedStream } from './continued-stream.ts';
+import { addEvents, allFinished, carriesContent, emptyDelivered } from './delivered-stream.ts';
+import { errorEventOf } from './error-object.ts';
+import { usageInTail } from './usage-tail.ts';
+
+const choice = fc
+  .tuple(validJson, validJson, fc.nat(2))
+  .map(
+    ([delta, reason, index]) =>
+      `{"index":${index},"delta":${delta},"text":${delta},"finish_reason":${reason}}`,
+  );
+const data = fc.oneof(
+  validJson,
+  fc.array(choice, { maxLength: 2 }).map((choices) => `{"id":"a","created":1,"choices":[${choices}]}`),
+  fc.constantFrom('[DONE]', '{"choices":', ''),
+);
+const events = fc
+  .array(data, { maxLength: 6 })
+  .map((list) => list.map((text) => `data: ${text.replaceAll(/[\r\n]/g, ' ')}\n\n`));
+
+describe('the account of what was delivered', () => {
+  it('is the same whether events come together or one by one, whatever they hold (10,000 cases)', () => {
+    fc.assert(
+      fc.property(events, (list) => {
+        const together = emptyDelivered();
+        addEvents(together, list.join(''));
+        const apart = emptyDelivered();
+        for (const event of list) addEvents(apart, event);
+        expect(apart).toEqual(together);
+        expect(typeof allFinished(together, 2)).toBe('boolean');
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+
+  it('knows for any event whether it carries content (10,000 cases)', () => {
+    fc.assert(
+      fc.property(data, (text) => {
+        expect(typeof carriesContent(text)).toBe('boolean');
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+
+  it('can be continued by any events of another engine without an exception (10,000 cases)', () => {
+    fc.assert(
+      fc.property(
+        events,
+        events,
+        fc.constantFrom('A' as const, 'B' as const, 'C' as const),
+        (had, next, tier) => {
+          const delivered = emptyDelivered();
+          addEvents(delivered, had.join(''));
+          const stream = new ContinuedStream({
+            tier,
+            endpoint: 'chat',
+            delivered,
+            deliveredTokens: 1,
+            choices: 1,
+            includeUsage: true,
+            stopStrings: ['ab'],
+            mayEchoPrefill: true,
+          });
+          for (const event of next) {
+            if (stream.push(Buffer.from(event)).kind !== 'events') return;
+          }
+        },
+      ),
+      { numRuns: 10_000 },
+    );
+  });
+});
+
+describe('usageInTail', () => {
+  it('finds the usage at the end of any answer (10,000 cases)', () => {
+    fc.assert(
+      fc.property(
+        validJson,
+        fc.nat(1e6),
+        fc.nat(1e6),
+        fc.constantFrom('', '\n', ' '),
+        (body, prompt, completion, gap) => {
+          const usage = `"usage"${gap}:${gap}{"prompt_tokens":${gap}${prompt},"completion_tokens":${completion}}`;
+          expect(usageInTail(Buffer.from(`{"choices":[${body}],${usage}}`))).toEqual({
+            promptTokens: prompt,
+            completionTokens: completion,
+          });
+        },
+      ),
+      { numRuns: 10_000 },
+    );
+  });
+});
+
+describe('errorEventOf', () => {
+  it('makes an event with an error object of whatever an engine answered (10,000 cases)', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 400, max: 599 }),
+        fc.oneof(
+          validJson.map((text) => Buffer.from(text)),
+          fc.uint8Array(),
+        ),
+        (status, body) => {
+          const event = errorEventOf(status, Buffer.from(body)) as { error: unknown };
+          expect(typeof event.error).toBe('object');
+          expect(event.error).not.toBeNull();
+          expect(JSON.stringify(event)).not.toContain('\n');
+        },
+      ),
+      { numRuns: 10_000 },
+    );
+  });
+});
