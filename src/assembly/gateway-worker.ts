@@ -2,7 +2,7 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
@@ -35,6 +35,9 @@ function flushTelemetry(): void {
   facts = [];
 }
 
+/** Between the workers of this process: ids of background responses that are to stop. */
+const cancels = new BroadcastChannel('autoglm-cancelled-responses');
+
 const plane = new GatewayPlane({
   clock: systemClock,
   transport,
@@ -42,6 +45,7 @@ const plane = new GatewayPlane({
   snapshot: start.slotted,
   counters,
   stores: storage.stores,
+  announceCancel: (id) => cancels.postMessage(id),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
   onFact: (fact) => {
     facts.push(fact);
@@ -50,6 +54,9 @@ const plane = new GatewayPlane({
   },
   writeLog: (line) => log.write(line),
 });
+cancels.onmessage = ({ data }) => plane.background.cancel(String(data));
+// A worker with nothing else to do may end.
+cancels.unref();
 const server = createHttpServer({ handle: (exchange) => plane.handle(exchange) });
 const telemetryTimer = setInterval(flushTelemetry, TELEMETRY_MS);
 
@@ -59,6 +66,7 @@ async function close(closeIdle: boolean): Promise<void> {
   const idleTimer = closeIdle ? setInterval(() => server.closeIdle(), 50) : null;
   if (closeIdle) server.closeIdle();
   await closed;
+  await plane.background.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);

@@ -111,12 +111,11 @@ describe.each(STORE_BACKENDS)('responses on $name', ({ create }) => {
     expect(missing).toBeNull();
   });
 
-  it('tells the runner at its next sign of life to stop what was cancelled or removed elsewhere', async () => {
+  it('tells the runner at its next sign of life to stop what has ended or was removed elsewhere', async () => {
     for (const id of ['resp_a', 'resp_b', 'resp_c']) await one.create(running(id));
     expect(await one.heartbeat({ ids: ['resp_a', 'resp_b', 'resp_c'], nowMs: NOW_MS + 5 })).toEqual([]);
     expect((await found('resp_a'))?.aliveAtMs).toBe(NOW_MS + 5);
-    expect(await other.requestCancel({ id: 'resp_a', owner: 'ada' })).toBe(true);
-    expect(await other.requestCancel({ id: 'resp_b', owner: 'bob' })).toBe(false);
+    await other.update({ id: 'resp_a', status: 'cancelled', responseJson: '{}', aliveAtMs: null });
     await other.remove({ id: 'resp_c', owner: 'ada' });
     expect(await one.heartbeat({ ids: ['resp_a', 'resp_b', 'resp_c'], nowMs: NOW_MS })).toEqual([
       'resp_a',
@@ -132,6 +131,12 @@ describe.each(STORE_BACKENDS)('responses on $name', ({ create }) => {
     await one.appendEvents('resp_a', events.slice(20));
     expect(await other.events({ id: 'resp_a', after: -1, limit: 100 })).toEqual(events);
     expect(await other.events({ id: 'resp_a', after: 7, limit: 3 })).toEqual(events.slice(8, 11));
+    const last = [{ sequence: 30, data: '{"last":true}' }];
+    const end = { id: 'resp_a', status: 'completed', responseJson: '{}', aliveAtMs: null } as const;
+    await one.update({ ...end, events: last });
+    await one.update({ ...end, events: [{ sequence: 31, data: '{}' }] });
+    await one.appendEvents('resp_a', [{ sequence: 32, data: '{}' }]);
+    expect(await other.events({ id: 'resp_a', after: 29, limit: 10 })).toEqual(last);
   });
 
   it('sweeps what has expired and the oldest beyond the bytes, and leaves what runs', async () => {

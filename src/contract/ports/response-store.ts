@@ -33,8 +33,10 @@ export interface StoredResponse {
   aliveAtMs: number | null;
 }
 
-/** The present state of one that runs, or its end. */
-export type ResponseUpdate = Pick<StoredResponse, 'id' | 'status' | 'responseJson' | 'aliveAtMs'>;
+/** The present state of one that runs, or its end, with the events that tell of it. */
+export type ResponseUpdate = Pick<StoredResponse, 'id' | 'status' | 'responseJson' | 'aliveAtMs'> & {
+  events?: ResponseEvent[];
+};
 
 export type ResponseTurn = Pick<StoredResponse, 'id' | 'status' | 'inputJson' | 'responseJson' | 'aliveAtMs'>;
 
@@ -64,10 +66,9 @@ export interface ResponseStore {
   }): Promise<{ turns: ResponseTurn[]; missing: string | null }>;
   /** False when there was none. */
   remove(key: { id: string; owner: string }): Promise<boolean>;
-  /** Signs of life of those that run here; gives back which of them were asked to stop, or are gone. */
+  /** Signs of life of those that run here; gives back which of them have ended elsewhere, or are gone. */
   heartbeat(beat: { ids: string[]; nowMs: number }): Promise<string[]>;
-  /** The gateway that runs it reads this at its next sign of life. False when it does not run. */
-  requestCancel(key: { id: string; owner: string }): Promise<boolean>;
+  /** Of one that runs; what comes after its end is not kept. */
   appendEvents(id: string, events: ResponseEvent[]): Promise<void>;
   /** In order, with a sequence number above `after`, at most `limit`. */
   events(key: { id: string; after: number; limit: number }): Promise<ResponseEvent[]>;

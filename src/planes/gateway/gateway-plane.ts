@@ -20,6 +20,8 @@ import type { GatewayCounters } from './gateway-counters.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
+import { BackgroundRuns } from './responses/background-runs.ts';
+import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -30,6 +32,8 @@ export interface GatewayPlaneOptions {
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
+  /** Tells the other workers of this process to stop a background response. */
+  announceCancel(id: string): void;
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
@@ -47,6 +51,7 @@ export class GatewayPlane implements ApiContext {
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
   readonly stores: Stores;
+  readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #routes = new RouteTable(ROUTES);
@@ -151,6 +156,11 @@ export class GatewayPlane implements ApiContext {
             : 'rejected-invalid';
     if (!exchange.headSent) respondError(exchange, error, record, errors);
     this.settle(record);
+  }
+
+  cancelBackground(id: string): void {
+    this.background.cancel(id);
+    this.#options.announceCancel(id);
   }
 
   isSuspect({ view }: ReplicaEntry): boolean {

@@ -3,5 +3,11 @@ import type { ApiRoute } from './api-route.ts';
 import { healthRoutes } from './apis/health.ts';
 import { modelRoutes } from './apis/models.ts';
 import { openAiInferenceRoutes } from './apis/openai-inference.ts';
+import { responsesRoutes } from './apis/responses.ts';
 
-export const ROUTES: readonly ApiRoute[] = [...openAiInferenceRoutes, ...modelRoutes, ...healthRoutes];
+export const ROUTES: readonly ApiRoute[] = [
+  ...openAiInferenceRoutes,
+  ...responsesRoutes,
+  ...modelRoutes,
+  ...healthRoutes,
+];

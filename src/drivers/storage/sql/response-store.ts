@@ -43,7 +43,6 @@ export class SqlResponseStore implements ResponseStore {
           created_at_ms: response.createdAtMs,
           expires_at_ms: response.expiresAtMs,
           alive_at_ms: response.aliveAtMs,
-          cancel_asked: 0,
           events_kept: response.eventsKept ? 1 : 0,
           input_json: response.inputJson,
           response_json: response.responseJson,
@@ -64,21 +63,27 @@ export class SqlResponseStore implements ResponseStore {
     await this.#written(bytes);
   }
 
-  async update({ id, status, responseJson, aliveAtMs }: ResponseUpdate): Promise<boolean> {
-    const done = await this.#db
-      .updateTable('responses')
-      .set((row) => ({
-        status,
-        alive_at_ms: aliveAtMs,
-        bytes: sql<number>`${row.ref('bytes')} - octet_length(${row.ref('response_json')}) + ${Buffer.byteLength(responseJson)}`,
-        response_json: responseJson,
-      }))
-      .where('id', '=', id)
-      .where('status', 'in', RUNNING)
-      .executeTakeFirst();
-    if (done.numUpdatedRows === 0n) return false;
-    await this.#written(Buffer.byteLength(responseJson));
-    return true;
+  async update({ id, status, responseJson, aliveAtMs, events = [] }: ResponseUpdate): Promise<boolean> {
+    const jsonBytes = Buffer.byteLength(responseJson);
+    const bytes = jsonBytes + bytesOf(events);
+    const running = await this.#db.transaction().execute(async (db) => {
+      const done = await db
+        .updateTable('responses')
+        .set((row) => ({
+          status,
+          alive_at_ms: aliveAtMs,
+          bytes: sql<number>`${row.ref('bytes')} - octet_length(${row.ref('response_json')}) + ${bytes}`,
+          response_json: responseJson,
+        }))
+        .where('id', '=', id)
+        .where('status', 'in', RUNNING)
+        .executeTakeFirst();
+      if (done.numUpdatedRows === 0n) return false;
+      await insertEvents(db, id, events);
+      return true;
+    });
+    if (running) await this.#written(bytes);
+    return running;
   }
 
   async find({ id, owner, nowMs }: { id: string; owner: string; nowMs: number }) {
@@ -153,36 +158,22 @@ export class SqlResponseStore implements ResponseStore {
       .set({ alive_at_ms: nowMs })
       .where('id', 'in', ids)
       .where('status', 'in', RUNNING)
-      .returning(['id', 'cancel_asked'])
+      .returning('id')
       .execute();
-    const goOn = new Set(alive.filter((row) => row.cancel_asked === 0).map((row) => row.id));
+    const goOn = new Set(alive.map(({ id }) => id));
     return ids.filter((id) => !goOn.has(id));
   }
 
-  async requestCancel({ id, owner }: { id: string; owner: string }): Promise<boolean> {
-    const done = await this.#db
-      .updateTable('responses')
-      .set({ cancel_asked: 1 })
-      .where('id', '=', id)
-      .where('owner', '=', owner)
-      .where('status', 'in', RUNNING)
-      .executeTakeFirst();
-    return done.numUpdatedRows > 0n;
-  }
-
   async appendEvents(id: string, events: ResponseEvent[]): Promise<void> {
-    const bytes = events.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
+    const bytes = bytesOf(events);
     await this.#db.transaction().execute(async (db) => {
       const grown = await db
         .updateTable('responses')
         .set((row) => ({ bytes: sql<number>`${row.ref('bytes')} + ${bytes}` }))
         .where('id', '=', id)
+        .where('status', 'in', RUNNING)
         .executeTakeFirst();
-      // A response that was removed takes its events with it.
-      if (grown.numUpdatedRows === 0n) return;
-      for (const { sequence, data } of events) {
-        await db.insertInto('response_events').values({ response_id: id, sequence, data }).execute();
-      }
+      if (grown.numUpdatedRows > 0n) await insertEvents(db, id, events);
     });
     await this.#written(bytes);
   }
@@ -247,4 +238,13 @@ export class SqlResponseStore implements ResponseStore {
     const ids = rows.map(({ id }) => id);
     await this.#db.deleteFrom('responses').where('id', 'in', ids).execute();
   }
+}
+
+async function insertEvents(db: Kysely<Tables>, id: string, events: readonly ResponseEvent[]): Promise<void> {
+  for (const { sequence, data } of events)
+    await db.insertInto('response_events').values({ response_id: id, sequence, data }).execute();
+}
+
+function bytesOf(events: readonly ResponseEvent[]): number {
+  return events.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
 }

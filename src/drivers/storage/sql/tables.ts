@@ -8,7 +8,6 @@ export interface Tables {
     created_at_ms: number;
     expires_at_ms: number;
     alive_at_ms: number | null;
-    cancel_asked: number;
     events_kept: number;
     input_json: string;
     response_json: string;

@@ -12,7 +12,6 @@ export const responses: Migration = {
       created_at_ms INTEGER NOT NULL,
       expires_at_ms INTEGER NOT NULL,
       alive_at_ms INTEGER,
-      cancel_asked INTEGER NOT NULL DEFAULT 0,
       events_kept INTEGER NOT NULL DEFAULT 0,
       input_json TEXT NOT NULL,
       response_json TEXT NOT NULL,
