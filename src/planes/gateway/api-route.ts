@@ -44,6 +44,8 @@ export interface ApiRoute {
   policy: RoutePolicy;
   /** Default `openai`. */
   errors?: ErrorDialect;
+  /** Honours `Idempotency-Key`: a repeated request is given the first one's answer. Default false. */
+  idempotent?: boolean;
   /** Answers, or throws a PlatformError before anything was sent. The plane settles the record when it is done. */
   handle(gateway: ApiContext, call: ApiCall): void | Promise<void>;
 }

@@ -12,11 +12,12 @@ import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
-import type { ApiContext, ErrorDialect } from './api-route.ts';
+import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
 import { KeyRing } from './authenticate.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
@@ -55,6 +56,7 @@ export class GatewayPlane implements ApiContext {
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #routes = new RouteTable(ROUTES);
+  readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
   #table: FleetTable;
   #keys: KeyRing;
@@ -138,7 +140,10 @@ export class GatewayPlane implements ApiContext {
     }
     const { route } = match;
     if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
-    await route.handle(this, { exchange, record, params: decodeParams(match.params) });
+    const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
+    if (route.idempotent === true && exchange.headers[KEY_HEADER] !== undefined)
+      await this.#claims.serve(call, (recorded) => route.handle(this, recorded));
+    else await route.handle(this, call);
     this.settle(record);
   }
 

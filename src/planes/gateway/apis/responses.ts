@@ -30,7 +30,7 @@ const ITEMS_PER_PAGE_DEFAULT = 20;
 const ITEMS_PER_PAGE_MAX = 100;
 
 export const responsesRoutes: readonly ApiRoute[] = [
-  { method: 'POST', template: '/v1/responses', policy: 'key', handle: create },
+  { method: 'POST', template: '/v1/responses', policy: 'key', idempotent: true, handle: create },
   { method: 'POST', template: '/v1/responses/input_tokens', policy: 'key', handle: countInputTokens },
   { method: 'GET', template: '/v1/responses/{id}', policy: 'key', handle: retrieve },
   { method: 'DELETE', template: '/v1/responses/{id}', policy: 'key', handle: remove },

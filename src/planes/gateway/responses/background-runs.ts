@@ -8,7 +8,7 @@ import type { StoredResponse } from '../../../contract/ports/response-store.ts';
 import { type ResponseEventOut, ResponsesTranslator } from '../../../wire/responses/answer-translator.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
 import type { ApiContext } from '../api-route.ts';
-import { newRecord, type RequestRecord } from '../request-record.ts';
+import { newRecord } from '../request-record.ts';
 import { serveInference } from '../serve-inference.ts';
 import { BackgroundExchange } from './background-exchange.ts';
 import type { BackgroundRequest, ResponseRuns } from './response-runs.ts';
