@@ -5,7 +5,7 @@
 export type ItemPlace = 'input' | 'output';
 
 const RESPONSE_ID = /^resp_([0-9a-f]{32})$/;
-const ITEM_ID = /^[a-z]{2,4}_([0-9a-f]{32})[io]\d{1,6}$/;
+const ITEM_ID = /^(?:msg|fco?|rs)_([0-9a-f]{32})[io]\d{1,6}$/;
 
 /** @param random 32 hexadecimal digits that nobody can guess: with keys off, knowing an id is all it takes to read it. */
 export function responseIdOf(random: string): string {

@@ -35,6 +35,7 @@ export class OutputBuilder {
   /** Text or reasoning that may still grow. */
   #open: { entry: Entry; item: MessageItem | ReasoningItem } | null = null;
   readonly #calls = new Map<number, PendingCall>();
+  readonly #callIds = new Set<string>();
   #abandoned = false;
 
   constructor(responseId: string, emit: Emit) {
@@ -112,9 +113,16 @@ export class OutputBuilder {
   #openCall(call: PendingCall, name: string): void {
     this.#closeOpen();
     const position = this.#nextPosition('fc');
-    call.item = new CallItem(position, { callId: call.callId ?? `call_${position.id.slice(3)}`, name });
+    call.item = new CallItem(position, { callId: this.#uniqueCallId(call.callId, position.id), name });
     this.#keep(call.item);
     if (call.early !== '') call.item.addArguments(call.early);
+  }
+
+  /** Outputs of calls are told apart by this id, so an engine that gives one twice, or none, is given ours. */
+  #uniqueCallId(given: string | null, itemId: string): string {
+    const callId = given === null || this.#callIds.has(given) ? `call_${itemId.slice('fc_'.length)}` : given;
+    this.#callIds.add(callId);
+    return callId;
   }
 
   #closeOpen(): void {
