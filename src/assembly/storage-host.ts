@@ -36,9 +36,12 @@ export class StorageHost {
     return port2;
   }
 
-  /** For this thread; stays connected. */
-  stores(): Stores {
-    const client = createStoreClient({ clock: systemClock });
+  /** For this thread; stays connected. Who serves no requests may wait longer than the usual deadline. */
+  stores({ callTimeoutMs }: { callTimeoutMs?: number } = {}): Stores {
+    const client = createStoreClient({
+      clock: systemClock,
+      ...(callTimeoutMs !== undefined && { callTimeoutMs }),
+    });
     this.#clients.push(client);
     client.connect(this.newPort());
     return client.stores;

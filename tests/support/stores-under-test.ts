@@ -28,7 +28,7 @@ function onSqlite(): StoresUnderTest {
     open: (limits) => {
       const host = new StorageHost({ stateDir, limits: { ...ROOMY, ...limits }, log: () => {} });
       hosts.push(host);
-      return host.stores();
+      return host.stores({ callTimeoutMs: 20_000 });
     },
     dispose: async () => {
       await Promise.all(hosts.map((host) => host.close()));

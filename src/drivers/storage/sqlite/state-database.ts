@@ -91,7 +91,7 @@ export class StateDatabase {
     }
     this.#failure = null;
     this.#inodeCheckedMs = this.#options.clock.monotonicMs();
-    const queries = new Kysely<Tables>({ dialect: new ImmediateDialect({ database }) });
+    const queries = new Kysely<Tables>({ dialect: new ImmediateDialect(database) });
     this.#open = { database, queries, inode: inodeOf(this.#file) };
     return queries;
   }
