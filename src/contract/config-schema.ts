@@ -206,10 +206,10 @@ export const configSchema = z.strictObject({
         .describe('Bytes of a stream kept for its continuation.'),
       responses_ttl_h: z
         .number()
-        .min(0.01)
+        .min(0)
         .max(87_600)
         .default(720)
-        .describe('How long a response that was stored can be read and continued. Hours.'),
+        .describe('How long a response that was stored can be read and continued. 0 stores none. Hours.'),
       responses_bytes_max: z
         .number()
         .int()
@@ -219,10 +219,12 @@ export const configSchema = z.strictObject({
         .describe('Stored responses together; the oldest give way. Bytes.'),
       idempotency_ttl_h: z
         .number()
-        .min(0.01)
+        .min(0)
         .max(8_760)
         .default(24)
-        .describe('How long the answer to a request with an `Idempotency-Key` is kept. Hours.'),
+        .describe(
+          'How long the answer to a request with an `Idempotency-Key` is kept. 0 ignores such keys. Hours.',
+        ),
       idempotency_bytes_max: z
         .number()
         .int()

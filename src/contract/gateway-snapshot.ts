@@ -37,9 +37,9 @@ export interface GatewaySettings {
   writeStallTimeoutMs: number;
   /** Bytes of a stream that are kept for its continuation; beyond them the stream can only end by tier D. */
   replayBytesMax: number;
-  /** How long a response of the Responses API can be read after it was created. */
+  /** How long a response of the Responses API can be read after it was created; 0: none is stored. */
   responsesTtlMs: number;
-  /** How long the answer to a request with an `Idempotency-Key` is kept. */
+  /** How long the answer to a request with an `Idempotency-Key` is kept; 0: such keys are ignored. */
   idempotencyTtlMs: number;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;

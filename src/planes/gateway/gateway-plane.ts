@@ -141,7 +141,8 @@ export class GatewayPlane implements ApiContext {
     const { route } = match;
     if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
     const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
-    if (route.idempotent === true && exchange.headers[KEY_HEADER] !== undefined)
+    const once = route.idempotent === true && this.#settings.idempotencyTtlMs > 0;
+    if (once && exchange.headers[KEY_HEADER] !== undefined)
       await this.#claims.serve(call, (recorded) => route.handle(this, recorded));
     else await route.handle(this, call);
     this.settle(record);

@@ -5,6 +5,7 @@
  */
 import { PlatformError } from '../../contract/errors.ts';
 import { isRecord, parseJsonObject } from '../json/parse-object.ts';
+import type { ChatMessage } from './chat-messages.ts';
 import { type InputEntry, parseInput } from './input-items.ts';
 import { optionalBoolean, optionalNumber, optionalString, refuseField } from './refuse-field.ts';
 import { parseTools } from './tools.ts';
@@ -140,6 +141,19 @@ export function parseResponsesRequest(bytes: Buffer, responseId: string): Respon
       // Engines do not shorten a conversation, so this is what is done whatever was asked for.
       truncation: parseTruncation(fields.truncation ?? null),
     },
+  };
+}
+
+/** The chat request that an engine is asked by. A background response is always read as a stream, so that it can be continued. */
+export function chatRequestOf(
+  { model, chat, stream, background }: ResponsesRequest,
+  messages: readonly ChatMessage[],
+): Record<string, unknown> {
+  return {
+    model,
+    messages,
+    ...chat,
+    ...((stream || background) && { stream: true, stream_options: { include_usage: true } }),
   };
 }
 

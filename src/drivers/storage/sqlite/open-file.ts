@@ -20,6 +20,8 @@ export function openFile(file: string, migrations: readonly Migration[]): Databa
     useWal(database);
     database.pragma('synchronous = NORMAL');
     database.pragma('foreign_keys = ON');
+    // What a client deletes is overwritten, not only forgotten.
+    database.pragma('secure_delete = ON');
     database.pragma(`journal_size_limit = ${WAL_BYTES_KEPT}`);
     migrate(database, migrations);
     return database;

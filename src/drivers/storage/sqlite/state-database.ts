@@ -21,6 +21,9 @@ const REOPEN_MS = 1_000;
 /** How often it is asked whether the path still names the file that is open. */
 const INODE_CHECK_MS = 1_000;
 
+/** Of 4 KiB each, in one go. */
+const RECLAIM_PAGES_MAX = 2_000;
+
 export interface StateDatabaseOptions {
   stateDir: string;
   migrations: readonly Migration[];
@@ -59,6 +62,11 @@ export class StateDatabase {
     } catch (error) {
       throw this.#explain(error);
     }
+  }
+
+  /** Gives pages that are free back to the disk, some at a time. */
+  reclaim(): void {
+    this.#open?.database.pragma(`incremental_vacuum(${RECLAIM_PAGES_MAX})`);
   }
 
   close(): void {

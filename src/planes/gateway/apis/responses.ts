@@ -4,13 +4,17 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PlatformError } from '../../../contract/errors.ts';
-import { parseEnvelope } from '../../../wire/openai/envelope.ts';
+import { type Envelope, parseEnvelope } from '../../../wire/openai/envelope.ts';
 import { ResponsesTranslator } from '../../../wire/responses/answer-translator.ts';
 import { chatMessages } from '../../../wire/responses/chat-messages.ts';
 import type { Item } from '../../../wire/responses/input-items.ts';
 import { responseIdOf } from '../../../wire/responses/item-ids.ts';
 import { refuseField } from '../../../wire/responses/refuse-field.ts';
-import { parseResponsesRequest, type ResponsesRequest } from '../../../wire/responses/request.ts';
+import {
+  chatRequestOf,
+  parseResponsesRequest,
+  type ResponsesRequest,
+} from '../../../wire/responses/request.ts';
 import {
   type ResponseBase,
   type ResponseObject,
@@ -61,7 +65,7 @@ async function readBody(gateway: ApiContext, { exchange, record }: ApiCall): Pro
 
 async function prepare(gateway: ApiContext, call: ApiCall, bytes: Buffer): Promise<Creation> {
   const id = responseIdOf(randomBytes(16).toString('hex'));
-  const request = parseResponsesRequest(bytes, id);
+  const request = withStoreSetting(gateway, parseResponsesRequest(bytes, id));
   if (gateway.table.find(request.model) === undefined) throw unknownModel(request.model, gateway.table.names);
   const { earlier, input } = await loadConversation(gateway, ownerOf(call), request);
   const messages = chatMessages(request.instructions, [...earlier, ...input]);
@@ -70,18 +74,23 @@ async function prepare(gateway: ApiContext, call: ApiCall, bytes: Buffer): Promi
   return { request, base: { id, createdAtS, echo: request.echo }, input, messages };
 }
 
+function withStoreSetting(gateway: ApiContext, request: ResponsesRequest): ResponsesRequest {
+  if (gateway.settings.responsesTtlMs > 0) return request;
+  if (request.background)
+    throw refuseField(
+      'background',
+      true,
+      'false: this gateway stores no responses (gateway.responses_ttl_h is 0)',
+    );
+  return { ...request, store: false, echo: { ...request.echo, store: false } };
+}
+
 function ownerOf({ record }: ApiCall): string {
   return record.keyName ?? '';
 }
 
-function envelopeOf({ request, messages }: Creation, stream: boolean) {
-  const body = {
-    model: request.model,
-    messages,
-    ...request.chat,
-    ...(stream && { stream: true, stream_options: { include_usage: true } }),
-  };
-  return parseEnvelope('chat', Buffer.from(JSON.stringify(body)));
+function envelopeOf({ request, messages }: Creation): Envelope {
+  return parseEnvelope('chat', Buffer.from(JSON.stringify(chatRequestOf(request, messages))));
 }
 
 async function createNow(gateway: ApiContext, call: ApiCall, creation: Creation): Promise<void> {
@@ -104,13 +113,13 @@ async function createNow(gateway: ApiContext, call: ApiCall, creation: Creation)
     }
   };
   const translated = new ResponsesExchange(exchange, translator, keep);
-  await serveInference(gateway, translated, envelopeOf(creation, request.stream), record);
+  await serveInference(gateway, translated, envelopeOf(creation), record);
 }
 
 async function createInBackground(gateway: ApiContext, call: ApiCall, creation: Creation): Promise<void> {
   const { exchange, record } = call;
   const { base, request } = creation;
-  const envelope = envelopeOf(creation, true);
+  const envelope = envelopeOf(creation);
   record.model = gateway.table.find(request.model)?.view.model ?? null;
   record.stream = request.stream;
   gateway.background.assertRoom();
