@@ -217,6 +217,20 @@ describe('two gateway processes over one state directory', () => {
     expect(response).toMatchObject({ status: 'completed', output_text: ANSWER_TEXT });
   });
 
+  it('finish background responses before they stop', async () => {
+    const stopping = await startGateway([poolOf('m', [{ url: one.url }])], {}, { stateDir });
+    one.next = [{ paceMs: 60 }];
+    const { id } = await clientOf(stopping).responses.create({ model: 'm', input: 'Hi', background: true });
+    await eventually(() => one.inFlight > 0);
+    stopping.process.kill('SIGTERM');
+    await eventually(() => stopping.process.exitCode !== null, 10_000);
+    expect(await other.responses.retrieve(id)).toMatchObject({
+      status: 'completed',
+      output_text: ANSWER_TEXT,
+    });
+    await stopping.stop();
+  });
+
   it('lose nothing that is stored when one is killed, and say of what it was doing that it failed', async () => {
     const dying = await startGateway([poolOf('m', [{ url: one.url }])], {}, { stateDir });
     const kept = await clientOf(dying).responses.create({ model: 'm', input: 'Hi' });

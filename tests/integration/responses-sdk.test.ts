@@ -8,8 +8,10 @@ import { zodTextFormat } from 'openai/helpers/zod';
 import type { Response, ResponseStreamEvent } from 'openai/resources/responses/responses';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { EmbeddedUnderTest } from '../support/embedded-under-test.ts';
 import { eventually, poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
 import { ANSWER, ANSWER_TEXT, type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
+import { startSimulator, stopSimulators } from '../support/simulator-under-test.ts';
 
 let engine: ScriptedEngine;
 let gateway: RunningGateway;
@@ -729,5 +731,98 @@ describe('a client that leaves', () => {
     await first;
     await eventually(() => engine.inFlight === 0);
     expect(engine.seen).toHaveLength(1);
+  });
+});
+
+describe('engines that run for real', () => {
+  it('embedded: text, stream and JSON by schema', async () => {
+    const embedded = new EmbeddedUnderTest();
+    const own = await startGateway([poolOf('inference-ops-demo', [{ url: (await embedded.ready()).url }])]);
+    try {
+      const sdk = new OpenAI({ baseURL: own.v1, apiKey: 'none', maxRetries: 0 });
+      const ask = {
+        model: 'inference-ops-demo',
+        input: 'What does HTTP 429 mean?',
+        temperature: 0,
+        max_output_tokens: 40,
+      };
+      const whole = await sdk.responses.create(ask);
+      expect(whole.output_text.length).toBeGreaterThan(10);
+      const stream = await sdk.responses.stream(ask).finalResponse();
+      expect(stream.output_text).toBe(whole.output_text);
+      expect(stream.usage).toEqual(whole.usage);
+      const Answer = z.object({ status: z.enum(['yes', 'no']), retry: z.boolean() });
+      const parsed = await sdk.responses.parse({
+        ...ask,
+        max_output_tokens: 200,
+        text: { format: zodTextFormat(Answer, 'answer') },
+      });
+      expect(Answer.safeParse(parsed.output_parsed).success).toBe(true);
+      const count = await sdk.responses.inputTokens.count({ model: ask.model, input: ask.input });
+      expect(count.input_tokens).toBe(whole.usage?.input_tokens);
+    } finally {
+      await own.stop();
+      await embedded.stop();
+    }
+  });
+
+  it('simulator: two hundred streams at once, each whole and stored', async () => {
+    const simulator = await startSimulator(['--model-name', 'sim']);
+    const own = await startGateway([poolOf('sim', [{ url: simulator.url }])], { queueSizeMax: 500 });
+    try {
+      const sdk = new OpenAI({ baseURL: own.v1, apiKey: 'none', maxRetries: 0 });
+      const all = await Promise.all(
+        Array.from({ length: 200 }, (_, index) =>
+          sdk.responses
+            .stream({ model: 'sim', input: `Question ${index}`, temperature: 0, max_output_tokens: 20 })
+            .finalResponse(),
+        ),
+      );
+      expect(all.map(({ error }) => error)).toEqual(all.map(() => null));
+      const stored = await Promise.all(all.map(({ id }) => sdk.responses.retrieve(id)));
+      expect(stored.map((response) => response.output_text)).toEqual(
+        all.map((response) => response.output_text),
+      );
+    } finally {
+      await own.stop();
+      await stopSimulators();
+    }
+  });
+});
+
+describe('hostile requests', () => {
+  const send = (method: string, path: string, body?: string) =>
+    fetch(`${gateway.url}${path}`, {
+      method,
+      headers: { authorization: 'Bearer sk-ada' },
+      ...(body !== undefined && { body }),
+    });
+
+  it.each([
+    ['GET', '/v1/responses/%00'],
+    ['GET', '/v1/responses/%2e%2e'],
+    ['GET', `/v1/responses/${'x'.repeat(2_000)}`],
+    ['GET', "/v1/responses/resp_'%20OR%201=1--"],
+    ['DELETE', '/v1/responses/%27%3B%20DROP%20TABLE%20responses'],
+    ['POST', '/v1/responses/resp_x/cancel'],
+    ['GET', '/v1/responses/resp_x/input_items?limit=-1&order=sideways'],
+    ['PUT', '/v1/responses/resp_x'],
+    ['POST', '/v1/responses', '['],
+    ['POST', '/v1/responses', '{"model":"m","input":{"__proto__":{"x":1}}}'],
+    ['POST', '/v1/responses', `{"model":"m","input":${'['.repeat(5_000)}${']'.repeat(5_000)}}`],
+    ['POST', '/v1/responses', '{"model":"m","input":"x","previous_response_id":"resp_\u0000"}'],
+  ])('%s %s is refused with a 4xx', async (method, path, body?: string) => {
+    const answer = await send(method, path, body);
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+    expect(answer.status).toBeLessThan(500);
+    expect(await answer.json()).toMatchObject({
+      error: { message: expect.any(String), type: expect.any(String) },
+    });
+  });
+
+  it('text with lone surrogates and NUL is stored and given back', async () => {
+    const { id } = await client.responses.create({ model: 'm', input: 'a\u0000b\ud800c' });
+    const { data } = await client.responses.inputItems.list(id);
+    expect((data[0] as { content: { text: string }[] }).content[0]?.text).toBe('a\u0000b\ud800c');
   });
 });
