@@ -2,13 +2,14 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttp1Transport } from '../drivers/http/http1/http1-transport.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { createTransportByScheme } from '../drivers/http/transport-by-scheme.ts';
 import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
+import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
@@ -31,11 +32,16 @@ const transport = createTransportByScheme(
   createHttp1Transport({ clock: systemClock }),
   createUndiciTransport(),
 );
+const storage = createStoreClient({ clock: systemClock });
+if (start.storage !== null) storage.connect(start.storage);
 
 function flushTelemetry(): void {
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });
   facts = [];
 }
+
+/** Between the workers of this process: ids of background responses that are to stop. */
+const cancels = new BroadcastChannel('autoglm-cancelled-responses');
 
 const plane = new GatewayPlane({
   clock: systemClock,
@@ -43,6 +49,8 @@ const plane = new GatewayPlane({
   shared: new SharedState(start.memory, start.index),
   snapshot: start.slotted,
   counters,
+  stores: storage.stores,
+  announceCancel: (id) => cancels.postMessage(id),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
   onFact: (fact) => {
     facts.push(fact);
@@ -51,6 +59,9 @@ const plane = new GatewayPlane({
   },
   writeLog: (line) => log.write(line),
 });
+cancels.onmessage = ({ data }) => plane.background.cancel(String(data));
+// A worker with nothing else to do may end.
+cancels.unref();
 const server = createHttpServer({ handle: (exchange) => plane.handle(exchange) });
 const telemetryTimer = setInterval(flushTelemetry, TELEMETRY_MS);
 
@@ -60,10 +71,12 @@ async function close(closeIdle: boolean): Promise<void> {
   const idleTimer = closeIdle ? setInterval(() => server.closeIdle(), 50) : null;
   if (closeIdle) server.closeIdle();
   await closed;
+  await plane.background.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);
   await transport.close();
+  storage.close();
   log.close();
   flushTelemetry();
   tell({ type: 'closed' });
@@ -89,6 +102,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'close':
       void close(message.closeIdle);
+      break;
+    case 'storage':
+      storage.connect(message.port);
       break;
     case 'flush':
       flushTelemetry();

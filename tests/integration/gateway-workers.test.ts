@@ -37,6 +37,7 @@ beforeEach(() => {
     logFile: join(directory, 'gateway.log'),
     gatewayId: 'test',
     enableFaults: true,
+    storagePort: () => null,
     snapshot: () => handedOut,
     onTelemetry: () => {},
     onReplaced: (worker) => void replaced.push(worker),

@@ -41,6 +41,9 @@ export const TEST_SETTINGS: GatewaySettings = {
   totalTimeoutMs: 60_000,
   writeStallTimeoutMs: 10_000,
   replayBytesMax: 4_194_304,
+  responsesTtlMs: 3_600_000,
+  idempotencyTtlMs: 3_600_000,
+  storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
   drainTimeoutMs: 5_000,
 };
 
@@ -81,16 +84,21 @@ export interface RunningGateway {
   process: ChildProcess;
   /** What the gateway says of itself at this moment, asked as a node process asks. */
   report(): Promise<GatewayReport>;
+  /** Where the state database lies. */
+  stateDir: string;
   /** Lines of the request log, parsed. */
   log(): Record<string, unknown>[];
   stop(): Promise<void>;
 }
 
+/** Gateways that are given one `stateDir` share the state database, as those of a node do; it is the caller's to remove. */
 export async function startGateway(
   pools: PoolView[],
   settings: Partial<GatewaySettings> = {},
+  { stateDir: sharedStateDir }: { stateDir?: string } = {},
 ): Promise<RunningGateway> {
   const directory = mkdtempSync(join(tmpdir(), 'autoglm-gateway-'));
+  const stateDir = sharedStateDir ?? directory;
   const snapshotFile = join(directory, 'snapshot.json');
   const logFile = join(directory, 'gateway.log');
   writeFileSync(
@@ -114,6 +122,8 @@ export async function startGateway(
       logFile,
       '--socket',
       join(directory, 'node.sock'),
+      '--state',
+      stateDir,
       '--enable-faults',
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
@@ -123,6 +133,7 @@ export async function startGateway(
     url: `http://127.0.0.1:${port}`,
     v1: `http://127.0.0.1:${port}/v1`,
     port,
+    stateDir,
     process: child,
     report: node.report,
     log: () =>

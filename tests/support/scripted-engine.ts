@@ -55,6 +55,8 @@ export interface Script {
   answer?: string[];
   /** Answer chat requests with these deltas instead of tokens, and end as `chat` says. */
   chat?: ScriptedChat;
+  /** Chat: answer with these deltas instead of text; an answer that is not streamed has them joined. */
+  deltas?: Record<string, unknown>[];
   /** Refuse this path with 400. */
   refusePath?: string;
   emptyBody?: boolean;
@@ -191,6 +193,12 @@ async function serve(
     return json(response, 400, {
       error: { message: 'the prefix is not mine', type: 'x', param: null, code: 400 },
     });
+  if (script.deltas !== undefined) {
+    const called = script.deltas.some(({ tool_calls: calls }) => calls !== undefined);
+    const end = called ? 'tool_calls' : 'stop';
+    if (body.stream === true) return stream(response, request, script, body, path, script.deltas, 0, end);
+    return json(response, 200, joined(body, script.deltas, end));
+  }
   const answer = script.answer ?? ANSWER;
   const limit = Number(body.max_completion_tokens ?? body.max_tokens ?? 1000);
   const tokens = answer.slice(start, start + limit);
@@ -223,7 +231,38 @@ function tokenize(body: Record<string, unknown>): Record<string, unknown> {
   return { tokens: PROMPT_IDS, count: PROMPT_IDS.length };
 }
 
-function usage(tokens: readonly unknown[], start: number) {
+/** Deltas as one message. */
+function joined(body: Record<string, unknown>, deltas: Record<string, unknown>[], reason: string) {
+  const message: Record<string, unknown> = { role: 'assistant', content: null };
+  const calls: Record<string, unknown>[] = [];
+  for (const { tool_calls: parts, ...texts } of deltas) {
+    for (const [name, text] of Object.entries(texts)) message[name] = `${message[name] ?? ''}${text}`;
+    for (const part of (parts ?? []) as {
+      index: number;
+      id?: string;
+      function: { name?: string; arguments: string };
+    }[]) {
+      const known = calls[part.index] as { function: { arguments: string } } | undefined;
+      if (known === undefined) calls[part.index] = { ...structuredClone(part), type: 'function' };
+      else known.function.arguments += part.function.arguments;
+    }
+  }
+  const choice = {
+    index: 0,
+    message: { ...message, ...(calls.length > 0 && { tool_calls: calls }) },
+    finish_reason: reason,
+  };
+  return {
+    id: 'scripted-1',
+    object: 'x',
+    created: 1,
+    model: body.model,
+    choices: [choice],
+    usage: usage(deltas, 0),
+  };
+}
+
+function usage(tokens: unknown[], start: number) {
   const prompt = PROMPT_IDS.length + start;
   return { prompt_tokens: prompt, completion_tokens: tokens.length, total_tokens: prompt + tokens.length };
 }

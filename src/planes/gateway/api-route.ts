@@ -6,6 +6,7 @@ import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { FleetTable } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { RequestRecord } from './request-record.ts';
+import type { ResponseRuns } from './responses/response-runs.ts';
 
 export type RoutePolicy =
   /** Anybody: says nothing but whether the process is well. */
@@ -19,6 +20,10 @@ export interface ApiContext extends GatewayContext {
   readonly table: FleetTable;
   /** The process is being replaced or stopped. */
   readonly draining: boolean;
+  /** Responses that run without a client. */
+  readonly background: ResponseRuns;
+  /** Has a background response stopped wherever in this process it runs. */
+  cancelBackground(id: string): void;
 }
 
 /** One request on its way to the API that answers it. */
@@ -39,6 +44,8 @@ export interface ApiRoute {
   policy: RoutePolicy;
   /** Default `openai`. */
   errors?: ErrorDialect;
+  /** Honours `Idempotency-Key`: a repeated request is given the first one's answer. Default false. */
+  idempotent?: boolean;
   /** Answers, or throws a PlatformError before anything was sent. The plane settles the record when it is done. */
   handle(gateway: ApiContext, call: ApiCall): void | Promise<void>;
 }

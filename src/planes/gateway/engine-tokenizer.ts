@@ -67,6 +67,16 @@ async function tokenizePrompt(
   return await tokenize(context, replica, question);
 }
 
+/** Tokens of a chat prompt; null when no engine could say. */
+export async function countChatTokens(
+  context: GatewayContext,
+  replica: ReplicaView,
+  { messages, tools }: { messages: unknown; tools?: unknown },
+): Promise<number | null> {
+  const question = { messages, ...(tools !== undefined && { tools }), add_generation_prompt: true };
+  return (await tokenize(context, replica, question))?.length ?? null;
+}
+
 async function tokenize(
   context: GatewayContext,
   replica: ReplicaView,

@@ -9,18 +9,22 @@ import type { AttemptFailure, Fact } from '../../contract/facts.ts';
 import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
-import type { ApiContext, ErrorDialect } from './api-route.ts';
+import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
 import { KeyRing } from './authenticate.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { outcomeOf } from './request-end.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
+import { BackgroundRuns } from './responses/background-runs.ts';
+import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -30,6 +34,9 @@ export interface GatewayPlaneOptions {
   shared: SharedState;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
+  stores: Stores;
+  /** Tells the other workers of this process to stop a background response. */
+  announceCancel(id: string): void;
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
@@ -46,9 +53,12 @@ export class GatewayPlane implements ApiContext {
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
+  readonly stores: Stores;
+  readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #routes = new RouteTable(ROUTES);
+  readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
   #table: FleetTable;
   #keys: KeyRing;
@@ -61,6 +71,7 @@ export class GatewayPlane implements ApiContext {
     this.clock = options.clock;
     this.transport = options.transport;
     this.shared = options.shared;
+    this.stores = options.stores;
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
@@ -134,7 +145,11 @@ export class GatewayPlane implements ApiContext {
     }
     const { route } = match;
     if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
-    await route.handle(this, { exchange, record, params: decodeParams(match.params) });
+    const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
+    const once = route.idempotent === true && this.#settings.idempotencyTtlMs > 0;
+    if (once && exchange.headers[KEY_HEADER] !== undefined)
+      await this.#claims.serve(call, (recorded) => route.handle(this, recorded));
+    else await route.handle(this, call);
     this.settle(record);
   }
 
@@ -150,6 +165,11 @@ export class GatewayPlane implements ApiContext {
           : outcomeOf(error.code, record.attempts);
     if (!exchange.headSent) respondError(exchange, error, record, errors);
     this.settle(record);
+  }
+
+  cancelBackground(id: string): void {
+    this.background.cancel(id);
+    this.#options.announceCancel(id);
   }
 
   isSuspect({ view }: ReplicaEntry): boolean {

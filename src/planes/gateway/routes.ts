@@ -4,10 +4,12 @@ import { anthropicRoutes } from './apis/anthropic.ts';
 import { healthRoutes } from './apis/health.ts';
 import { modelRoutes } from './apis/models.ts';
 import { openAiInferenceRoutes } from './apis/openai-inference.ts';
+import { responsesRoutes } from './apis/responses.ts';
 
 export const ROUTES: readonly ApiRoute[] = [
   ...openAiInferenceRoutes,
   ...anthropicRoutes,
+  ...responsesRoutes,
   ...modelRoutes,
   ...healthRoutes,
 ];

@@ -20,6 +20,7 @@ function inference(template: string, endpoint: InferenceEndpoint): ApiRoute {
     method: 'POST',
     template,
     policy: 'key',
+    idempotent: true,
     handle: async (gateway: ApiContext, { exchange, record }: ApiCall) => {
       const bytes = await exchange.readBody(gateway.settings.bodyBytesMax);
       record.bytesIn = bytes.length;

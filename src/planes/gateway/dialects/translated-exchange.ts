@@ -118,7 +118,7 @@ export class TranslatedExchange implements HttpExchange {
   }
 }
 
-function bytesOf(chunk: Uint8Array | string): Buffer {
+export function bytesOf(chunk: Uint8Array | string): Buffer {
   if (typeof chunk === 'string') return Buffer.from(chunk);
   return Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
