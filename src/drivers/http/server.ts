@@ -12,10 +12,11 @@ import {
   STATUS_CODES,
 } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { ERROR_SPECS, type ErrorCode, PlatformError } from '../../contract/errors.ts';
+import { ERROR_SPECS, type ErrorCode } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { canonicalTarget, headerFault } from '../../wire/http/canonical-request.ts';
 import { openAiError } from '../../wire/openai/error-object.ts';
+import { BodyDeadlines, type BodyLimits, RequestBody } from './request-body.ts';
 
 export interface HttpServerOptions {
   handle(exchange: HttpExchange): void;
@@ -23,8 +24,12 @@ export interface HttpServerOptions {
   keepAliveTimeoutMs?: number;
   /** Longest time for the header block, ms; 10 s stops slow-header attacks. */
   headersTimeoutMs?: number;
-  /** Longest time for the whole request, body included, ms. Default 120 s. */
+  /** Longest time for the body of a request, ms. Default 120 s. */
   requestTimeoutMs?: number;
+  /** Longest time for a body that is read in chunks, ms. Default 1 h. */
+  uploadTimeoutMs?: number;
+  /** Longest silence in the middle of such a body, ms. Default 30 s. */
+  uploadSilenceMs?: number;
 }
 
 export interface ListenOptions {
@@ -47,15 +52,24 @@ export interface HttpServer {
 }
 
 const HEADER_BYTES_MAX = 16_384;
+/** Bodies that are late are found this often, ms. */
+const BODY_CHECK_MS = 1_000;
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const sockets = new Set<Socket>();
   const state = { closing: false };
+  const limits: BodyLimits = {
+    wholeMs: options.requestTimeoutMs ?? 120_000,
+    chunkedMs: options.uploadTimeoutMs ?? 3_600_000,
+    silenceMs: options.uploadSilenceMs ?? 30_000,
+  };
+  const deadlines = new BodyDeadlines(Math.min(BODY_CHECK_MS, limits.silenceMs), refuseLateBody);
   const server: Server = createServer(
     {
       keepAliveTimeout: options.keepAliveTimeoutMs ?? 10_000,
       headersTimeout: options.headersTimeoutMs ?? 10_000,
-      requestTimeout: options.requestTimeoutMs ?? 120_000,
+      // Node's own limit is the same for a question and for an upload; `deadlines` has ours.
+      requestTimeout: 0,
       connectionsCheckingInterval: 2_000,
       maxHeaderSize: HEADER_BYTES_MAX,
       noDelay: true,
@@ -64,7 +78,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     (request, response) => {
       if (state.closing) response.setHeader('connection', 'close');
-      const exchange = openExchange(request, response);
+      const body = new RequestBody(request, response, { limits, deadlines });
+      const exchange = openExchange(body);
       if (exchange !== null) options.handle(exchange);
     },
   );
@@ -135,12 +150,14 @@ function closeListenerOnly(server: Server, done: () => void): void {
 }
 
 /** Requests of a connection that are not answered yet. */
-const open = new WeakMap<Socket, number>();
+const open = new WeakMap<Socket, Set<RequestBody>>();
 
+/** A request whose body is what broke will never be answered otherwise, and is not waited for. */
 function whenAnswered(socket: Socket, refuseNow: () => void): void {
-  if ((open.get(socket) ?? 0) <= 0) return refuseNow();
+  const waits = () => [...(open.get(socket) ?? [])].some(({ request }) => request.complete);
+  if (!waits()) return refuseNow();
   const timer = setInterval(() => {
-    if ((open.get(socket) ?? 0) > 0 && !socket.destroyed) return;
+    if (waits() && !socket.destroyed) return;
     clearInterval(timer);
     refuseNow();
   }, 10);
@@ -157,7 +174,8 @@ function refuse(response: ServerResponse, status: number, code: ErrorCode, messa
 }
 
 /** Null when the request was refused and answered already. */
-function openExchange(request: IncomingMessage, response: ServerResponse): HttpExchange | null {
+function openExchange(body: RequestBody): HttpExchange | null {
+  const { request, response } = body;
   const noHost =
     request.headers.host === undefined && request.httpVersion === '1.1' ? 'no Host header' : null;
   const fault = noHost ?? headerFault(request.rawHeaders, request.httpVersion);
@@ -168,9 +186,10 @@ function openExchange(request: IncomingMessage, response: ServerResponse): HttpE
     return null;
   }
   const socket = request.socket;
-  open.set(socket, (open.get(socket) ?? 0) + 1);
-  response.once('close', () => open.set(socket, (open.get(socket) ?? 1) - 1));
-  return new NodeExchange(request, response, target.path, target.query);
+  const unanswered = open.get(socket) ?? new Set();
+  open.set(socket, unanswered.add(body));
+  response.once('close', () => unanswered.delete(body));
+  return new NodeExchange(body, target.path, target.query);
 }
 
 function bodyOnGet(request: IncomingMessage): string | null {
@@ -186,12 +205,15 @@ class NodeExchange implements HttpExchange {
   readonly path: string;
   readonly query: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly #body: RequestBody;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #goneListener: (() => void) | null = null;
   #gone = false;
 
-  constructor(request: IncomingMessage, response: ServerResponse, path: string, query: string) {
+  constructor(body: RequestBody, path: string, query: string) {
+    const { request, response } = body;
+    this.#body = body;
     this.method = request.method ?? 'GET';
     this.path = path;
     this.query = query;
@@ -224,48 +246,11 @@ class NodeExchange implements HttpExchange {
   }
 
   readBody(bytesMax: number): Promise<Buffer> {
-    const request = this.#request;
-    const encoding = request.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') {
-      return Promise.reject(
-        new PlatformError(
-          'unsupported_media_type',
-          `Content-Encoding "${encoding.slice(0, 40)}" is not supported; send the body as it is`,
-        ),
-      );
-    }
-    const tooLarge = (found: string) => {
-      // The rest of the body is not read; the connection can not be used again.
-      this.#response.setHeader('connection', 'close');
-      return new PlatformError(
-        'body_too_large',
-        `the body has ${found} bytes; the limit is ${bytesMax} bytes`,
-      );
-    };
-    const announced = Number(request.headers['content-length'] ?? 0);
-    if (announced > bytesMax) return Promise.reject(tooLarge(String(announced)));
-    return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      const onData = (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > bytesMax) {
-          request.off('data', onData);
-          request.pause();
-          reject(tooLarge(`more than ${bytesMax}`));
-        } else {
-          chunks.push(chunk);
-        }
-      };
-      request.on('data', onData);
-      request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-      const lost = () =>
-        reject(new PlatformError('client_closed', 'the client closed the connection while it sent the body'));
-      request.on('error', lost);
-      request.on('close', () => {
-        if (!request.complete) lost();
-      });
-    });
+    return this.#body.read(bytesMax);
+  }
+
+  bodyChunks(bytesMax: number): AsyncIterable<Buffer> {
+    return this.#body.chunks(bytesMax);
   }
 
   sendHead(status: number, headers: Record<string, string>): void {
@@ -309,6 +294,18 @@ class NodeExchange implements HttpExchange {
   }
 }
 
+function refuseLateBody({ request, response }: RequestBody): void {
+  const { socket } = request;
+  // Node lets go of a request when its answer has ended; whoever reads it must still learn that nothing more comes.
+  socket.once('close', () => request.destroy());
+  if (response.headersSent || response.destroyed) {
+    socket.destroy();
+    return;
+  }
+  request.pause();
+  refuse(response, 408, 'request_timeout', 'the body of the request did not arrive in time');
+}
+
 function rawRefusal(code: ErrorCode, message: string): string {
   const { status } = ERROR_SPECS[code];
   const body = JSON.stringify(openAiError(code, message));
@@ -320,7 +317,8 @@ function rawRefusal(code: ErrorCode, message: string): string {
 
 /** What llhttp refused: answered in our error shape, as far as the socket still takes it. */
 function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  const answerBegan = [...(open.get(socket) ?? [])].some(({ response }) => response.headersSent);
+  if (!socket.writable || error.code === 'ECONNRESET' || answerBegan) {
     socket.destroy();
     return;
   }
