@@ -23,12 +23,15 @@ import {
 } from '../planes/gateway/shared-state.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
+import { StorageHost } from './storage-host.ts';
 
 export interface GatewayProcessOptions {
   id: string;
   /** Last good snapshot: read at start, written at each change. */
   snapshotFile: string;
   logFile: string;
+  /** Where the state database lies; null: nothing is kept. */
+  stateDir: string | null;
   /** Unix socket of the node process; null serves from the snapshot alone. */
   socketPath: string | null;
   /** Another gateway of ours listens on the port already. */
@@ -55,6 +58,7 @@ class GatewayProcess {
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #workers: GatewayWorkers;
+  readonly #storage: StorageHost | null;
   #slotted: SlottedSnapshot;
   #link: ControlLink<NodeToGateway, GatewayToNode> | null = null;
   #facts: Fact[] = [];
@@ -68,6 +72,15 @@ class GatewayProcess {
       JSON.parse(readFileSync(options.snapshotFile, 'utf8')) as GatewaySnapshot,
     );
     const { settings } = this.#slotted.snapshot;
+    this.#storage =
+      options.stateDir === null
+        ? null
+        : new StorageHost({
+            stateDir: options.stateDir,
+            limits: settings.storeLimits,
+            log: (level, message, detail) => this.#logLine(level, message, detail),
+            onReplaced: () => this.#workers.reconnectStorage(),
+          });
     this.#workers = new GatewayWorkers({
       count: settings.workers,
       memory: this.#memory,
@@ -76,6 +89,7 @@ class GatewayProcess {
       logFile: options.logFile,
       gatewayId: options.id,
       enableFaults: options.enableFaults,
+      storagePort: () => this.#storage?.newPort() ?? null,
       snapshot: () => this.#slotted,
       onTelemetry: (deltas, facts) => {
         this.#metrics.merge(deltas);
@@ -237,8 +251,12 @@ class GatewayProcess {
 
   #logError(message: string, error: unknown): void {
     const stack = error instanceof Error ? error.stack : String(error);
+    this.#logLine('error', message, { 'error.stack_trace': stack });
+  }
+
+  #logLine(level: string, message: string, detail: Record<string, unknown>): void {
     this.#log.write(
-      `${JSON.stringify({ '@timestamp': new Date().toISOString(), 'log.level': 'error', message, 'error.stack_trace': stack })}\n`,
+      `${JSON.stringify({ '@timestamp': new Date().toISOString(), 'log.level': level, message, ...detail })}\n`,
     );
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Entry of a gateway process. Kept small so that the compile cache is on before anything else is loaded.
  *
- * Options: --id NAME --snapshot FILE --log FILE [--socket PATH] [--beside] [--enable-faults]
+ * Options: --id NAME --snapshot FILE --log FILE [--state DIR] [--socket PATH] [--beside] [--enable-faults]
  */
 import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     id: { type: 'string', default: 'gw' },
     snapshot: { type: 'string' },
     log: { type: 'string' },
+    state: { type: 'string' },
     socket: { type: 'string' },
     beside: { type: 'boolean', default: false },
     'enable-faults': { type: 'boolean', default: false },
@@ -26,6 +27,7 @@ await runGateway({
   id: values.id,
   snapshotFile: values.snapshot,
   logFile: values.log,
+  stateDir: values.state ?? null,
   socketPath: values.socket ?? null,
   beside: values.beside,
   enableFaults: values['enable-faults'],

@@ -1,4 +1,5 @@
 /** What the main thread of a gateway and its workers say to each other; never on the path of a request. */
+import type { MessagePort } from 'node:worker_threads';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
@@ -11,6 +12,8 @@ export interface WorkerStart {
   /** Makes request ids unique over workers and restarts. */
   idPrefix: string;
   enableFaults: boolean;
+  /** To the storage thread; null where nothing can be kept. */
+  storage: MessagePort | null;
 }
 
 export type ToWorker =
@@ -21,6 +24,8 @@ export type ToWorker =
   /** Accept no more; exit when the last connection has ended. */
   | { type: 'close'; closeIdle: boolean }
   | { type: 'flush' }
+  /** To the storage thread that replaces a dead one. */
+  | { type: 'storage'; port: MessagePort }
   | { type: 'fault'; kind: 'throw' };
 
 export type FromWorker =

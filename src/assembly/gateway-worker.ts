@@ -7,6 +7,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
+import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
@@ -26,6 +27,8 @@ let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile);
 const transport = createUndiciTransport();
+const storage = createStoreClient({ clock: systemClock });
+if (start.storage !== null) storage.connect(start.storage);
 
 function flushTelemetry(): void {
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });
@@ -38,6 +41,7 @@ const plane = new GatewayPlane({
   shared: new SharedState(start.memory, start.index),
   snapshot: start.slotted,
   counters,
+  stores: storage.stores,
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
   onFact: (fact) => {
     facts.push(fact);
@@ -59,6 +63,7 @@ async function close(closeIdle: boolean): Promise<void> {
   plane.close();
   clearInterval(telemetryTimer);
   await transport.close();
+  storage.close();
   log.close();
   flushTelemetry();
   tell({ type: 'closed' });
@@ -84,6 +89,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'close':
       void close(message.closeIdle);
+      break;
+    case 'storage':
+      storage.connect(message.port);
       break;
     case 'flush':
       flushTelemetry();

@@ -3,7 +3,7 @@
  * died. Whatever a dead thread held in the shared counts is taken back before its successor starts.
  */
 import { extname } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { type MessagePort, Worker } from 'node:worker_threads';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
@@ -19,6 +19,8 @@ export interface GatewayWorkersOptions {
   logFile: string;
   gatewayId: string;
   enableFaults: boolean;
+  /** A new port to the storage thread; null where nothing can be kept. */
+  storagePort(): MessagePort | null;
   snapshot(): SlottedSnapshot;
   onTelemetry(deltas: MetricDeltas, facts: Fact[]): void;
   onReplaced(worker: number, reason: string): void;
@@ -70,6 +72,14 @@ export class GatewayWorkers {
     for (const { worker } of this.#slots) worker.postMessage(message);
   }
 
+  /** The storage thread was replaced. */
+  reconnectStorage(): void {
+    for (const { worker } of this.#slots) {
+      const port = this.#options.storagePort();
+      if (port !== null) worker.postMessage({ type: 'storage', port } satisfies ToWorker, [port]);
+    }
+  }
+
   tell(index: number, message: ToWorker): void {
     this.#slots[index]?.worker.postMessage(message);
   }
@@ -90,6 +100,7 @@ export class GatewayWorkers {
 
   #launch(index: number, restarts: number): Promise<number> {
     const { memory, logFile, gatewayId, enableFaults, snapshot } = this.#options;
+    const storage = this.#options.storagePort();
     const start: WorkerStart = {
       memory,
       index,
@@ -97,9 +108,11 @@ export class GatewayWorkers {
       logFile,
       idPrefix: `${gatewayId}.${index}.${restarts}`,
       enableFaults,
+      storage,
     };
     const worker = new Worker(new URL(`./gateway-worker${extname(import.meta.url)}`, import.meta.url), {
       workerData: start,
+      transferList: storage === null ? [] : [storage],
     });
     const slot: Slot = { index, worker, state: 'starting', restarts };
     this.#slots[index] = slot;

@@ -49,7 +49,7 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
     listen: (onLink) => listenForLinks(socket, onLink),
     entry: {
       command: process.execPath,
-      args: [processEntry('gateway-process'), '--log', logFile, '--socket', socket],
+      args: [processEntry('gateway-process'), '--log', logFile, '--state', paths.root, '--socket', socket],
     },
     logFile: processLogFile,
     cwd: paths.root,

@@ -204,6 +204,32 @@ export const configSchema = z.strictObject({
         .max(1_073_741_824)
         .default(4_194_304)
         .describe('Bytes of a stream kept for its continuation.'),
+      responses_ttl_h: z
+        .number()
+        .min(0.01)
+        .max(87_600)
+        .default(720)
+        .describe('How long a response that was stored can be read and continued. Hours.'),
+      responses_bytes_max: z
+        .number()
+        .int()
+        .min(1_048_576)
+        .max(1_099_511_627_776)
+        .default(1_073_741_824)
+        .describe('Stored responses together; the oldest give way. Bytes.'),
+      idempotency_ttl_h: z
+        .number()
+        .min(0.01)
+        .max(8_760)
+        .default(24)
+        .describe('How long the answer to a request with an `Idempotency-Key` is kept. Hours.'),
+      idempotency_bytes_max: z
+        .number()
+        .int()
+        .min(1_048_576)
+        .max(1_099_511_627_776)
+        .default(268_435_456)
+        .describe('Answers kept under an `Idempotency-Key` together; the oldest give way. Bytes.'),
     })
     .prefault({}),
   timeouts: z

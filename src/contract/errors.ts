@@ -211,6 +211,14 @@ export const ERROR_SPECS = {
     'This process is being stopped or replaced.',
     'Try again; another process answers.',
   ),
+  storage_unavailable: spec(
+    503,
+    'service_unavailable',
+    'platform',
+    true,
+    'The state database cannot be used: a full or hanging disk, a damaged file, or one of a newer release.',
+    'Read the message and the log of the gateway; requests that keep nothing are served all the same.',
+  ),
   upstream_timeout: spec(
     504,
     'timeout_error',

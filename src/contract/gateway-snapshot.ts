@@ -3,6 +3,7 @@
  * with it when the node process is away.
  */
 import type { FleetSnapshot } from './fleet.ts';
+import type { StoreLimits } from './ports/stores.ts';
 
 export interface GatewaySettings {
   host: string;
@@ -36,6 +37,12 @@ export interface GatewaySettings {
   writeStallTimeoutMs: number;
   /** Bytes of a stream that are kept for its continuation; beyond them the stream can only end by tier D. */
   replayBytesMax: number;
+  /** How long a response of the Responses API can be read after it was created. */
+  responsesTtlMs: number;
+  /** How long the answer to a request with an `Idempotency-Key` is kept. */
+  idempotencyTtlMs: number;
+  /** Bounds of what is kept in the state database. */
+  storeLimits: StoreLimits;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
 }

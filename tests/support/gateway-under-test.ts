@@ -36,6 +36,9 @@ export const TEST_SETTINGS: GatewaySettings = {
   totalTimeoutMs: 60_000,
   writeStallTimeoutMs: 10_000,
   replayBytesMax: 4_194_304,
+  responsesTtlMs: 3_600_000,
+  idempotencyTtlMs: 3_600_000,
+  storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
   drainTimeoutMs: 5_000,
 };
 
@@ -71,16 +74,21 @@ export interface RunningGateway {
   v1: string;
   port: number;
   process: ChildProcess;
+  /** Where the state database lies. */
+  stateDir: string;
   /** Lines of the request log, parsed. */
   log(): Record<string, unknown>[];
   stop(): Promise<void>;
 }
 
+/** Gateways that are given one `stateDir` share the state database, as those of a node do; it is the caller's to remove. */
 export async function startGateway(
   pools: PoolView[],
   settings: Partial<GatewaySettings> = {},
+  { stateDir: sharedStateDir }: { stateDir?: string } = {},
 ): Promise<RunningGateway> {
   const directory = mkdtempSync(join(tmpdir(), 'autoglm-gateway-'));
+  const stateDir = sharedStateDir ?? directory;
   const snapshotFile = join(directory, 'snapshot.json');
   const logFile = join(directory, 'gateway.log');
   writeFileSync(
@@ -101,6 +109,8 @@ export async function startGateway(
       snapshotFile,
       '--log',
       logFile,
+      '--state',
+      stateDir,
       '--enable-faults',
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
@@ -110,6 +120,7 @@ export async function startGateway(
     url: `http://127.0.0.1:${port}`,
     v1: `http://127.0.0.1:${port}/v1`,
     port,
+    stateDir,
     process: child,
     log: () =>
       readFileSync(logFile, 'utf8')

@@ -70,6 +70,8 @@ export interface ResolvedConfig {
   inherited: Record<string, string>;
 }
 
+const HOUR_MS = 3_600_000;
+
 /** The demo model that ships with the package. */
 export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
 
@@ -125,6 +127,12 @@ function gatewaySettings(
     writeStallTimeoutMs: timeouts.write_stall_ms,
     ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,
+    responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),
+    idempotencyTtlMs: Math.round(gateway.idempotency_ttl_h * HOUR_MS),
+    storeLimits: {
+      responsesBytesMax: gateway.responses_bytes_max,
+      idempotencyBytesMax: gateway.idempotency_bytes_max,
+    },
     drainTimeoutMs: timeouts.drain_ms,
   };
 }

@@ -9,6 +9,7 @@ import type { AttemptFailure, Fact } from '../../contract/facts.ts';
 import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
 import type { ApiContext, ErrorDialect } from './api-route.ts';
@@ -28,6 +29,7 @@ export interface GatewayPlaneOptions {
   shared: SharedState;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
+  stores: Stores;
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
@@ -44,6 +46,7 @@ export class GatewayPlane implements ApiContext {
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
+  readonly stores: Stores;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #routes = new RouteTable(ROUTES);
@@ -59,6 +62,7 @@ export class GatewayPlane implements ApiContext {
     this.clock = options.clock;
     this.transport = options.transport;
     this.shared = options.shared;
+    this.stores = options.stores;
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;

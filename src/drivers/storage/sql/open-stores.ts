@@ -1,0 +1,13 @@
+/** Every store of the port `Stores` over one database. */
+import type { Kysely } from 'kysely';
+import type { StoreLimits, Stores } from '../../../contract/ports/stores.ts';
+import { SqlIdempotencyStore } from './idempotency-store.ts';
+import { SqlResponseStore } from './response-store.ts';
+import type { Tables } from './tables.ts';
+
+export function openStores(db: Kysely<Tables>, limits: StoreLimits): Stores {
+  return {
+    responses: new SqlResponseStore(db, limits.responsesBytesMax),
+    idempotency: new SqlIdempotencyStore(db, limits.idempotencyBytesMax),
+  };
+}

@@ -1,0 +1,250 @@
+/** The `ResponseStore` port as queries that SQLite and PostgreSQL both understand. */
+import { type Kysely, sql } from 'kysely';
+import type {
+  ResponseEvent,
+  ResponseStatus,
+  ResponseStore,
+  ResponseTurn,
+  ResponseUpdate,
+  StoredResponse,
+} from '../../../contract/ports/response-store.ts';
+import { CONVERSATION_TURNS_MAX } from '../../../contract/ports/response-store.ts';
+import type { Tables } from './tables.ts';
+import { takeUntil } from './take-until.ts';
+
+const RUNNING: readonly string[] = ['queued', 'in_progress'] satisfies ResponseStatus[];
+/** Rows that one statement of a sweep takes away, so that others get their turn in between. */
+const SWEEP_ROWS = 200;
+/** Statements of one sweep; what is left waits for the next. */
+const SWEEP_TURNS_MAX = 100;
+/** Share of the limit that may be written before the limit is looked at again, sweep or not. */
+const UNCHECKED_RATIO = 0.05;
+
+export class SqlResponseStore implements ResponseStore {
+  readonly #db: Kysely<Tables>;
+  readonly #bytesMax: number;
+  #uncheckedBytes = 0;
+
+  constructor(db: Kysely<Tables>, bytesMax: number) {
+    this.#db = db;
+    this.#bytesMax = bytesMax;
+  }
+
+  async create(response: StoredResponse): Promise<void> {
+    const bytes = Buffer.byteLength(response.inputJson) + Buffer.byteLength(response.responseJson);
+    await this.#db.transaction().execute(async (db) => {
+      await db
+        .insertInto('responses')
+        .values({
+          id: response.id,
+          owner: response.owner,
+          status: response.status,
+          previous_id: response.previousId,
+          created_at_ms: response.createdAtMs,
+          expires_at_ms: response.expiresAtMs,
+          alive_at_ms: response.aliveAtMs,
+          cancel_asked: 0,
+          events_kept: response.eventsKept ? 1 : 0,
+          input_json: response.inputJson,
+          response_json: response.responseJson,
+          bytes,
+        })
+        .execute();
+      if (response.previousId === null) return;
+      await sql`
+        WITH RECURSIVE line (id, previous_id, depth) AS (
+          SELECT id, previous_id, 1 FROM responses WHERE id = ${response.previousId} AND owner = ${response.owner}
+          UNION ALL
+          SELECT r.id, r.previous_id, line.depth + 1 FROM responses r JOIN line ON r.id = line.previous_id
+          WHERE line.depth < ${CONVERSATION_TURNS_MAX}
+        )
+        UPDATE responses SET expires_at_ms = ${response.expiresAtMs}
+        WHERE id IN (SELECT id FROM line) AND expires_at_ms < ${response.expiresAtMs}`.execute(db);
+    });
+    await this.#written(bytes);
+  }
+
+  async update({ id, status, responseJson, aliveAtMs }: ResponseUpdate): Promise<boolean> {
+    const done = await this.#db
+      .updateTable('responses')
+      .set((row) => ({
+        status,
+        alive_at_ms: aliveAtMs,
+        bytes: sql<number>`${row.ref('bytes')} - octet_length(${row.ref('response_json')}) + ${Buffer.byteLength(responseJson)}`,
+        response_json: responseJson,
+      }))
+      .where('id', '=', id)
+      .where('status', 'in', RUNNING)
+      .executeTakeFirst();
+    if (done.numUpdatedRows === 0n) return false;
+    await this.#written(Buffer.byteLength(responseJson));
+    return true;
+  }
+
+  async find({ id, owner, nowMs }: { id: string; owner: string; nowMs: number }) {
+    const row = await this.#db
+      .selectFrom('responses')
+      .selectAll()
+      .where('id', '=', id)
+      .where('owner', '=', owner)
+      .where('expires_at_ms', '>', nowMs)
+      .executeTakeFirst();
+    if (row === undefined) return null;
+    return {
+      id,
+      owner,
+      status: row.status as ResponseStatus,
+      previousId: row.previous_id,
+      createdAtMs: Number(row.created_at_ms),
+      expiresAtMs: Number(row.expires_at_ms),
+      inputJson: row.input_json,
+      responseJson: row.response_json,
+      eventsKept: row.events_kept === 1,
+      aliveAtMs: row.alive_at_ms === null ? null : Number(row.alive_at_ms),
+    };
+  }
+
+  async conversation({ id, owner, nowMs }: { id: string; owner: string; nowMs: number }) {
+    const { rows } = await sql<{
+      id: string;
+      status: ResponseStatus;
+      previous_id: string | null;
+      input_json: string;
+      response_json: string;
+      alive_at_ms: number | null;
+    }>`
+      WITH RECURSIVE line (id, previous_id, depth) AS (
+        SELECT id, previous_id, 1 FROM responses
+        WHERE id = ${id} AND owner = ${owner} AND expires_at_ms > ${nowMs}
+        UNION ALL
+        SELECT r.id, r.previous_id, line.depth + 1 FROM responses r JOIN line ON r.id = line.previous_id
+        WHERE r.owner = ${owner} AND r.expires_at_ms > ${nowMs} AND line.depth <= ${CONVERSATION_TURNS_MAX}
+      )
+      SELECT r.id, r.status, r.previous_id, r.input_json, r.response_json, r.alive_at_ms
+      FROM line JOIN responses r ON r.id = line.id ORDER BY line.depth DESC`.execute(this.#db);
+    const turns = rows.map(
+      (row): ResponseTurn => ({
+        id: row.id,
+        status: row.status,
+        inputJson: row.input_json,
+        responseJson: row.response_json,
+        aliveAtMs: row.alive_at_ms === null ? null : Number(row.alive_at_ms),
+      }),
+    );
+    const oldest = rows[0];
+    const missing =
+      oldest === undefined ? id : turns.length > CONVERSATION_TURNS_MAX ? null : oldest.previous_id;
+    return { turns, missing };
+  }
+
+  async remove({ id, owner }: { id: string; owner: string }): Promise<boolean> {
+    const done = await this.#db
+      .deleteFrom('responses')
+      .where('id', '=', id)
+      .where('owner', '=', owner)
+      .executeTakeFirst();
+    return done.numDeletedRows > 0n;
+  }
+
+  async heartbeat({ ids, nowMs }: { ids: string[]; nowMs: number }): Promise<string[]> {
+    if (ids.length === 0) return [];
+    const alive = await this.#db
+      .updateTable('responses')
+      .set({ alive_at_ms: nowMs })
+      .where('id', 'in', ids)
+      .where('status', 'in', RUNNING)
+      .returning(['id', 'cancel_asked'])
+      .execute();
+    const goOn = new Set(alive.filter((row) => row.cancel_asked === 0).map((row) => row.id));
+    return ids.filter((id) => !goOn.has(id));
+  }
+
+  async requestCancel({ id, owner }: { id: string; owner: string }): Promise<boolean> {
+    const done = await this.#db
+      .updateTable('responses')
+      .set({ cancel_asked: 1 })
+      .where('id', '=', id)
+      .where('owner', '=', owner)
+      .where('status', 'in', RUNNING)
+      .executeTakeFirst();
+    return done.numUpdatedRows > 0n;
+  }
+
+  async appendEvents(id: string, events: ResponseEvent[]): Promise<void> {
+    const bytes = events.reduce((sum, { data }) => sum + Buffer.byteLength(data), 0);
+    await this.#db.transaction().execute(async (db) => {
+      const grown = await db
+        .updateTable('responses')
+        .set((row) => ({ bytes: sql<number>`${row.ref('bytes')} + ${bytes}` }))
+        .where('id', '=', id)
+        .executeTakeFirst();
+      // A response that was removed takes its events with it.
+      if (grown.numUpdatedRows === 0n) return;
+      for (const { sequence, data } of events) {
+        await db.insertInto('response_events').values({ response_id: id, sequence, data }).execute();
+      }
+    });
+    await this.#written(bytes);
+  }
+
+  events({ id, after, limit }: { id: string; after: number; limit: number }): Promise<ResponseEvent[]> {
+    return this.#db
+      .selectFrom('response_events')
+      .select(['sequence', 'data'])
+      .where('response_id', '=', id)
+      .where('sequence', '>', after)
+      .orderBy('sequence')
+      .limit(limit)
+      .execute();
+  }
+
+  async sweep(nowMs: number): Promise<void> {
+    for (let turn = 0; turn < SWEEP_TURNS_MAX; turn++) {
+      const expired = await this.#db
+        .selectFrom('responses')
+        .select('id')
+        .where('expires_at_ms', '<=', nowMs)
+        .orderBy('expires_at_ms')
+        .limit(SWEEP_ROWS)
+        .execute();
+      await this.#removeAll(expired);
+      if (expired.length < SWEEP_ROWS) break;
+    }
+    await this.#evict();
+  }
+
+  async #written(bytes: number): Promise<void> {
+    this.#uncheckedBytes += bytes;
+    if (this.#uncheckedBytes <= this.#bytesMax * UNCHECKED_RATIO) return;
+    await this.#evict();
+  }
+
+  /** The oldest go first. One that runs is finished first; it is bounded by what a request may take. */
+  async #evict(): Promise<void> {
+    this.#uncheckedBytes = 0;
+    const total = await this.#db
+      .selectFrom('responses')
+      .select(({ fn }) => fn.sum<number | string | null>('bytes').as('bytes'))
+      .executeTakeFirst();
+    let excess = Number(total?.bytes ?? 0) - this.#bytesMax;
+    for (let turn = 0; turn < SWEEP_TURNS_MAX && excess > 0; turn++) {
+      const oldest = await this.#db
+        .selectFrom('responses')
+        .select(['id', 'bytes'])
+        .where('status', 'not in', RUNNING)
+        .orderBy('created_at_ms')
+        .limit(SWEEP_ROWS)
+        .execute();
+      const surplus = takeUntil(oldest, excess);
+      if (surplus.length === 0) return;
+      await this.#removeAll(surplus);
+      excess -= surplus.reduce((sum, row) => sum + Number(row.bytes), 0);
+    }
+  }
+
+  async #removeAll(rows: { id: string }[]): Promise<void> {
+    if (rows.length === 0) return;
+    const ids = rows.map(({ id }) => id);
+    await this.#db.deleteFrom('responses').where('id', 'in', ids).execute();
+  }
+}
