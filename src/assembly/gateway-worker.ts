@@ -7,6 +7,7 @@ import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
+import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
@@ -42,6 +43,7 @@ const plane = new GatewayPlane({
   snapshot: start.slotted,
   counters,
   stores: storage.stores,
+  fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
   onFact: (fact) => {
     facts.push(fact);

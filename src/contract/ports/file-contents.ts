@@ -1,6 +1,7 @@
 /**
  * Port: the bytes of files. In the contract: what was kept is whole and survives a power cut; what was not kept leaves nothing
- * under its id. Not in the contract: that there is room. Methods reject with `storage_unavailable` then.
+ * under its id. Not in the contract: that there is room. Methods reject with `storage_full` or `storage_unavailable`
+ * then.
  */
 export interface StagedFile {
   readonly bytes: number;

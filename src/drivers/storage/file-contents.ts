@@ -9,6 +9,9 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { FileContents, OpenFile, StagedFile } from '../../contract/ports/file-contents.ts';
 import { syncDirectory } from './whole-file.ts';
 
+/** In the state directory. */
+export const FILES_FOLDER = 'files';
+
 const STAGED_PREFIX = '.staged-';
 const ID = /^[A-Za-z0-9_-]{1,100}$/;
 const READ_BYTES = 65_536;
@@ -134,13 +137,15 @@ function isMissing(error: unknown): boolean {
 
 const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
-/** Errors of the disk become `storage_unavailable`; what the source of the bytes threw stays what it is. */
+/** Errors of the disk become `storage_full` or `storage_unavailable`; what the source of the bytes threw stays what it is. */
 function explain(error: unknown, directory: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (error instanceof PlatformError || code === undefined || syscall === undefined) return error;
-  const what = NO_ROOM.includes(code) ? 'the disk is full' : (error as Error).message;
-  return new PlatformError('storage_unavailable', `files cannot be kept in ${directory}: ${what} (${code})`, {
-    cause: error,
-    retryAfterS: 30,
-  });
+  if (NO_ROOM.includes(code)) {
+    return new PlatformError('storage_full', `the disk is full (${code}); the file was not kept`, {
+      cause: error,
+    });
+  }
+  const message = `files cannot be used in ${directory}: ${(error as Error).message}`;
+  return new PlatformError('storage_unavailable', message, { cause: error, retryAfterS: 30 });
 }

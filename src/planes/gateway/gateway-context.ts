@@ -5,6 +5,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import type { Admission } from './admission.ts';
@@ -21,6 +22,8 @@ export interface GatewayContext {
   readonly admission: Admission;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */
   readonly stores: Stores;
+  /** The bytes of files. */
+  readonly fileContents: FileContents;
   /** Of the newest snapshot. */
   readonly settings: GatewaySettings;
   /** Whether, by the newest snapshot, something is wrong with a replica or it was started anew since, and another is ready. */

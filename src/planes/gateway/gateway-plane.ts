@@ -8,6 +8,7 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
 import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
@@ -30,6 +31,7 @@ export interface GatewayPlaneOptions {
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
+  fileContents: FileContents;
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
@@ -47,6 +49,7 @@ export class GatewayPlane implements ApiContext {
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
   readonly stores: Stores;
+  readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #routes = new RouteTable(ROUTES);
@@ -63,6 +66,7 @@ export class GatewayPlane implements ApiContext {
     this.transport = options.transport;
     this.shared = options.shared;
     this.stores = options.stores;
+    this.fileContents = options.fileContents;
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;

@@ -1,7 +1,15 @@
 /** Every path of the gateway: the routes of all APIs. */
 import type { ApiRoute } from './api-route.ts';
+import { batchRoutes } from './apis/batches.ts';
+import { fileRoutes } from './apis/files.ts';
 import { healthRoutes } from './apis/health.ts';
 import { modelRoutes } from './apis/models.ts';
 import { openAiInferenceRoutes } from './apis/openai-inference.ts';
 
-export const ROUTES: readonly ApiRoute[] = [...openAiInferenceRoutes, ...modelRoutes, ...healthRoutes];
+export const ROUTES: readonly ApiRoute[] = [
+  ...openAiInferenceRoutes,
+  ...fileRoutes,
+  ...batchRoutes,
+  ...modelRoutes,
+  ...healthRoutes,
+];

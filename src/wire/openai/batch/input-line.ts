@@ -45,6 +45,8 @@ export function readInputLine(bytes: Buffer, endpoint: string): InputLine | { pr
     return wrong('body.model', body.model, 'the name of a model');
   if (body.stream !== undefined && body.stream !== null && body.stream !== false)
     return wrong('body.stream', body.stream, 'false: lines of a batch are not streamed');
+  if (body.background !== undefined && body.background !== null && body.background !== false)
+    return wrong('body.background', body.background, 'false: a batch runs in the background as a whole');
   // JSON.parse takes the last of several keys; what is sent must be what was checked.
   const span = topLevelSpans(bytes, 'body').at(-1);
   if (span === undefined) return wrong('body', undefined, 'the object of a request');
