@@ -76,6 +76,14 @@ export interface BatchHold {
   fence: number;
 }
 
+export interface BatchClaim {
+  holder: string;
+  nowMs: number;
+  leaseUntilMs: number;
+  limit: number;
+  endingOnly?: boolean;
+}
+
 export interface LineAnswer {
   /** From 0. */
   line: number;
@@ -106,8 +114,11 @@ export interface BatchStore {
   /** Null when there is none. One that is finalizing or over is given back as it is. */
   requestCancel(key: { id: string; owner: string; nowMs: number }): Promise<StoredBatch | null>;
 
-  /** Takes up to `limit` batches that nobody holds: first those that only have to be ended, then the oldest. */
-  claim(claim: { holder: string; nowMs: number; leaseUntilMs: number; limit: number }): Promise<HeldBatch[]>;
+  /**
+   * Takes up to `limit` batches that nobody holds: first those that only have to be ended, then the oldest. `endingOnly`: no
+   * others.
+   */
+  claim(claim: BatchClaim): Promise<HeldBatch[]>;
   /** Gives back those that are still held, as they are at present. */
   renew(renewal: { holds: BatchHold[]; leaseUntilMs: number }): Promise<StoredBatch[]>;
   release(hold: BatchHold): Promise<void>;

@@ -6,6 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
+import { FILLER_KEY_HEADER } from '../../contract/filler.ts';
 import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { FileContents } from '../../contract/ports/file-contents.ts';
@@ -14,8 +15,9 @@ import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
 import type { ApiContext, ErrorDialect } from './api-route.ts';
-import { KeyRing } from './authenticate.ts';
+import { fillerOwner, KeyRing } from './authenticate.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
+import { FillerAdmission } from './filler-admission.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
@@ -48,6 +50,7 @@ export class GatewayPlane implements ApiContext {
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
+  readonly fillerAdmission: FillerAdmission;
   readonly stores: Stores;
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
@@ -73,6 +76,7 @@ export class GatewayPlane implements ApiContext {
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
+    this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
   }
 
   get settings(): GatewaySettings {
@@ -96,6 +100,7 @@ export class GatewayPlane implements ApiContext {
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.#liftEjections();
     this.admission.update(this.#table, this.#settings);
+    this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
     for (const origin of departed) this.transport.forget(origin);
   }
@@ -103,6 +108,8 @@ export class GatewayPlane implements ApiContext {
   /** Not ready from here on; what comes all the same is still served. */
   startDraining(): void {
     this.#draining = true;
+    // What waits for a free place need not keep this process alive; its sender asks another gateway.
+    this.fillerAdmission.close();
   }
 
   handle(exchange: HttpExchange): void {
@@ -136,9 +143,18 @@ export class GatewayPlane implements ApiContext {
       );
     }
     const { route } = match;
-    if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
+    if (route.policy === 'key') this.#authenticate(exchange, record);
     await route.handle(this, { exchange, record, params: decodeParams(match.params) });
     this.settle(record);
+  }
+
+  #authenticate(exchange: HttpExchange, record: RequestRecord): void {
+    const filler = exchange.headers[FILLER_KEY_HEADER];
+    record.filler = filler !== undefined;
+    record.keyName =
+      filler === undefined
+        ? this.#keys.authenticate(exchange)
+        : fillerOwner(exchange, filler, this.#settings.fillerKeySha256);
   }
 
   #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError, errors: ErrorDialect): void {
@@ -223,5 +239,6 @@ export class GatewayPlane implements ApiContext {
 
   close(): void {
     this.admission.close();
+    this.fillerAdmission.close();
   }
 }

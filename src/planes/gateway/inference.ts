@@ -137,7 +137,8 @@ export class InferenceRun implements StreamRun, Watched {
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record } = this;
     this.throwIfOver();
-    const lease = await context.admission.acquire(
+    const admission = record.filler ? context.fillerAdmission : context.admission;
+    const lease = await admission.acquire(
       {
         model: this.envelope.model,
         avoid,

@@ -13,6 +13,8 @@ export interface RequestRecord {
   startedWallMs: number;
   startedMs: number;
   keyName: string | null;
+  /** A line of a batch: it waits while clients are served. */
+  filler: boolean;
   model: string | null;
   stream: boolean;
   bytesIn: number;
@@ -39,6 +41,7 @@ export function newRecord(
   return {
     ...seed,
     keyName: null,
+    filler: false,
     model: null,
     stream: false,
     bytesIn: 0,
@@ -74,6 +77,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     outcome: record.outcome,
     error_code: record.errorCode,
     key: record.keyName,
+    filler: record.filler || undefined,
     model: record.model,
     stream: record.stream,
     replica: record.replica,

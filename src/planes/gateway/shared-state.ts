@@ -9,9 +9,10 @@ export const REPLICA_SLOTS = 512;
 export const POOL_SLOTS = 128;
 export const WORKERS_MAX = 128;
 
-/** Cells of a row: in flight per replica, queued per pool, requests, budgeted retries. */
-const ROW_CELLS = REPLICA_SLOTS + POOL_SLOTS + 2;
-const REQUESTS_CELL = REPLICA_SLOTS + POOL_SLOTS;
+/** Cells of a row: in flight per replica, queued per pool, filler in flight per replica, requests, budgeted retries. */
+const ROW_CELLS = 2 * REPLICA_SLOTS + POOL_SLOTS + 2;
+const FILLER_AT = REPLICA_SLOTS + POOL_SLOTS;
+const REQUESTS_CELL = 2 * REPLICA_SLOTS + POOL_SLOTS;
 const RETRIES_CELL = REQUESTS_CELL + 1;
 const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
 const WAKE_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
@@ -51,6 +52,25 @@ export class SharedState {
 
   release(slot: number): void {
     this.#add(slot, -1);
+  }
+
+  /** Of `inFlight`: requests that might have waited. */
+  fillerInFlight(slot: number): number {
+    return Atomics.load(this.#cells, FILLER_AT + slot);
+  }
+
+  /** Takes a place for a request that may wait; false when the window is full. */
+  tryAcquireFiller(slot: number, window: number): boolean {
+    // Counted first: in between it looks like one client less, never like one more.
+    this.#add(FILLER_AT + slot, 1);
+    if (this.tryAcquire(slot, window)) return true;
+    this.#add(FILLER_AT + slot, -1);
+    return false;
+  }
+
+  releaseFiller(slot: number): void {
+    this.#add(slot, -1);
+    this.#add(FILLER_AT + slot, -1);
   }
 
   queued(pool: number): number {

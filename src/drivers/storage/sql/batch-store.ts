@@ -2,6 +2,7 @@
 import { type Kysely, type Selectable, sql, type Updateable } from 'kysely';
 import type {
   BatchChange,
+  BatchClaim,
   BatchEndStatus,
   BatchHold,
   BatchListing,
@@ -84,34 +85,34 @@ export class SqlBatchStore implements BatchStore {
     return this.find({ id, owner });
   }
 
-  claim(claim: { holder: string; nowMs: number; leaseUntilMs: number; limit: number }): Promise<HeldBatch[]> {
-    const { holder, nowMs, leaseUntilMs, limit } = claim;
-    return this.#db.transaction().execute(async (db) => {
-      const rows = await db
-        .selectFrom('batches')
-        .select('id')
-        .where('ended_at_ms', 'is', null)
-        .where(({ or, eb }) => or([eb('holder', 'is', null), eb('lease_until_ms', '<=', nowMs)]))
-        .orderBy(
-          sql`CASE WHEN expires_at_ms <= ${nowMs} OR status IN ('cancelling', 'finalizing') THEN 0 ELSE 1 END`,
-        )
-        .orderBy('created_at_ms')
-        .orderBy('id')
-        .limit(limit)
-        .execute();
-      if (rows.length === 0) return [];
-      const taken = await db
+  async claim({ holder, nowMs, leaseUntilMs, limit, endingOnly }: BatchClaim): Promise<HeldBatch[]> {
+    const onlyToEnd = sql<boolean>`(expires_at_ms <= ${nowMs} OR status IN ('cancelling', 'finalizing'))`;
+    let free = this.#db
+      .selectFrom('batches')
+      .select('id')
+      .where('ended_at_ms', 'is', null)
+      .where(({ or, eb }) => or([eb('holder', 'is', null), eb('lease_until_ms', '<=', nowMs)]));
+    if (endingOnly === true) free = free.where(onlyToEnd);
+    // Asked for all the time, and mostly in vain: that costs no write lock.
+    const rows = await free
+      .orderBy(sql`CASE WHEN ${onlyToEnd} THEN 0 ELSE 1 END`)
+      .orderBy('created_at_ms')
+      .orderBy('id')
+      .limit(limit)
+      .execute();
+    const held: HeldBatch[] = [];
+    for (const { id } of rows) {
+      const row = await this.#db
         .updateTable('batches')
         .set(({ eb }) => ({ holder, lease_until_ms: leaseUntilMs, fence: eb('fence', '+', 1) }))
-        .where(
-          'id',
-          'in',
-          rows.map(({ id }) => id),
-        )
+        .where('id', '=', id)
+        .where('ended_at_ms', 'is', null)
+        .where(({ or, eb }) => or([eb('holder', 'is', null), eb('lease_until_ms', '<=', nowMs)]))
         .returningAll()
-        .execute();
-      return taken.map((row) => ({ batch: batchOf(row), fence: Number(row.fence) }));
-    });
+        .executeTakeFirst();
+      if (row !== undefined) held.push({ batch: batchOf(row), fence: Number(row.fence) });
+    }
+    return held;
   }
 
   async renew({ holds, leaseUntilMs }: { holds: BatchHold[]; leaseUntilMs: number }): Promise<StoredBatch[]> {
