@@ -8,7 +8,7 @@ import type { Candidate, Pick } from './pick-replica.ts';
 export interface FillerCandidate extends Candidate {
   /** Of `inFlight`: requests that might have waited. */
   filler: number;
-  /** More of them would slow clients down, as far as was measured; see filler-ceiling.ts. */
+  /** More of them would slow clients down, as far as was measured (filler-ceiling.ts); 0: none is taken for a moment. */
   ceiling: number;
 }
 
@@ -35,6 +35,7 @@ export function pickFiller(candidates: readonly FillerCandidate[], options: Pick
 /** How many requests that may wait a replica takes at once. One that no client uses takes at least one. */
 export function fillerPlaces(candidate: FillerCandidate, share: number): number {
   const { window, inFlight, filler, ceiling } = candidate;
+  if (ceiling === 0) return 0;
   const clients = Math.max(0, inFlight - filler);
   const free = window - clients;
   const least = clients === 0 ? 1 : 0;

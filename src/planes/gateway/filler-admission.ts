@@ -9,7 +9,8 @@ import { BoundedQueue } from '../../base/bounded-queue.ts';
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
-import { pickFiller } from '../../decide/scheduling/pick-filler.ts';
+import { CEILING_START } from '../../decide/scheduling/filler-ceiling.ts';
+import { type FillerCandidate, pickFiller } from '../../decide/scheduling/pick-filler.ts';
 import { type AcquireOptions, type Lease, runOf, unknownModel } from './admission.ts';
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
 import type { SharedState } from './shared-state.ts';
@@ -22,7 +23,12 @@ interface Waiting {
 }
 
 /** While any wait, places that clients left are found this often. */
-const SWEEP_MS = 20;
+const SWEEP_MS = 10;
+/**
+ * While clients are served, a replica is given filler no faster than this, ms. Lines that begin together also end together, and
+ * their prompts would stop everybody at once.
+ */
+const STAGGER_MS = 10;
 /** Longest wait here; the sender asks again. Its connection says nothing meanwhile, so it is not for ever. */
 export const FILLER_WAIT_MS = 60_000;
 /** More than the runner of batches has under way at once. */
@@ -35,6 +41,8 @@ export class FillerAdmission {
   #table: FleetTable;
   #settings: GatewaySettings;
   #rotation = 0;
+  /** By slot: when this worker gave it filler last. */
+  readonly #givenMs = new Map<number, number>();
   #sweeper: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -93,22 +101,36 @@ export class FillerAdmission {
     // Whoever waits is a client, and goes first.
     if (this.#shared.queued(pool.index) > 0) return null;
     const wallMs = this.#clock.wallMs();
-    const candidates = pool.replicas.map(({ view, slot }) => ({
-      id: runOf(view),
-      ready: view.state === 'ready',
-      ejected: this.#shared.isEjected(slot, wallMs),
-      inFlight: this.#shared.inFlight(slot),
-      window: view.window,
-      filler: this.#shared.fillerInFlight(slot),
-      ceiling: view.window,
-    }));
+    const nowMs = this.#clock.monotonicMs();
+    const candidates = pool.replicas.map((replica) => this.#candidate(replica, { wallMs, nowMs }));
     const share = this.#settings.batches.fillerShare;
     const pick = pickFiller(candidates, { avoid: options.avoid, rotation: this.#rotation++, share });
     if (pick.kind !== 'picked') return null;
     const replica = pool.replicas[pick.index]!;
     // Another worker may have taken the place in between; the next look finds another.
     if (!this.#shared.tryAcquireFiller(replica.slot, replica.view.window)) return null;
+    this.#givenMs.set(replica.slot, nowMs);
     return this.#lease(pool, replica, sinceMs);
+  }
+
+  #candidate(
+    { view, slot }: ReplicaEntry,
+    { wallMs, nowMs }: { wallMs: number; nowMs: number },
+  ): FillerCandidate {
+    const inFlight = this.#shared.inFlight(slot);
+    const filler = this.#shared.fillerInFlight(slot);
+    const clients = inFlight > filler;
+    const tooSoon = clients && nowMs - (this.#givenMs.get(slot) ?? Number.NEGATIVE_INFINITY) < STAGGER_MS;
+    const none = tooSoon || this.#shared.isListening(slot, wallMs);
+    return {
+      id: runOf(view),
+      ready: view.state === 'ready',
+      ejected: this.#shared.isEjected(slot, wallMs),
+      inFlight,
+      window: view.window,
+      filler,
+      ceiling: none ? 0 : this.#shared.fillerCeiling(slot) || CEILING_START,
+    };
   }
 
   #lease(pool: PoolEntry, replica: ReplicaEntry, sinceMs: number): Lease {

@@ -11,6 +11,7 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import type { Admission } from './admission.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
+import type { FillerPace } from './filler-pace.ts';
 import type { ReplicaEntry } from './fleet-table.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
@@ -23,6 +24,7 @@ export interface GatewayContext {
   readonly admission: Admission;
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;
+  readonly fillerPace: FillerPace;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */
   readonly stores: Stores;
   /** The bytes of files. */

@@ -18,6 +18,7 @@ import type { ApiContext, ErrorDialect } from './api-route.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FillerAdmission } from './filler-admission.ts';
+import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
@@ -51,6 +52,7 @@ export class GatewayPlane implements ApiContext {
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
+  readonly fillerPace: FillerPace;
   readonly stores: Stores;
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
@@ -76,6 +78,7 @@ export class GatewayPlane implements ApiContext {
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
+    this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
   }
 

@@ -3,7 +3,8 @@
  * SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
  * back. Nothing on the request path sends a message.
  *
- * Layout (32-bit integers): totals | rows by worker | ejections (64-bit, wall milliseconds) | wake counter.
+ * Layout (32-bit integers): totals | rows by worker | ejections and ends of listening (64-bit, wall milliseconds) |
+ * ceilings of filler | wake counter.
  */
 export const REPLICA_SLOTS = 512;
 export const POOL_SLOTS = 128;
@@ -15,7 +16,9 @@ const FILLER_AT = REPLICA_SLOTS + POOL_SLOTS;
 const REQUESTS_CELL = 2 * REPLICA_SLOTS + POOL_SLOTS;
 const RETRIES_CELL = REQUESTS_CELL + 1;
 const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
-const WAKE_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
+const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
+const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
+const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
 
 export function createSharedMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(WAKE_AT + 8);
@@ -24,6 +27,8 @@ export function createSharedMemory(): SharedArrayBuffer {
 export class SharedState {
   readonly #cells: Int32Array;
   readonly #ejections: BigInt64Array;
+  readonly #listening: BigInt64Array;
+  readonly #ceilings: Int32Array;
   readonly #wake: Int32Array;
   readonly #row: number;
 
@@ -31,6 +36,8 @@ export class SharedState {
   constructor(memory: SharedArrayBuffer, worker: number) {
     this.#cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
     this.#ejections = new BigInt64Array(memory, EJECTIONS_AT, REPLICA_SLOTS);
+    this.#listening = new BigInt64Array(memory, LISTENING_AT, REPLICA_SLOTS);
+    this.#ceilings = new Int32Array(memory, CEILINGS_AT, REPLICA_SLOTS);
     this.#wake = new Int32Array(memory, WAKE_AT, 1);
     this.#row = (worker + 1) * ROW_CELLS;
   }
@@ -71,6 +78,24 @@ export class SharedState {
   releaseFiller(slot: number): void {
     this.#add(slot, -1);
     this.#add(FILLER_AT + slot, -1);
+  }
+
+  /** What a worker found last; 0 when none has. */
+  fillerCeiling(slot: number): number {
+    return Atomics.load(this.#ceilings, slot);
+  }
+
+  setFillerCeiling(slot: number, ceiling: number): void {
+    Atomics.store(this.#ceilings, slot, ceiling);
+  }
+
+  /** No filler goes to the replica until then. */
+  listen(slot: number, untilWallMs: number): void {
+    Atomics.store(this.#listening, slot, BigInt(Math.round(untilWallMs)));
+  }
+
+  isListening(slot: number, wallMs: number): boolean {
+    return Atomics.load(this.#listening, slot) > BigInt(Math.round(wallMs));
   }
 
   queued(pool: number): number {
