@@ -5,6 +5,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/control-protocol.ts';
 import { PlatformError } from '../contract/errors.ts';
@@ -12,6 +13,7 @@ import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
 import type { ControlLink } from '../contract/ports/control-link.ts';
 import { connectLink } from '../drivers/control-link/socket-link.ts';
+import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
@@ -89,6 +91,7 @@ class GatewayProcess {
       logFile: options.logFile,
       gatewayId: options.id,
       enableFaults: options.enableFaults,
+      fileDir: join(options.stateDir ?? dirname(options.snapshotFile), FILES_FOLDER),
       storagePort: () => this.#storage?.newPort() ?? null,
       snapshot: () => this.#slotted,
       onTelemetry: (deltas, facts) => {

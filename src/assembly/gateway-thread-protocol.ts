@@ -12,6 +12,8 @@ export interface WorkerStart {
   /** Makes request ids unique over workers and restarts. */
   idPrefix: string;
   enableFaults: boolean;
+  /** Where the bytes of files lie. */
+  fileDir: string;
   /** To the storage thread; null where nothing can be kept. */
   storage: MessagePort | null;
 }

@@ -9,6 +9,7 @@ import { createHttp1Transport } from '../drivers/http/http1/http1-transport.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { createTransportByScheme } from '../drivers/http/transport-by-scheme.ts';
 import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
+import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
@@ -51,6 +52,7 @@ const plane = new GatewayPlane({
   counters,
   stores: storage.stores,
   announceCancel: (id) => cancels.postMessage(id),
+  fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
   onFact: (fact) => {
     facts.push(fact);

@@ -19,6 +19,7 @@ export interface GatewayWorkersOptions {
   logFile: string;
   gatewayId: string;
   enableFaults: boolean;
+  fileDir: string;
   /** A new port to the storage thread; null where nothing can be kept. */
   storagePort(): MessagePort | null;
   snapshot(): SlottedSnapshot;
@@ -99,7 +100,7 @@ export class GatewayWorkers {
   }
 
   #launch(index: number, restarts: number): Promise<number> {
-    const { memory, logFile, gatewayId, enableFaults, snapshot } = this.#options;
+    const { memory, logFile, gatewayId, enableFaults, fileDir, snapshot } = this.#options;
     const storage = this.#options.storagePort();
     const start: WorkerStart = {
       memory,
@@ -108,6 +109,7 @@ export class GatewayWorkers {
       logFile,
       idPrefix: `${gatewayId}.${index}.${restarts}`,
       enableFaults,
+      fileDir,
       storage,
     };
     const worker = new Worker(new URL(`./gateway-worker${extname(import.meta.url)}`, import.meta.url), {

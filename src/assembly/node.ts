@@ -9,6 +9,7 @@ import { createLogRotation } from '../drivers/process/log-rotation.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import { type AdminServer, createAdminServer } from './admin/admin-server.ts';
 import { banner, notReadyLine, progressLine, readyLine, tryLines } from './banner.ts';
+import { type Batches, type FillerKey, newFillerKey, startBatches } from './batches.ts';
 import { localOrigin } from './config/loopback.ts';
 import { removeNodeRecord, writeNodeRecord } from './config/node-record.ts';
 import { RELEASE } from './config/release.ts';
@@ -37,6 +38,8 @@ export class NodeProcess {
   readonly #system: NodeSystem;
   readonly #admin: AdminServer;
   readonly #shutdown: Shutdown;
+  readonly #fillerKey: FillerKey = newFillerKey();
+  #batches: Batches | null = null;
   readonly #startingSince = new Map<string, number>();
   #adminAddress: string;
   #bannerShown = false;
@@ -48,7 +51,8 @@ export class NodeProcess {
     this.#log = log;
     this.#sinceAtMs = sinceAtMs ?? this.#startedAtMs;
     this.#adminAddress = localOrigin(config.admin.host, config.admin.port);
-    const parts = { config, clock: systemClock, processHost, log: log.write };
+    const gateway = { ...config.gateway, fillerKeySha256: this.#fillerKey.sha256 };
+    const parts = { config: { ...config, gateway }, clock: systemClock, processHost, log: log.write };
     this.#gateways = assembleGateways({
       ...parts,
       epoch: this.#startedAtMs,
@@ -84,6 +88,7 @@ export class NodeProcess {
       gatewayHost: this.#gateways.host,
       supervisor: this.#supervisor,
       admin: this.#admin,
+      closeBatches: async () => this.#batches?.close(),
     });
   }
 
@@ -104,6 +109,12 @@ export class NodeProcess {
     this.#log.write('info', 'node process serves', {
       gateway: this.#system.gatewayAddress,
       admin: this.#adminAddress,
+    });
+    this.#batches = startBatches({
+      config: this.#config,
+      fillerKey: this.#fillerKey,
+      gatewayOrigin: () => this.#system.gatewayAddress,
+      log: this.#log.write,
     });
     this.#showBanner();
     this.#considerServing();

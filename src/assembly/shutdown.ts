@@ -22,6 +22,8 @@ export interface ShutdownParts {
   gatewayHost: GatewayHost;
   supervisor: Supervisor;
   admin: AdminServer;
+  /** Lets go of batches, so that whoever comes next goes on with them. */
+  closeBatches(): Promise<void>;
 }
 
 /** The same key press arrives twice: from the terminal and from npm, which passes signals on. */
@@ -29,6 +31,8 @@ const SAME_KEYPRESS_MS = 250;
 /** Time for the answer of the action that ends this process. */
 const ANSWER_MS = 100;
 const ADMIN_CLOSE_MS = 1_000;
+/** Without it their leases run out a few seconds later. */
+const BATCHES_CLOSE_MS = 2_000;
 
 export class Shutdown {
   readonly #parts: ShutdownParts;
@@ -89,6 +93,7 @@ export class Shutdown {
     const beganMs = systemClock.monotonicMs();
     system.phase = 'stopping';
     this.#begun.abort();
+    await this.#closeBatches();
     await gatewayHost.close({ stop: true });
     log.say('  gateway drained');
     await supervisor.stop({ engines: 'drain' });
@@ -116,10 +121,16 @@ export class Shutdown {
     const { log, gatewayHost, supervisor } = this.#parts;
     this.#begun.abort();
     log.write('info', 'this node process makes way for a new one');
+    await this.#closeBatches();
     await gatewayHost.close({ stop: false });
     await supervisor.stop({ engines: 'leave' });
     await this.#closeAdmin();
     this.#exit(EXIT_CODES.restartWanted.code);
+  }
+
+  async #closeBatches(): Promise<void> {
+    const closed = this.#parts.closeBatches().catch(() => {});
+    await Promise.race([closed, systemClock.sleep(BATCHES_CLOSE_MS)]);
   }
 
   async #closeAdmin(): Promise<void> {

@@ -59,6 +59,22 @@ export function createProgram(context: CommandContext): Command {
     .action(async (question, options) => (await import('./chat.ts')).chat(question, options, context));
 
   program
+    .command('batches')
+    .description('list batches, show one, or cancel one; they are created through the API (docs/batches.md)')
+    .argument('[action]', 'list, show or cancel', 'list')
+    .argument('[id]', 'of the batch to show or to cancel')
+    .addOption(configOption())
+    .addOption(
+      new Option('--limit <n>', 'batches to list, newest first').default(20).argParser(readListLimit),
+    )
+    .option('--url <url>', 'address of the gateway (else that of the running node, else the configured one)')
+    .option('--key <key>', 'key for the gateway (else AUTOGLM_KEY, else a configured one)')
+    .addOption(jsonOption())
+    .action(async (action, id, options) =>
+      (await import('./batches.ts')).batches(action, id, options, context),
+    );
+
+  program
     .command('validate')
     .description('check the configuration and print what would run')
     .argument('[file]', 'configuration file')
@@ -136,6 +152,12 @@ function readSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError('would be right: seconds from 0.1 to 3600');
+}
+
+function readListLimit(text: string): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= 100) return limit;
+  throw new InvalidArgumentError('would be right: an integer from 1 to 100');
 }
 
 function readTokens(text: string): number {

@@ -281,6 +281,60 @@ export const configSchema = z.strictObject({
       drain_ms: positiveMs(30_000, 'How long a stopping process waits for what runs.'),
     })
     .prefault({}),
+  files: z
+    .strictObject({
+      file_bytes_max: z
+        .number()
+        .int()
+        .min(1024)
+        .max(1_099_511_627_776)
+        .default(209_715_200)
+        .describe('Largest file that a client may upload, bytes.'),
+      total_bytes_max: z
+        .number()
+        .int()
+        .min(1024)
+        .max(1_125_899_906_842_624)
+        .default(10_737_418_240)
+        .describe(
+          'All files together, bytes. Beyond it uploads are refused; files that batches write are written all the same.',
+        ),
+      batch_ttl_h: z
+        .number()
+        .min(0.01)
+        .max(87_600)
+        .default(720)
+        .describe('How long files for batches are kept when the upload names no time. Hours.'),
+    })
+    .prefault({}),
+  batches: z
+    .strictObject({
+      window_ms: positiveMs(86_400_000, 'How long a batch has, whatever `completion_window` says.'),
+      lines_max: z.number().int().min(1).max(1_000_000).default(50_000).describe('Lines of one batch.'),
+      open_max: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(100)
+        .describe('Batches that one key may have running or waiting.'),
+      in_flight: z
+        .number()
+        .int()
+        .min(1)
+        .max(4096)
+        .default(64)
+        .describe('Lines of all batches together that may be under way at once.'),
+      filler_share: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.5)
+        .describe(
+          "Share of a replica's places left free by clients that lines of batches may fill. 0: only replicas that are idle.",
+        ),
+    })
+    .prefault({}),
   admin: z
     .strictObject({
       host: z

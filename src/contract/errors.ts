@@ -251,6 +251,14 @@ export const ERROR_SPECS = {
     'The state database cannot be used: a full or hanging disk, a damaged file, or one of a newer release.',
     'Read the message and the log of the gateway; requests that keep nothing are served all the same.',
   ),
+  storage_full: spec(
+    507,
+    'insufficient_storage',
+    'platform',
+    false,
+    'There is no room for the file: the disk is full, or all files together would be larger than they may be.',
+    'Delete files (`DELETE /v1/files/{id}`), free space, or raise `files.total_bytes_max`.',
+  ),
   upstream_timeout: spec(
     504,
     'timeout_error',

@@ -45,8 +45,31 @@ export interface GatewaySettings {
   idempotencyTtlMs: number;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;
+  files: FileSettings;
+  batches: BatchSettings;
+  /** SHA-256 (hex) of the key by which the runner of batches is known; null: nobody runs any. */
+  fillerKeySha256: string | null;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
+}
+
+export interface FileSettings {
+  fileBytesMax: number;
+  totalBytesMax: number;
+  /** Of files with purpose `batch` that name no time themselves. */
+  batchTtlMs: number;
+}
+
+export interface BatchSettings {
+  /** From the creation of a batch to its expiry. */
+  windowMs: number;
+  linesMax: number;
+  /** Batches of one key that are not over. */
+  openMax: number;
+  /** Lines of all batches together under way at once. */
+  inFlightMax: number;
+  /** Share of the places that clients leave free on a replica. */
+  fillerShare: number;
 }
 
 /** Ordered by epoch (start of the node process, Unix ms), then sequence. */

@@ -38,6 +38,7 @@ beforeEach(() => {
     gatewayId: 'test',
     enableFaults: true,
     storagePort: () => null,
+    fileDir: '/nowhere',
     snapshot: () => handedOut,
     onTelemetry: () => {},
     onReplaced: (worker) => void replaced.push(worker),

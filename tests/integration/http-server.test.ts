@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PlatformError } from '../../src/contract/errors.ts';
 import { createHttpServer, type HttpServer } from '../../src/drivers/http/server.ts';
 
@@ -29,11 +29,12 @@ afterAll(() => server.destroy());
 
 /** Keeps one connection and reads answers with Content-Length off it. */
 class RawClient {
-  readonly socket: Socket = connect(port, '127.0.0.1');
+  readonly socket: Socket;
   #buffer = Buffer.alloc(0);
   #wake: () => void = () => {};
 
-  constructor() {
+  constructor(to = port) {
+    this.socket = connect(to, '127.0.0.1');
     this.socket.setNoDelay(true);
     this.socket.on('error', () => {});
     this.socket.on('data', (chunk: Buffer) => {
@@ -291,6 +292,112 @@ describe('a body that does not come as announced', () => {
     client.socket.write(`${HEAD}Content-Length: ${body.length}\r\n\r\n`);
     client.socket.write(body);
     expect((await client.answer()).status).toBe(413);
-    await new Promise((resolve) => client.socket.once('close', resolve));
+    client.socket.destroy();
+  });
+});
+
+describe('bodies that are read in chunks', () => {
+  let chunked: HttpServer;
+  let chunkedPort: number;
+  /** What the newest reader has taken, and how it ended. */
+  const seen = { bytes: 0, end: '' };
+  let gate: Promise<void> = Promise.resolve();
+
+  beforeAll(async () => {
+    chunked = createHttpServer({
+      handle: async (exchange) => {
+        seen.bytes = 0;
+        seen.end = '';
+        try {
+          for await (const chunk of exchange.bodyChunks(50_000_000)) {
+            await gate;
+            seen.bytes += chunk.length;
+            if (exchange.path === '/stop-early') break;
+          }
+          seen.end = 'whole';
+          exchange.send(200, {}, String(seen.bytes));
+        } catch (thrown) {
+          const error = PlatformError.from(thrown);
+          seen.end = error.code;
+          if (!exchange.headSent) exchange.send(error.spec.status, {}, error.code);
+        }
+      },
+      uploadSilenceMs: 200,
+    });
+    ({ port: chunkedPort } = await chunked.listen({ host: '127.0.0.1', port: 0 }));
+  });
+
+  afterAll(() => chunked.destroy());
+
+  const head = (length: number | null, path = '/') =>
+    `POST ${path} HTTP/1.1\r\nHost: h\r\n${length === null ? 'Transfer-Encoding: chunked' : `Content-Length: ${length}`}\r\n\r\n`;
+
+  it('hold a fast client back while the reader is slow, and arrive whole', async () => {
+    const release = Promise.withResolvers<void>();
+    gate = release.promise;
+    const client = new RawClient(chunkedPort);
+    const total = 40_000_000;
+    client.socket.write(head(total));
+    for (let sent = 0; sent < total; sent += 1_000_000) client.socket.write(Buffer.alloc(1_000_000));
+    // The kernel's buffers take a few megabytes; the rest stays with the client, for longer than its silence may last.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(client.socket.writableLength).toBeGreaterThan(total / 2);
+    expect(seen.bytes).toBe(0);
+    release.resolve();
+    expect(await client.answer()).toMatchObject({ status: 200, body: Buffer.from(String(total)) });
+    client.socket.destroy();
+  });
+
+  it('are refused at once when too many bytes are announced, and when more come than may', async () => {
+    const announced = new RawClient(chunkedPort);
+    announced.socket.write(head(1_000_000_000));
+    expect((await announced.answer()).status).toBe(413);
+    const endless = new RawClient(chunkedPort);
+    endless.socket.write(head(null));
+    const piece = Buffer.concat([Buffer.from('100000\r\n'), Buffer.alloc(0x100000), Buffer.from('\r\n')]);
+    const pump = setInterval(
+      () => endless.socket.writableLength < 4_000_000 && endless.socket.write(piece),
+      1,
+    );
+    const { status } = await endless.answer();
+    clearInterval(pump);
+    expect(status).toBe(413);
+    for (const client of [announced, endless]) client.socket.destroy();
+  });
+
+  it('end with client_closed when the client goes in the middle', async () => {
+    const client = new RawClient(chunkedPort);
+    client.socket.write(head(1_000));
+    client.socket.write(Buffer.alloc(500));
+    await vi.waitUntil(() => seen.bytes === 500);
+    client.socket.destroy();
+    await vi.waitUntil(() => seen.end !== '');
+    expect(seen.end).toBe('client_closed');
+  });
+
+  it('are given up with 408 when the client falls silent', async () => {
+    const client = new RawClient(chunkedPort);
+    client.socket.write(head(1_000));
+    client.socket.write(Buffer.alloc(500));
+    expect((await client.answer()).status).toBe(408);
+    await vi.waitUntil(() => seen.end !== '');
+    expect(seen.end).toBe('request_timeout');
+  });
+
+  it('are thrown away when the reader stops early: for a moment, then the connection is cut', async () => {
+    const polite = new RawClient(chunkedPort);
+    polite.socket.write(head(100_000, '/stop-early'));
+    polite.socket.write(Buffer.alloc(100_000));
+    expect((await polite.answer()).status).toBe(200);
+    polite.socket.write(head(5));
+    polite.socket.write('again');
+    expect(await polite.answer()).toMatchObject({ status: 200, body: Buffer.from('5') });
+    polite.socket.destroy();
+
+    const endless = new RawClient(chunkedPort);
+    endless.socket.write(head(40_000_000, '/stop-early'));
+    endless.socket.write(Buffer.alloc(10_000));
+    expect((await endless.answer()).status).toBe(200);
+    await vi.waitUntil(() => endless.socket.destroyed, { timeout: 10_000 });
   });
 });

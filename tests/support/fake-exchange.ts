@@ -55,6 +55,10 @@ export class FakeExchange implements HttpExchange {
     return this.#body;
   }
 
+  async *bodyChunks(): AsyncGenerator<Buffer> {
+    yield this.#body;
+  }
+
   sendHead(status: number, headers: Record<string, string>): void {
     this.headSent = true;
     this.status = status;

@@ -106,7 +106,7 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
 }
 
 function gatewaySettings(
-  { gateway, timeouts }: Config,
+  { gateway, timeouts, files, batches }: Config,
   environmentKeys: readonly Secret[],
   environmentPort: number | undefined,
 ): GatewaySettings {
@@ -141,6 +141,19 @@ function gatewaySettings(
       responsesBytesMax: gateway.responses_bytes_max,
       idempotencyBytesMax: gateway.idempotency_bytes_max,
     },
+    files: {
+      fileBytesMax: files.file_bytes_max,
+      totalBytesMax: files.total_bytes_max,
+      batchTtlMs: files.batch_ttl_h * 3_600_000,
+    },
+    batches: {
+      windowMs: batches.window_ms,
+      linesMax: batches.lines_max,
+      openMax: batches.open_max,
+      inFlightMax: batches.in_flight,
+      fillerShare: batches.filler_share,
+    },
+    fillerKeySha256: null,
     drainTimeoutMs: timeouts.drain_ms,
   };
 }

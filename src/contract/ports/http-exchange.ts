@@ -16,6 +16,11 @@ export interface HttpExchange {
   onClientGone(listener: () => void): void;
   /** The whole body. Rejects with PlatformError `body_too_large`, `invalid_request` or `client_closed`. */
   readBody(bytesMax: number): Promise<Buffer>;
+  /**
+   * The body in pieces as they arrive, instead of `readBody`. The client sends on only as fast as they are taken. Throws what
+   * `readBody` rejects with. Whoever stops early need not read the rest.
+   */
+  bodyChunks(bytesMax: number): AsyncIterable<Buffer>;
   readonly headSent: boolean;
   /** Sends status and headers; the body follows by `write`. */
   sendHead(status: number, headers: Record<string, string>): void;

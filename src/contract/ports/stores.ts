@@ -3,12 +3,16 @@
  * can carry) and are reached from other threads; its new neighbour is a port of its own, a table by a new migration, and a
  * line here and in `drivers/storage/sql/open-stores.ts`.
  */
+import type { BatchStore } from './batch-store.ts';
+import type { FileStore } from './file-store.ts';
 import type { IdempotencyStore } from './idempotency-store.ts';
 import type { ResponseStore } from './response-store.ts';
 
 export interface Stores {
   responses: ResponseStore;
   idempotency: IdempotencyStore;
+  files: FileStore;
+  batches: BatchStore;
 }
 
 export type StoreName = keyof Stores;

@@ -16,6 +16,7 @@ import { ERROR_SPECS, type ErrorCode, PlatformError } from '../../contract/error
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { canonicalTarget, headerFault } from '../../wire/http/canonical-request.ts';
 import { openAiError } from '../../wire/openai/error-object.ts';
+import { BodyDeadlines, type BodyLimits, RequestBody } from './request-body.ts';
 
 export interface HttpServerOptions {
   handle(exchange: HttpExchange): void;
@@ -23,8 +24,12 @@ export interface HttpServerOptions {
   keepAliveTimeoutMs?: number;
   /** Longest time for the header block, ms; 10 s stops slow-header attacks. */
   headersTimeoutMs?: number;
-  /** Longest time for the whole request, body included, ms. Default 120 s. */
+  /** Longest time for the body of a request, ms. Default 120 s. */
   requestTimeoutMs?: number;
+  /** Longest time for a body that is read in chunks, ms. Default 1 h. */
+  uploadTimeoutMs?: number;
+  /** Longest silence in the middle of such a body, ms. Default 30 s. */
+  uploadSilenceMs?: number;
 }
 
 export interface ListenOptions {
@@ -49,15 +54,24 @@ export interface HttpServer {
 const HEADER_BYTES_MAX = 16_384;
 /** Answers up to this size travel in one piece with their head. */
 const ONE_WRITE_BYTES_MAX = 65_536;
+/** Bodies that are late are found this often, ms. */
+const BODY_CHECK_MS = 1_000;
 
 export function createHttpServer(options: HttpServerOptions): HttpServer {
   const sockets = new Set<Socket>();
   const state = { closing: false };
+  const limits: BodyLimits = {
+    wholeMs: options.requestTimeoutMs ?? 120_000,
+    chunkedMs: options.uploadTimeoutMs ?? 3_600_000,
+    silenceMs: options.uploadSilenceMs ?? 30_000,
+  };
+  const deadlines = new BodyDeadlines(Math.min(BODY_CHECK_MS, limits.silenceMs), refuseLateBody);
   const server: Server = createServer(
     {
       keepAliveTimeout: options.keepAliveTimeoutMs ?? 10_000,
       headersTimeout: options.headersTimeoutMs ?? 10_000,
-      requestTimeout: options.requestTimeoutMs ?? 120_000,
+      // Node's own limit is the same for a question and for an upload; `deadlines` has ours.
+      requestTimeout: 0,
       connectionsCheckingInterval: 2_000,
       maxHeaderSize: HEADER_BYTES_MAX,
       noDelay: true,
@@ -66,7 +80,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     (request, response) => {
       if (state.closing) response.setHeader('connection', 'close');
-      const exchange = openExchange(request, response);
+      const body = new RequestBody(request, response, { limits, deadlines });
+      const exchange = openExchange(body);
       if (exchange !== null) options.handle(exchange);
     },
   );
@@ -75,8 +90,9 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     socket.once('close', () => sockets.delete(socket));
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // A body that breaks off or is late is the end of its own request.
-    if (receiving.get(socket)?.failBody(error) === true) return;
+    // A body that breaks off is the end of its own request, whose reader says so.
+    const { code, message } = refusalOf(error);
+    if (receiving.get(socket)?.fail(new PlatformError(code, message)) === true) return;
     // Answers to requests that came before on this connection go first, or the client would take this one for theirs.
     whenAnswered(socket, () => refuseBrokenRequest(error, socket));
   });
@@ -139,15 +155,17 @@ function closeListenerOnly(server: Server, done: () => void): void {
 }
 
 /** The newest request of each connection. */
-const receiving = new WeakMap<Socket, NodeExchange>();
+const receiving = new WeakMap<Socket, RequestBody>();
 
 /** Requests of a connection that are not answered yet. */
-const open = new WeakMap<Socket, number>();
+const open = new WeakMap<Socket, Set<RequestBody>>();
 
+/** A request whose body is what broke will never be answered otherwise, and is not waited for. */
 function whenAnswered(socket: Socket, refuseNow: () => void): void {
-  if ((open.get(socket) ?? 0) <= 0) return refuseNow();
+  const waits = () => [...(open.get(socket) ?? [])].some(({ request }) => request.complete);
+  if (!waits()) return refuseNow();
   const timer = setInterval(() => {
-    if ((open.get(socket) ?? 0) > 0 && !socket.destroyed) return;
+    if (waits() && !socket.destroyed) return;
     clearInterval(timer);
     refuseNow();
   }, 10);
@@ -164,7 +182,8 @@ function refuse(response: ServerResponse, status: number, code: ErrorCode, messa
 }
 
 /** Null when the request was refused and answered already. */
-function openExchange(request: IncomingMessage, response: ServerResponse): HttpExchange | null {
+function openExchange(body: RequestBody): HttpExchange | null {
+  const { request, response } = body;
   const noHost =
     request.headers.host === undefined && request.httpVersion === '1.1' ? 'no Host header' : null;
   const fault = noHost ?? headerFault(request.rawHeaders, request.httpVersion);
@@ -175,11 +194,11 @@ function openExchange(request: IncomingMessage, response: ServerResponse): HttpE
     return null;
   }
   const socket = request.socket;
-  open.set(socket, (open.get(socket) ?? 0) + 1);
-  response.once('close', () => open.set(socket, (open.get(socket) ?? 1) - 1));
-  const exchange = new NodeExchange(request, response, target.path, target.query);
-  receiving.set(socket, exchange);
-  return exchange;
+  const unanswered = open.get(socket) ?? new Set();
+  receiving.set(socket, body);
+  open.set(socket, unanswered.add(body));
+  response.once('close', () => unanswered.delete(body));
+  return new NodeExchange(body, target.path, target.query);
 }
 
 function bodyOnGet(request: IncomingMessage): string | null {
@@ -195,17 +214,17 @@ class NodeExchange implements HttpExchange {
   readonly path: string;
   readonly query: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly #body: RequestBody;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   #goneListener: (() => void) | null = null;
   #gone = false;
   /** Where chunks of a streamed answer go, each in one write of ours; null: through node:http, which takes four parts. */
   #chunks: Socket | null = null;
-  /** Why the rest of the body will not come. */
-  #bodyFault: PlatformError | null = null;
-  #rejectBody: ((error: PlatformError) => void) | null = null;
 
-  constructor(request: IncomingMessage, response: ServerResponse, path: string, query: string) {
+  constructor(body: RequestBody, path: string, query: string) {
+    const { request, response } = body;
+    this.#body = body;
     this.method = request.method ?? 'GET';
     this.path = path;
     this.query = query;
@@ -238,60 +257,11 @@ class NodeExchange implements HttpExchange {
   }
 
   readBody(bytesMax: number): Promise<Buffer> {
-    const request = this.#request;
-    const encoding = request.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') {
-      return Promise.reject(
-        new PlatformError(
-          'unsupported_media_type',
-          `Content-Encoding "${encoding.slice(0, 40)}" is not supported; send the body as it is`,
-        ),
-      );
-    }
-    if (this.#bodyFault !== null) return Promise.reject(this.#bodyFault);
-    const tooLarge = (found: string) => {
-      // The rest of the body is thrown away; the connection can not be used again.
-      this.#response.setHeader('connection', 'close');
-      lingerAfterAnswer(request);
-      return new PlatformError(
-        'body_too_large',
-        `the body has ${found} bytes; the limit is ${bytesMax} bytes`,
-      );
-    };
-    const announced = Number(request.headers['content-length'] ?? 0);
-    if (announced > bytesMax) return Promise.reject(tooLarge(String(announced)));
-    return new Promise((resolve, reject) => {
-      this.#rejectBody = reject;
-      const chunks: Buffer[] = [];
-      let size = 0;
-      const onData = (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > bytesMax) {
-          request.off('data', onData);
-          reject(tooLarge(`more than ${bytesMax}`));
-        } else {
-          chunks.push(chunk);
-        }
-      };
-      request.on('data', onData);
-      request.on('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-      const lost = () =>
-        reject(new PlatformError('client_closed', 'the client closed the connection while it sent the body'));
-      request.on('error', lost);
-      request.on('close', () => {
-        if (!request.complete) lost();
-      });
-    });
+    return this.#body.read(bytesMax);
   }
 
-  /** What came after the head was no valid body, or nothing came. False when the body is complete, or answered already. */
-  failBody(error: NodeJS.ErrnoException): boolean {
-    if (this.#request.complete || this.#response.writableEnded) return false;
-    const { code, message } = refusalOf(error);
-    this.#bodyFault = new PlatformError(code, message);
-    if (!this.#response.headersSent) this.#response.setHeader('connection', 'close');
-    this.#rejectBody?.(this.#bodyFault);
-    return true;
+  bodyChunks(bytesMax: number): AsyncIterable<Buffer> {
+    return this.#body.chunks(bytesMax);
   }
 
   sendHead(status: number, headers: Record<string, string>): void {
@@ -364,29 +334,19 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** After an early answer a client that is still sending is read for so long, and so far, before it is cut off. */
-const LINGER_MS = 1_000;
-const LINGER_BYTES_MAX = 64 * 1024 * 1024;
-
-/**
- * A connection that is closed while the client still sends is reset, and the reset can overtake the answer (RFC 9112, section
- * 9.6): the answer goes first, then what still comes is thrown away for a while. Node ends such a connection by `destroySoon`.
- */
-function lingerAfterAnswer(request: IncomingMessage): void {
+function refuseLateBody(body: RequestBody): void {
+  const { request, response } = body;
   const { socket } = request;
-  const endNow = socket.destroySoon.bind(socket);
-  let bytes = 0;
-  request.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > LINGER_BYTES_MAX) socket.destroy();
-  });
-  socket.destroySoon = () => {
-    if (request.complete) return endNow();
-    socket.end();
-    request.once('end', endNow);
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-    socket.once('close', () => clearTimeout(timer));
-  };
+  const message = 'the body of the request did not arrive in time';
+  if (body.fail(new PlatformError('request_timeout', message))) return;
+  // Node lets go of a request when its answer has ended; whoever reads it must still learn that nothing more comes.
+  socket.once('close', () => request.destroy());
+  if (response.headersSent || response.destroyed) {
+    socket.destroy();
+    return;
+  }
+  request.pause();
+  refuse(response, 408, 'request_timeout', message);
 }
 
 function rawRefusal(code: ErrorCode, message: string): string {
@@ -400,7 +360,8 @@ function rawRefusal(code: ErrorCode, message: string): string {
 
 /** What llhttp refused: answered in our error shape, as far as the socket still takes it. */
 function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
+  const answerBegan = [...(open.get(socket) ?? [])].some(({ response }) => response.headersSent);
+  if (!socket.writable || error.code === 'ECONNRESET' || answerBegan) {
     socket.destroy();
     return;
   }
@@ -410,17 +371,13 @@ function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
 }
 
 function refusalOf({ code }: NodeJS.ErrnoException): { code: ErrorCode; message: string } {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return {
-        code: 'headers_too_large',
-        message: `the header block is larger than ${HEADER_BYTES_MAX} bytes`,
-      };
-    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return { code: 'body_too_large', message: 'the extensions of a chunk are too large' };
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return { code: 'request_timeout', message: 'the request did not arrive in time' };
-    default:
-      return { code: 'invalid_request', message: 'not a valid HTTP/1.1 request' };
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return {
+      code: 'headers_too_large',
+      message: `the header block is larger than ${HEADER_BYTES_MAX} bytes`,
+    };
   }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return { code: 'request_timeout', message: 'the request did not arrive in time' };
+  return { code: 'invalid_request', message: 'not a valid HTTP/1.1 request' };
 }

@@ -24,7 +24,7 @@ export async function writeWholeFile(path: string, text: string): Promise<void> 
 }
 
 /** Some file systems refuse to sync a directory; the rename itself has happened then. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

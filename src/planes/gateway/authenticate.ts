@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import { PlatformError } from '../../contract/errors.ts';
+import { FILLER_OWNER_HEADER } from '../../contract/filler.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 
 export class KeyRing {
@@ -30,6 +31,21 @@ export class KeyRing {
     if (name === undefined) throw new PlatformError('invalid_api_key', 'the key is not known');
     return name;
   }
+}
+
+/**
+ * Name of the key in whose name the runner of batches asks; null where no key is needed. Throws `invalid_api_key` for
+ * everybody else: a key that is not known is never taken for that of a client.
+ */
+export function fillerOwner(
+  { headers }: HttpExchange,
+  key: string,
+  knownSha256: string | null,
+): string | null {
+  if (knownSha256 === null || hash('sha256', key, 'hex') !== knownSha256)
+    throw new PlatformError('invalid_api_key', 'the key of the batch runner is not known');
+  const owner = headers[FILLER_OWNER_HEADER];
+  return owner === undefined || owner === '' ? null : decodeURIComponent(owner);
 }
 
 const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i;

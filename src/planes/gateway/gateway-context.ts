@@ -5,10 +5,13 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import type { Admission } from './admission.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
+import type { FillerAdmission } from './filler-admission.ts';
+import type { FillerPace } from './filler-pace.ts';
 import type { ReplicaEntry } from './fleet-table.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
@@ -19,8 +22,13 @@ export interface GatewayContext {
   readonly sweep: DeadlineSweep;
   readonly shared: SharedState;
   readonly admission: Admission;
+  /** For requests that may wait while clients are served. */
+  readonly fillerAdmission: FillerAdmission;
+  readonly fillerPace: FillerPace;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */
   readonly stores: Stores;
+  /** The bytes of files. */
+  readonly fileContents: FileContents;
   /** Of the newest snapshot. */
   readonly settings: GatewaySettings;
   /** Whether, by the newest snapshot, something is wrong with a replica or it was started anew since, and another is ready. */

@@ -70,6 +70,11 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'From the cut of a stream to its next token.',
   },
   {
+    name: 'autoglm_filler_requests_total',
+    type: 'counter',
+    help: 'Lines of batches that were sent to replicas, by model and outcome; no other metric of requests counts them.',
+  },
+  {
     name: 'autoglm_worker_restarts_total',
     type: 'counter',
     help: 'Gateway worker threads that died and were replaced.',
@@ -84,6 +89,11 @@ export class GatewayCounters {
 
   settled(record: RequestRecord, endedMs: number): void {
     const model = record.model ?? '';
+    if (record.filler) {
+      this.#metrics.add('autoglm_filler_requests_total', { model, outcome: record.outcome });
+      this.#countTokens(record, model);
+      return;
+    }
     const labels = { route: record.route, model };
     this.#metrics.add('autoglm_requests_total', {
       ...labels,
@@ -100,6 +110,10 @@ export class GatewayCounters {
     if (record.firstTokenMs !== null) {
       this.#metrics.observe('autoglm_time_to_first_token_seconds', { model }, record.firstTokenMs / 1000);
     }
+    this.#countTokens(record, model);
+  }
+
+  #countTokens(record: RequestRecord, model: string): void {
     if (record.promptTokens !== null)
       this.#metrics.add('autoglm_tokens_total', { model, type: 'prompt' }, record.promptTokens);
     if (record.completionTokens !== null) {

@@ -3,6 +3,7 @@ import { FakeExchange } from '../../../tests/support/fake-exchange.ts';
 import { poolOf, TEST_SETTINGS } from '../../../tests/support/gateway-under-test.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { PoolView } from '../../contract/fleet.ts';
+import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport, UpstreamHandler, UpstreamRequest } from '../../contract/ports/transport.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
@@ -51,6 +52,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     // Chat keeps nothing.
     stores: {} as Stores,
     announceCancel: () => {},
+    fileContents: {} as FileContents,
     newRequestId: () => 'req-1',
     onFact: () => {},
     writeLog: (line) => void logged.push(line),

@@ -6,16 +6,20 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure, Fact } from '../../contract/facts.ts';
+import { FILLER_KEY_HEADER } from '../../contract/filler.ts';
 import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
 import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
-import { KeyRing } from './authenticate.ts';
+import { fillerOwner, KeyRing } from './authenticate.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
+import { FillerAdmission } from './filler-admission.ts';
+import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
@@ -37,6 +41,7 @@ export interface GatewayPlaneOptions {
   stores: Stores;
   /** Tells the other workers of this process to stop a background response. */
   announceCancel(id: string): void;
+  fileContents: FileContents;
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
@@ -53,8 +58,11 @@ export class GatewayPlane implements ApiContext {
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
+  readonly fillerAdmission: FillerAdmission;
+  readonly fillerPace: FillerPace;
   readonly stores: Stores;
   readonly background: ResponseRuns = new BackgroundRuns(this);
+  readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #routes = new RouteTable(ROUTES);
@@ -72,12 +80,15 @@ export class GatewayPlane implements ApiContext {
     this.transport = options.transport;
     this.shared = options.shared;
     this.stores = options.stores;
+    this.fileContents = options.fileContents;
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
+    this.fillerPace = new FillerPace(options.shared, options.clock);
+    this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
   }
 
   get settings(): GatewaySettings {
@@ -101,6 +112,7 @@ export class GatewayPlane implements ApiContext {
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.#liftEjections();
     this.admission.update(this.#table, this.#settings);
+    this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
     for (const origin of departed) this.transport.forget(origin);
   }
@@ -108,6 +120,8 @@ export class GatewayPlane implements ApiContext {
   /** Not ready from here on; what comes all the same is still served. */
   startDraining(): void {
     this.#draining = true;
+    // What waits for a free place need not keep this process alive; its sender asks another gateway.
+    this.fillerAdmission.close();
   }
 
   handle(exchange: HttpExchange): void {
@@ -144,13 +158,22 @@ export class GatewayPlane implements ApiContext {
       );
     }
     const { route } = match;
-    if (route.policy === 'key') record.keyName = this.#keys.authenticate(exchange);
+    if (route.policy === 'key') this.#authenticate(exchange, record);
     const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
     const once = route.idempotent === true && this.#settings.idempotencyTtlMs > 0;
     if (once && exchange.headers[KEY_HEADER] !== undefined)
       await this.#claims.serve(call, (recorded) => route.handle(this, recorded));
     else await route.handle(this, call);
     this.settle(record);
+  }
+
+  #authenticate(exchange: HttpExchange, record: RequestRecord): void {
+    const filler = exchange.headers[FILLER_KEY_HEADER];
+    record.filler = filler !== undefined;
+    record.keyName =
+      filler === undefined
+        ? this.#keys.authenticate(exchange)
+        : fillerOwner(exchange, filler, this.#settings.fillerKeySha256);
   }
 
   #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError, errors: ErrorDialect): void {
@@ -238,6 +261,7 @@ export class GatewayPlane implements ApiContext {
 
   close(): void {
     this.admission.close();
+    this.fillerAdmission.close();
   }
 }
 

@@ -154,9 +154,14 @@ export class InferenceRun implements StreamRun, Watched {
   async #run(): Promise<void> {
     for (;;) {
       const lease = await this.#firstPlace();
+      const fillerBefore = this.context.shared.fillerInFlight(lease.replica.slot);
+      const beganMs = this.context.clock.monotonicMs();
       const end = await this.#firstAttempt(lease);
-      if (end.kind === 'streamed') return this.#completed(200);
-      if (end.kind === 'answered') return this.#answer(end);
+      const serviceMs = this.context.clock.monotonicMs() - beganMs;
+      if (end.kind === 'streamed') this.#completed(200);
+      if (end.kind === 'answered') this.#answer(end);
+      if (end.kind === 'streamed' || end.kind === 'answered')
+        return this.#observePace(lease, { serviceMs, fillerBefore });
       if (end.kind === 'cancelled') return this.#endCancelled();
       // The total limit is ours and says nothing about the replica.
       if (this.#timeUp !== null) throw this.#timeUp;
@@ -192,11 +197,21 @@ export class InferenceRun implements StreamRun, Watched {
     return true;
   }
 
+  /** How fast clients are answered decides how much filler there may be beside them. */
+  #observePace({ replica }: Lease, { serviceMs, fillerBefore }: { serviceMs: number; fillerBefore: number }) {
+    const { record, stream } = this;
+    if (record.filler || record.outcome !== 'completed') return;
+    const units = record.stream ? stream.bytesOut : (record.completionTokens ?? 0);
+    const kind = record.stream ? 'stream' : 'whole';
+    this.context.fillerPace.observe({ replica, serviceMs, fillerBefore, kind, units });
+  }
+
   /** A place on a replica; rejects when the client leaves or no place comes free in time. */
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record } = this;
     this.throwIfOver();
-    const lease = await context.admission.acquire(
+    const admission = record.filler ? context.fillerAdmission : context.admission;
+    const lease = await admission.acquire(
       {
         model: this.#model,
         avoid,

@@ -17,6 +17,8 @@ export interface RequestRecord {
   /** How long after its request the client gives up; null when it did not say. */
   clientTimeoutMs: number | null;
   keyName: string | null;
+  /** A line of a batch: it waits while clients are served. */
+  filler: boolean;
   model: string | null;
   /** Pool that served instead of the one that was named. */
   fallback: string | null;
@@ -50,6 +52,7 @@ export function newRecord(
     clientTimeoutMs: null,
     ...seed,
     keyName: null,
+    filler: false,
     model: null,
     fallback: null,
     stream: false,
@@ -87,6 +90,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     outcome: record.outcome,
     error_code: record.errorCode,
     key: record.keyName,
+    filler: record.filler || undefined,
     model: record.model,
     fallback: record.fallback,
     stream: record.stream,

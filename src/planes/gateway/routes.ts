@@ -1,6 +1,8 @@
 /** Every path of the gateway: the routes of all APIs. */
 import type { ApiRoute } from './api-route.ts';
 import { anthropicRoutes } from './apis/anthropic.ts';
+import { batchRoutes } from './apis/batches.ts';
+import { fileRoutes } from './apis/files.ts';
 import { healthRoutes } from './apis/health.ts';
 import { modelRoutes } from './apis/models.ts';
 import { openAiInferenceRoutes } from './apis/openai-inference.ts';
@@ -10,6 +12,8 @@ export const ROUTES: readonly ApiRoute[] = [
   ...openAiInferenceRoutes,
   ...anthropicRoutes,
   ...responsesRoutes,
+  ...fileRoutes,
+  ...batchRoutes,
   ...modelRoutes,
   ...healthRoutes,
 ];

@@ -3,18 +3,22 @@
  * SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
  * back. Nothing on the request path sends a message.
  *
- * Layout (32-bit integers): totals | rows by worker | ejections (64-bit, wall milliseconds) | wake counter.
+ * Layout (32-bit integers): totals | rows by worker | ejections and ends of listening (64-bit, wall milliseconds) |
+ * ceilings of filler | wake counter.
  */
 export const REPLICA_SLOTS = 512;
 export const POOL_SLOTS = 128;
 const WORKERS_MAX = 128;
 
-/** Cells of a row: in flight per replica, queued per pool, requests, budgeted retries. */
-const ROW_CELLS = REPLICA_SLOTS + POOL_SLOTS + 2;
-const REQUESTS_CELL = REPLICA_SLOTS + POOL_SLOTS;
+/** Cells of a row: in flight per replica, queued per pool, filler in flight per replica, requests, budgeted retries. */
+const ROW_CELLS = 2 * REPLICA_SLOTS + POOL_SLOTS + 2;
+const FILLER_AT = REPLICA_SLOTS + POOL_SLOTS;
+const REQUESTS_CELL = 2 * REPLICA_SLOTS + POOL_SLOTS;
 const RETRIES_CELL = REQUESTS_CELL + 1;
 const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
-const WAKE_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
+const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
+const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
+const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
 
 export function createSharedMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(WAKE_AT + 8);
@@ -23,6 +27,8 @@ export function createSharedMemory(): SharedArrayBuffer {
 export class SharedState {
   readonly #cells: Int32Array;
   readonly #ejections: BigInt64Array;
+  readonly #listening: BigInt64Array;
+  readonly #ceilings: Int32Array;
   readonly #wake: Int32Array;
   readonly #row: number;
 
@@ -30,6 +36,8 @@ export class SharedState {
   constructor(memory: SharedArrayBuffer, worker: number) {
     this.#cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
     this.#ejections = new BigInt64Array(memory, EJECTIONS_AT, REPLICA_SLOTS);
+    this.#listening = new BigInt64Array(memory, LISTENING_AT, REPLICA_SLOTS);
+    this.#ceilings = new Int32Array(memory, CEILINGS_AT, REPLICA_SLOTS);
     this.#wake = new Int32Array(memory, WAKE_AT, 1);
     this.#row = (worker + 1) * ROW_CELLS;
   }
@@ -51,6 +59,43 @@ export class SharedState {
 
   release(slot: number): void {
     this.#add(slot, -1);
+  }
+
+  /** Of `inFlight`: requests that might have waited. */
+  fillerInFlight(slot: number): number {
+    return Atomics.load(this.#cells, FILLER_AT + slot);
+  }
+
+  /** Takes a place for a request that may wait; false when the window is full. */
+  tryAcquireFiller(slot: number, window: number): boolean {
+    // Counted first: in between it looks like one client less, never like one more.
+    this.#add(FILLER_AT + slot, 1);
+    if (this.tryAcquire(slot, window)) return true;
+    this.#add(FILLER_AT + slot, -1);
+    return false;
+  }
+
+  releaseFiller(slot: number): void {
+    this.#add(slot, -1);
+    this.#add(FILLER_AT + slot, -1);
+  }
+
+  /** What a worker found last; 0 when none has. */
+  fillerCeiling(slot: number): number {
+    return Atomics.load(this.#ceilings, slot);
+  }
+
+  setFillerCeiling(slot: number, ceiling: number): void {
+    Atomics.store(this.#ceilings, slot, ceiling);
+  }
+
+  /** No filler goes to the replica until then. */
+  listen(slot: number, untilWallMs: number): void {
+    Atomics.store(this.#listening, slot, BigInt(Math.round(untilWallMs)));
+  }
+
+  isListening(slot: number, wallMs: number): boolean {
+    return Atomics.load(this.#listening, slot) > BigInt(Math.round(wallMs));
   }
 
   queued(pool: number): number {

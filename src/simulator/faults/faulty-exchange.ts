@@ -58,6 +58,10 @@ export class FaultyExchange implements HttpExchange, AnswerFaults {
     return this.#body === undefined ? this.#inner.readBody(bytesMax) : Promise.resolve(this.#body);
   }
 
+  bodyChunks(bytesMax: number): AsyncIterable<Buffer> {
+    return this.#inner.bodyChunks(bytesMax);
+  }
+
   sendHead(status: number, headers: Record<string, string>): void {
     if (!this.#silent) this.#inner.sendHead(status, headers);
   }

@@ -47,6 +47,8 @@ export function createStoreClient(options: StoreClientOptions): StoreClient {
   const stores: Record<StoreName, object> = {
     responses: store('responses'),
     idempotency: store('idempotency'),
+    files: store('files'),
+    batches: store('batches'),
   };
   return {
     stores: stores as unknown as Stores,

@@ -45,7 +45,7 @@ export class StoreServer {
     return this.#enqueue(async () => {
       const nowMs = this.#options.clock.wallMs();
       await this.#use(async (stores) => {
-        for (const store of Object.values(stores)) await store.sweep(nowMs);
+        for (const store of Object.values(stores)) if ('sweep' in store) await store.sweep(nowMs);
       });
       this.#options.database.reclaim();
     });

@@ -76,6 +76,10 @@ export class TranslatedExchange implements HttpExchange {
     return this.#inner.readBody(bytesMax);
   }
 
+  bodyChunks(bytesMax: number): AsyncIterable<Buffer> {
+    return this.#inner.bodyChunks(bytesMax);
+  }
+
   sendHead(status: number, headers: Record<string, string>): void {
     this.status = status;
     this.#inner.sendHead(status, { ...headers, ...this.#headers });

@@ -80,6 +80,10 @@ export class RecordingExchange implements HttpExchange {
     return Promise.resolve(this.#options.body);
   }
 
+  async *bodyChunks(): AsyncGenerator<Buffer, void, undefined> {
+    yield this.#options.body;
+  }
+
   sendHead(status: number, headers: Record<string, string>): void {
     this.#noteHead(status, headers);
     this.#inner.sendHead(status, { ...headers, ...this.#options.headers });

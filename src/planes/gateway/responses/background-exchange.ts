@@ -73,7 +73,11 @@ export class BackgroundExchange implements HttpExchange {
   }
 
   readBody(): Promise<Buffer> {
-    return Promise.reject(new PlatformError('internal', 'a background response has no body to read'));
+    return Promise.reject(noBody());
+  }
+
+  bodyChunks(): never {
+    throw noBody();
   }
 
   sendHead(): void {
@@ -181,4 +185,8 @@ export class BackgroundExchange implements HttpExchange {
       }
     }
   }
+}
+
+function noBody(): PlatformError {
+  return new PlatformError('internal', 'a background response has no body to read');
 }

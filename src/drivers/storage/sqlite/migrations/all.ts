@@ -5,5 +5,6 @@
 import type { Migration } from '../migrate.ts';
 import { responses } from './0001-responses.ts';
 import { idempotency } from './0002-idempotency.ts';
+import { filesAndBatches } from './0010-files-and-batches.ts';
 
-export const MIGRATIONS: readonly Migration[] = [responses, idempotency];
+export const MIGRATIONS: readonly Migration[] = [responses, idempotency, filesAndBatches];

@@ -1,0 +1,139 @@
+/** The `FileStore` port as queries that SQLite and PostgreSQL both understand. */
+import type { Kysely, Selectable } from 'kysely';
+import type { FileListing, FileRemoval, FileStore, StoredFile } from '../../../contract/ports/file-store.ts';
+import type { Tables } from './tables.ts';
+
+export class SqlFileStore implements FileStore {
+  readonly #db: Kysely<Tables>;
+
+  constructor(db: Kysely<Tables>) {
+    this.#db = db;
+  }
+
+  add(file: StoredFile, bytesMax: number | null): Promise<boolean> {
+    const row = {
+      id: file.id,
+      owner: file.owner,
+      filename: file.filename,
+      purpose: file.purpose,
+      bytes: file.bytes,
+      created_at_ms: file.createdAtMs,
+      expires_at_ms: file.expiresAtMs,
+    };
+    return this.#db.transaction().execute(async (db) => {
+      if (bytesMax !== null && (await totalBytes(db)) + file.bytes > bytesMax) return false;
+      await db
+        .insertInto('files')
+        .values(row)
+        .onConflict((conflict) => conflict.column('id').doUpdateSet(row))
+        .execute();
+      return true;
+    });
+  }
+
+  async find({ id, owner, nowMs }: { id: string; owner: string; nowMs: number }): Promise<StoredFile | null> {
+    const row = await this.#living(owner, nowMs).where('id', '=', id).executeTakeFirst();
+    return row === undefined ? null : fileOf(row);
+  }
+
+  async list({ owner, nowMs, purpose, order, limit, after }: FileListing): Promise<StoredFile[] | null> {
+    let query = this.#living(owner, nowMs);
+    if (purpose !== null) query = query.where('purpose', '=', purpose);
+    if (after !== null) {
+      const last = await this.#db
+        .selectFrom('files')
+        .select(['created_at_ms', 'id'])
+        .where('owner', '=', owner)
+        .where('id', '=', after)
+        .executeTakeFirst();
+      if (last === undefined) return null;
+      const beyond = order === 'asc' ? '>' : '<';
+      query = query.where(({ eb, refTuple, tuple }) =>
+        eb(refTuple('created_at_ms', 'id'), beyond, tuple(last.created_at_ms, last.id)),
+      );
+    }
+    const rows = await query
+      .orderBy('created_at_ms', order)
+      .orderBy('id', order)
+      .limit(limit + 1)
+      .execute();
+    return rows.map(fileOf);
+  }
+
+  remove({ id, owner, nowMs }: { id: string; owner: string; nowMs: number }): Promise<FileRemoval> {
+    return this.#db.transaction().execute(async (db): Promise<FileRemoval> => {
+      const found = await db
+        .selectFrom('files')
+        .select('expires_at_ms')
+        .where('id', '=', id)
+        .where('owner', '=', owner)
+        .executeTakeFirst();
+      if (found === undefined || (found.expires_at_ms !== null && found.expires_at_ms <= nowMs))
+        return { kind: 'unknown' };
+      const user = await db
+        .selectFrom('batches')
+        .select('id')
+        .where('input_file_id', '=', id)
+        .where('ended_at_ms', 'is', null)
+        .executeTakeFirst();
+      if (user !== undefined) return { kind: 'in-use', batch: user.id };
+      await db.deleteFrom('files').where('id', '=', id).execute();
+      return { kind: 'removed' };
+    });
+  }
+
+  totalBytes(): Promise<number> {
+    return totalBytes(this.#db);
+  }
+
+  takeExpired({ nowMs, limit }: { nowMs: number; limit: number }): Promise<string[]> {
+    return this.#db.transaction().execute(async (db) => {
+      const rows = await db
+        .selectFrom('files')
+        .select('id')
+        .where('expires_at_ms', '<=', nowMs)
+        .where('id', 'not in', (inner) =>
+          inner.selectFrom('batches').select('input_file_id').where('ended_at_ms', 'is', null),
+        )
+        .limit(limit)
+        .execute();
+      const ids = rows.map(({ id }) => id);
+      if (ids.length > 0) await db.deleteFrom('files').where('id', 'in', ids).execute();
+      return ids;
+    });
+  }
+
+  async known(ids: string[]): Promise<string[]> {
+    if (ids.length === 0) return [];
+    const rows = await this.#db.selectFrom('files').select('id').where('id', 'in', ids).execute();
+    return rows.map(({ id }) => id);
+  }
+
+  #living(owner: string, nowMs: number) {
+    return this.#db
+      .selectFrom('files')
+      .selectAll()
+      .where('owner', '=', owner)
+      .where(({ or, eb }) => or([eb('expires_at_ms', 'is', null), eb('expires_at_ms', '>', nowMs)]));
+  }
+}
+
+async function totalBytes(db: Kysely<Tables>): Promise<number> {
+  const total = await db
+    .selectFrom('files')
+    .select(({ fn }) => fn.sum<number | string | null>('bytes').as('bytes'))
+    .executeTakeFirst();
+  return Number(total?.bytes ?? 0);
+}
+
+function fileOf(row: Selectable<Tables['files']>): StoredFile {
+  return {
+    id: row.id,
+    owner: row.owner,
+    filename: row.filename,
+    purpose: row.purpose,
+    bytes: Number(row.bytes),
+    createdAtMs: Number(row.created_at_ms),
+    expiresAtMs: row.expires_at_ms === null ? null : Number(row.expires_at_ms),
+  };
+}

@@ -1,0 +1,143 @@
+/** The files that a batch leaves: answers in one, failures and lines without an answer in the other. Written page by page. */
+import { opaqueId } from '../../../base/opaque-id.ts';
+import type { BatchEndStatus, StoredBatch } from '../../../contract/ports/batch-store.ts';
+import type { FileContents } from '../../../contract/ports/file-contents.ts';
+import type { Stores } from '../../../contract/ports/stores.ts';
+import { firstMissing, type LineRanges } from '../../../decide/batches/line-ranges.ts';
+import { isRecord } from '../../../wire/json/parse-object.ts';
+import { unansweredLine } from '../../../wire/openai/batch/output-line.ts';
+import type { BatchInput } from './batch-input.ts';
+
+export interface BatchFilesParts {
+  stores: Pick<Stores, 'batches' | 'files'>;
+  contents: FileContents;
+  nowMs: number;
+}
+
+export interface BatchFilesOptions {
+  batch: StoredBatch;
+  ending: BatchEndStatus;
+  /** Named before, so that writing them again replaces what a former process wrote. */
+  ids: { output: string; error: string };
+  /** Null when the input could not be read. */
+  input: BatchInput | null;
+}
+
+export interface WrittenFiles {
+  outputFileId: string | null;
+  errorFileId: string | null;
+  /** Lines without an answer. */
+  unanswered: number;
+}
+
+const PAGE_BYTES = 4_194_304;
+
+const REASONS: Record<BatchEndStatus, { code: string; message: string }> = {
+  expired: {
+    code: 'batch_expired',
+    message: 'This request could not be executed before the completion window expired.',
+  },
+  cancelled: {
+    code: 'batch_cancelled',
+    message: 'The batch was cancelled before this request was executed.',
+  },
+  failed: { code: 'batch_failed', message: 'The batch failed before this request was executed.' },
+  completed: { code: 'not_executed', message: 'This request was not executed.' },
+};
+
+export async function writeBatchFiles(
+  parts: BatchFilesParts,
+  options: BatchFilesOptions,
+): Promise<WrittenFiles> {
+  const { batch, ids, input } = options;
+  const answered = await parts.stores.batches.answered(batch.id);
+  const unanswered = input === null ? 0 : input.lines - countBelow(answered, input.lines);
+  const outputFileId = await write(parts, options, {
+    id: ids.output,
+    name: `${batch.id}_output.jsonl`,
+    lines: recorded(parts, batch.id, true),
+  });
+  const errorFileId = await write(parts, options, {
+    id: ids.error,
+    name: `${batch.id}_error.jsonl`,
+    lines: errorLines(parts, options, answered),
+  });
+  return { outputFileId, errorFileId, unanswered };
+}
+
+function countBelow(ranges: LineRanges, lines: number): number {
+  return ranges.reduce((sum, [from, to]) => sum + Math.min(to, lines) - Math.min(from, lines), 0);
+}
+
+async function* recorded({ stores }: BatchFilesParts, id: string, ok: boolean): AsyncGenerator<string> {
+  for (let after = -1; ; ) {
+    const page = await stores.batches.answers({ id, ok, after, bytesMax: PAGE_BYTES });
+    if (page.length === 0) return;
+    for (const { text, line } of page) {
+      after = line;
+      yield text;
+    }
+  }
+}
+
+async function* errorLines(
+  parts: BatchFilesParts,
+  { batch, input, ending }: BatchFilesOptions,
+  answered: LineRanges,
+): AsyncGenerator<string> {
+  yield* recorded(parts, batch.id, false);
+  if (input === null) return;
+  for (let line = firstMissing(answered, 0); line < input.lines; line = firstMissing(answered, line + 1)) {
+    yield unansweredLine(opaqueId('batch_req_'), customIdOf(await input.read(line)), REASONS[ending]);
+  }
+}
+
+/** Lines that were never checked, in a batch that was cancelled early, may be anything. */
+function customIdOf(bytes: Buffer): string {
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    return isRecord(value) && typeof value.custom_id === 'string' ? value.custom_id : '';
+  } catch {
+    return '';
+  }
+}
+
+/** The id, or null when there was nothing to write. */
+async function write(
+  { stores, contents, nowMs }: BatchFilesParts,
+  { batch }: BatchFilesOptions,
+  { id, name, lines }: { id: string; name: string; lines: AsyncIterable<string> },
+): Promise<string | null> {
+  const staged = await contents.stage(paged(lines));
+  if (staged.bytes === 0) {
+    await staged.discard();
+    return null;
+  }
+  await staged.keep(id);
+  const file = {
+    id,
+    owner: batch.owner,
+    filename: name,
+    purpose: 'batch_output',
+    bytes: staged.bytes,
+    createdAtMs: nowMs,
+    expiresAtMs: batch.outputTtlMs === null ? null : nowMs + batch.outputTtlMs,
+  };
+  // What a batch has earned is kept, whatever all files together may have.
+  await stores.files.add(file, null);
+  return id;
+}
+
+const PIECE_CHARACTERS = 65_536;
+
+/** Lines joined to pieces that are worth a write. */
+async function* paged(lines: AsyncIterable<string>): AsyncGenerator<Buffer> {
+  let piece = '';
+  for await (const line of lines) {
+    piece += `${line}\n`;
+    if (piece.length < PIECE_CHARACTERS) continue;
+    yield Buffer.from(piece);
+    piece = '';
+  }
+  if (piece !== '') yield Buffer.from(piece);
+}

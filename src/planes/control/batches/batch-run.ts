@@ -1,0 +1,355 @@
+/**
+ * One batch in the hands of this process: carries out what `decide/batches` asks for, and reports back. Everything it knows is
+ * in storage too; when this process dies, another goes on from there.
+ *
+ * A write that finds the lease lost ends the run at once; nothing it has under way counts any more.
+ */
+import type { Clock } from '../../../base/clock.ts';
+import { opaqueId } from '../../../base/opaque-id.ts';
+import { PlatformError } from '../../../contract/errors.ts';
+import type {
+  BatchChange,
+  HeldBatch,
+  InputProblem,
+  LineAnswer,
+} from '../../../contract/ports/batch-store.ts';
+import type { FileContents } from '../../../contract/ports/file-contents.ts';
+import type { Stores } from '../../../contract/ports/stores.ts';
+import type {
+  BatchEffect,
+  BatchEnding,
+  BatchEvent,
+  BatchState,
+} from '../../../decide/batches/batch-state.ts';
+import { type RecordedBatch, startBatch, step } from '../../../decide/batches/step.ts';
+import { readInputLine } from '../../../wire/openai/batch/input-line.ts';
+import { answeredLine, unansweredLine } from '../../../wire/openai/batch/output-line.ts';
+import { writeBatchFiles } from './batch-files.ts';
+import { type BatchInput, type InputRules, readBatchInput } from './batch-input.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import type { LineEnd, LineSender } from './line-sender.ts';
+
+export interface BatchRunParts {
+  stores: Pick<Stores, 'batches' | 'files'>;
+  contents: FileContents;
+  sender: LineSender;
+  /** Bytes of requests under way, over all batches. */
+  budget: ByteBudget;
+  clock: Clock;
+  rules: Omit<InputRules, 'endpoint'>;
+  log(level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>): void;
+}
+
+/** Attempts that engines may fail: each is several tries of the gateway already. */
+const ATTEMPTS_MAX = 3;
+/** Times the gateway may vanish under a line, which a gateway that is being replaced does to lines that are innocent. */
+const LOSSES_MAX = 10;
+const BACKOFF_INITIAL_MS = 500;
+const BACKOFF_MAX_MS = 30_000;
+/** Storage that does not take a write is asked again after this. */
+const STORAGE_RETRY_MS = 500;
+/** Answers that one transaction records. */
+const RECORD_MAX = 64;
+
+export class BatchRun {
+  readonly #parts: BatchRunParts;
+  readonly #held: HeldBatch;
+  readonly #stopped = new AbortController();
+  readonly #attempts = new Map<number, { abort(): void }>();
+  /** Newest answer of each line that has one. */
+  readonly #answers = new Map<number, string>();
+  #toRecord: LineAnswer[] = [];
+  #recording = false;
+  #input: BatchInput | null = null;
+  #problems: InputProblem[] = [];
+  #ids: { output: string; error: string };
+  #written: { outputFileId: string | null; errorFileId: string | null; unanswered: number } | null = null;
+  #state: BatchState | null = null;
+  /** Changes of status happen in order. */
+  #changes: Promise<void> = Promise.resolve();
+
+  constructor(parts: BatchRunParts, held: HeldBatch) {
+    this.#parts = parts;
+    this.#held = held;
+    const { outputFileId, errorFileId } = held.batch;
+    this.#ids = { output: outputFileId ?? opaqueId('file-'), error: errorFileId ?? opaqueId('file-') };
+  }
+
+  get id(): string {
+    return this.#held.batch.id;
+  }
+
+  get hold(): { id: string; fence: number } {
+    return { id: this.id, fence: this.#held.fence };
+  }
+
+  /** It is over, or no longer ours. */
+  get done(): boolean {
+    return this.#stopped.signal.aborted;
+  }
+
+  async start(inFlightMax: number): Promise<void> {
+    const { batch } = this.#held;
+    const { clock, stores } = this.#parts;
+    const answered = await this.#untilStored(() => stores.batches.answered(this.id));
+    if (answered === null) return;
+    const decision = startBatch({
+      status: batch.status as RecordedBatch['status'],
+      ending: batch.ending,
+      answered,
+      expiresAtMs: batch.expiresAtMs,
+      inFlightMax,
+      nowMs: clock.wallMs(),
+      seed: this.#held.fence,
+      limits: {
+        attemptsMax: ATTEMPTS_MAX,
+        lossesMax: LOSSES_MAX,
+        backoffInitialMs: BACKOFF_INITIAL_MS,
+        backoffMaxMs: BACKOFF_MAX_MS,
+      },
+    });
+    this.#state = decision.state;
+    this.#parts.log('info', 'batch taken up', {
+      batch: this.id,
+      status: batch.status,
+      fence: this.#held.fence,
+    });
+    for (const effect of decision.effects) this.#carryOut(effect);
+  }
+
+  hear(event: BatchEvent): void {
+    if (this.done || this.#state === null) return;
+    const { state, effects } = step(this.#state, event);
+    this.#state = state;
+    for (const effect of effects) this.#carryOut(effect);
+  }
+
+  /** Ends all that is under way here; what is recorded stays. */
+  stop(): void {
+    this.#stopped.abort();
+    for (const attempt of this.#attempts.values()) attempt.abort();
+    this.#attempts.clear();
+    void this.#input?.close().catch(() => {});
+    this.#input = null;
+  }
+
+  #carryOut(effect: BatchEffect): void {
+    switch (effect.type) {
+      case 'readInput':
+        void this.#readInput(effect.check);
+        return;
+      case 'setStatus':
+        return this.#setStatus(effect.status);
+      case 'send':
+        void this.#send(effect.line);
+        return;
+      case 'record':
+        return this.#record(effect.line, effect.ok);
+      case 'abort':
+        for (const line of effect.lines) this.#attempts.get(line)?.abort();
+        for (const line of effect.lines) this.#attempts.delete(line);
+        return;
+      case 'writeFiles':
+        return this.#then(() => this.#writeFiles(effect.ending));
+      case 'finish':
+        return this.#then(() => this.#finish(effect.ending));
+    }
+  }
+
+  async #readInput(check: boolean): Promise<void> {
+    const { contents, rules } = this.#parts;
+    const { endpoint, inputFileId } = this.#held.batch;
+    const { signal } = this.#stopped;
+    const reading = await this.#untilStored(() =>
+      readBatchInput(contents, inputFileId, { rules: check ? { ...rules, endpoint } : null, signal }),
+    );
+    if (reading === null) return;
+    if (reading.kind === 'refused') {
+      this.#problems = reading.problems;
+      return this.hear({ type: 'inputRefused' });
+    }
+    this.#input = reading.input;
+    this.hear({ type: 'inputRead', lines: reading.input.lines });
+  }
+
+  #setStatus(status: 'in_progress' | 'finalizing'): void {
+    const ending = this.#state?.ending;
+    const total = this.#input?.lines;
+    this.#then(() =>
+      this.#change({
+        status,
+        atMs: this.#nowMs(),
+        ...(total !== undefined && { total }),
+        ...(status === 'finalizing' && {
+          ...(ending !== null && ending !== undefined && { ending }),
+          outputFileId: this.#ids.output,
+          errorFileId: this.#ids.error,
+        }),
+      }),
+    );
+  }
+
+  async #send(line: number): Promise<void> {
+    let attempt: { abort(): void } | null = null;
+    let aborted = false;
+    this.#attempts.set(line, {
+      abort: () => {
+        aborted = true;
+        attempt?.abort();
+      },
+    });
+    const { sender, budget } = this.#parts;
+    const { endpoint, owner } = this.#held.batch;
+    const bytes = this.#input?.bytesOf(line) ?? 0;
+    const giveBack = await budget.take(bytes);
+    let over = false;
+    const end = (ended: LineEnd, customId: string) => {
+      giveBack();
+      if (aborted) return;
+      over = true;
+      this.#attempts.delete(line);
+      this.#answers.set(line, lineText(customId, ended));
+      this.hear({ type: 'lineEnded', line, result: ended.result });
+    };
+    let text: Buffer;
+    try {
+      if (aborted || this.#input === null) return giveBack();
+      text = await this.#input.read(line);
+    } catch (error) {
+      this.#parts.log('warn', 'a line of a batch could not be read', {
+        batch: this.id,
+        line,
+        error: String(error),
+      });
+      return end({ result: { kind: 'refused' }, answer: null }, '');
+    }
+    if (aborted) return giveBack();
+    const read = readInputLine(text, endpoint);
+    // It was in order when the batch was checked: the disk gave back something else.
+    if ('problem' in read) return end({ result: { kind: 'failed' }, answer: null }, '');
+    const request = { path: endpoint, body: read.body, owner, requestId: opaqueId('req_') };
+    attempt = sender.send(request, (ended) => end(ended, read.customId));
+    if (over) return;
+    this.#attempts.set(line, {
+      abort: () => {
+        aborted = true;
+        attempt?.abort();
+        giveBack();
+      },
+    });
+  }
+
+  #record(line: number, ok: boolean): void {
+    const text = this.#answers.get(line);
+    if (text === undefined) throw new RangeError(`line ${line} of batch ${this.id} has no answer to record`);
+    this.#answers.delete(line);
+    this.#toRecord.push({ line, ok, text });
+    void this.#recordAll();
+  }
+
+  /** Several answers that came while the last were being recorded go together. */
+  async #recordAll(): Promise<void> {
+    if (this.#recording) return;
+    this.#recording = true;
+    while (this.#toRecord.length > 0 && !this.done) {
+      const answers = this.#toRecord.splice(0, RECORD_MAX);
+      const held = await this.#untilStored(() => this.#parts.stores.batches.record(this.hold, answers));
+      if (held === null) break;
+      if (!held) {
+        this.#lose();
+        break;
+      }
+      for (const { line } of answers) this.hear({ type: 'lineRecorded', line });
+    }
+    this.#recording = false;
+  }
+
+  async #writeFiles(ending: BatchEnding): Promise<void> {
+    const { batch } = this.#held;
+    const { contents, stores } = this.#parts;
+    const options = { batch, ending, ids: this.#ids, input: this.#input };
+    const written = await this.#untilStored(() =>
+      writeBatchFiles({ contents, stores, nowMs: this.#nowMs() }, options),
+    );
+    if (written === null) return;
+    this.#written = written;
+    this.hear({ type: 'filesWritten' });
+  }
+
+  async #finish(ending: BatchEnding): Promise<void> {
+    const { outputFileId, errorFileId, unanswered } = this.#written ?? {
+      outputFileId: null,
+      errorFileId: null,
+      unanswered: 0,
+    };
+    const problems = this.#problems;
+    await this.#change({
+      status: ending,
+      atMs: this.#nowMs(),
+      outputFileId,
+      errorFileId,
+      unanswered,
+      problems,
+      ...(this.#input !== null && { total: this.#input.lines }),
+    });
+    if (!this.done) this.#parts.log('info', 'batch over', { batch: this.id, ending });
+    this.stop();
+  }
+
+  async #change(change: BatchChange): Promise<void> {
+    const held = await this.#untilStored(() => this.#parts.stores.batches.change(this.hold, change));
+    if (held === false) this.#lose();
+  }
+
+  #then(work: () => Promise<void>): void {
+    this.#changes = this.#changes.then(work).catch((error) => {
+      this.#parts.log('error', 'a bug ends the run of a batch; it is taken up again', {
+        batch: this.id,
+        error: error instanceof Error ? error.stack : String(error),
+      });
+      this.stop();
+    });
+  }
+
+  #lose(): void {
+    this.#parts.log('warn', 'the lease of a batch was lost; another process runs it', { batch: this.id });
+    this.stop();
+  }
+
+  /** Repeats until storage has done it; null when the run ends first. */
+  async #untilStored<T>(work: () => Promise<T>): Promise<T | null> {
+    for (let turn = 0; !this.done; turn++) {
+      try {
+        return await work();
+      } catch (thrown) {
+        if (this.done) return null;
+        const error = PlatformError.from(thrown);
+        if (error.code !== 'storage_unavailable' && error.code !== 'storage_full') {
+          this.#parts.log('error', 'a bug ends the run of a batch; it is taken up again', {
+            batch: this.id,
+            error: error.stack,
+          });
+          this.stop();
+          return null;
+        }
+        if (turn === 0)
+          this.#parts.log('warn', 'a batch waits for storage', { batch: this.id, problem: error.message });
+        await this.#parts.clock.sleep(STORAGE_RETRY_MS, this.#stopped.signal).catch(() => {});
+      }
+    }
+    return null;
+  }
+
+  #nowMs(): number {
+    return Math.floor(this.#parts.clock.wallMs());
+  }
+}
+
+function lineText(customId: string, { answer }: LineEnd): string {
+  const id = opaqueId('batch_req_');
+  if (answer !== null) return answeredLine({ id, customId, ...answer });
+  return unansweredLine(id, customId, {
+    code: 'gateway_lost',
+    message: 'The connection to the gateway was lost each time while this request was executed.',
+  });
+}
