@@ -10,6 +10,7 @@ import {
   choiceOf,
   type Delivered,
   type DeliveredChoice,
+  finishReasonOf,
   isIdArray,
   parseChunk,
   reasoningOf,
@@ -101,7 +102,7 @@ export class ContinuedStream {
         out.push(...this.#endedByStop());
         return { kind: 'stopped', data: out };
       }
-      hold = verdict === 'hold' && typeof choice.finish_reason !== 'string';
+      hold = verdict === 'hold' && finishReasonOf(choice) === null;
     }
     const usage = isRecord(chunk.usage) && this.#options.includeUsage ? this.#usage(chunk.usage) : undefined;
     if (choices.length === 0 && usage === undefined) return null;
@@ -142,7 +143,7 @@ export class ContinuedStream {
   #appended(raw: Record<string, unknown>): Record<string, unknown> | null {
     const delta = isRecord(raw.delta) ? raw.delta : {};
     const text = this.#withoutEcho(textOf(raw));
-    const ends = typeof raw.finish_reason === 'string';
+    const ends = finishReasonOf(raw) !== null;
     if (ends) this.#ended.add(indexOf(raw));
     const { role: _role, content: _content, ...otherDelta } = delta;
     if (text === '' && !ends && Object.keys(otherDelta).length === 0) return null;
@@ -203,7 +204,7 @@ export class ContinuedStream {
       if (calls.length > 0) delta.tool_calls = calls;
       else delete delta.tool_calls;
     }
-    const finishReason = typeof raw.finish_reason === 'string' ? raw.finish_reason : null;
+    const finishReason = finishReasonOf(raw);
     if (finishReason !== null && progress.text < had.text.length) {
       return `the replay ended after ${progress.text} characters; ${had.text.length} were delivered`;
     }

@@ -123,7 +123,7 @@ function addChoice(delivered: Delivered, event: Record<string, unknown>): void {
   }
   if (isIdArray(event.token_ids)) choice.tokenIds?.push(...event.token_ids);
   if (isIdArray(event.prompt_token_ids)) delivered.promptTokenIds ??= event.prompt_token_ids;
-  if (typeof event.finish_reason === 'string') choice.finishReason = event.finish_reason;
+  choice.finishReason = finishReasonOf(event) ?? choice.finishReason;
 }
 
 function addToolCall(choice: DeliveredChoice, call: unknown): void {
@@ -134,6 +134,12 @@ function addToolCall(choice: DeliveredChoice, call: unknown): void {
   if (typeof fn.name === 'string') existing.name += fn.name;
   if (typeof fn.arguments === 'string') existing.arguments += fn.arguments;
   choice.toolCalls.set(index, existing);
+}
+
+/** Null while the choice goes on; text-generation-inference says the empty string then. */
+export function finishReasonOf(choice: Record<string, unknown>): string | null {
+  const { finish_reason: reason } = choice;
+  return typeof reason === 'string' && reason !== '' ? reason : null;
 }
 
 /** vLLM and others say `reasoning_content`, newer ones `reasoning`. */
@@ -166,7 +172,7 @@ export function carriesContent(data: string): boolean {
       (Array.isArray(delta.tool_calls) && delta.tool_calls.length > 0) ||
       delta.function_call !== undefined ||
       typeof delta.refusal === 'string' ||
-      typeof choice.finish_reason === 'string'
+      finishReasonOf(choice) !== null
     );
   });
 }
