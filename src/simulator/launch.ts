@@ -1,6 +1,6 @@
 /**
  * How the supervisor starts a simulator as an engine of kind `simulator`, and what it can do. Further options come from
- * AUTOGLM_SIMULATOR_ARGS in the `env` of the model: a JSON array of arguments.
+ * the model's `args`, or from AUTOGLM_SIMULATOR_ARGS in its `env`: a JSON array of arguments.
  */
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,6 +37,7 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     String(context.maxBatchSize),
     ...(context.maxSeqLength === undefined ? [] : ['--max-model-len', String(context.maxSeqLength)]),
     ...extraArgs(context),
+    ...(context.args ?? []),
   ];
   parseSimulatorArgs(args);
   const entry = new URL(`../assembly/simulator-process${extname(import.meta.url)}`, import.meta.url);

@@ -1,19 +1,40 @@
-/** SGLang. Its metrics are off unless asked for. */
+/**
+ * SGLang. Its metrics are off unless asked for. Facts from the sources of 0.5.23: options `srt/server_args.py` and
+ * `srt/arg_groups/choices.py`, calls and health `srt/entrypoints/http_server.py`, metrics `srt/observability/metrics_collector.py`.
+ *
+ * There is no `drain`: /pause_generation stops the batch itself ("abort", "retract" or "in_place"), it does not let it finish.
+ */
 import { commandLine, option } from './command-line.ts';
+import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
+import { loadLogRules } from './log-rules.ts';
+import { type QuantizeTable, quantizeArgs, quantizeFault } from './quantize.ts';
+
+/** FP8 is made while loading; INT8 wants a model in compressed-tensors w8a8, AWQ and GPTQ one of theirs. */
+const QUANTIZE: QuantizeTable = {
+  flag: '--quantization',
+  words: { INT8: 'w8a8_int8', FP8: 'fp8' },
+  own: [
+    ...['awq', 'awq_marlin', 'gptq', 'gptq_marlin', 'bitsandbytes', 'gguf', 'compressed-tensors', 'marlin'],
+    ...['w8a8_int8', 'w8a8_fp8', 'w4afp8', 'mxfp4', 'mxfp8', 'moe_wna16', 'modelopt', 'modelopt_fp8'],
+    ...['modelopt_fp4', 'petit_nvfp4', 'auto-round', 'auto-round-int8', 'quark', 'humming'],
+  ],
+};
 
 export const sglang = createHttpEngine({
   kind: 'sglang',
   capabilities: {
-    // Takes token ids, but returns none by the OpenAI end points.
-    tokenReplay: false,
+    // Completions return token ids when asked (not so streamed chat, which refuses to), and take them as a prompt.
+    tokenReplay: true,
     chatContinuation: true,
-    tokenize: false,
+    tokenize: true,
     determinism: 'greedy',
     wholeTokenEvents: false,
     mayEchoPrefill: true,
   },
   defaultWindow: 256,
+  // 503 while starting and when stopping. /health_generate waits up to 20 s for a token, so that a busy engine looks dead
+  // (sgl-project/sglang#22511); the rung of one token is bounded and asks the same.
   healthPath: '/health',
   metricNames: {
     running: ['sglang:num_running_reqs'],
@@ -21,6 +42,17 @@ export const sglang = createHttpEngine({
     kvCacheUsageRatio: ['sglang:token_usage'],
     progressCount: ['sglang:realtime_tokens_total', 'sglang:generation_tokens_total'],
     generationTokensTotal: ['sglang:generation_tokens_total'],
+    promptTokensTotal: ['sglang:prompt_tokens_total'],
+    preemptionsTotal: ['sglang:num_retracted_requests_total'],
+    prefixCacheQueriesTotal: ['sglang:prompt_tokens_total'],
+    prefixCacheHitsTotal: ['sglang:cached_tokens_total'],
+    timeToFirstTokenSecondsSum: ['sglang:time_to_first_token_seconds_sum'],
+    timeToFirstTokenCount: ['sglang:time_to_first_token_seconds_count'],
+  },
+  logRules: loadLogRules('sglang'),
+  optionFault: ({ quantize }) => {
+    const message = quantizeFault('SGLang', QUANTIZE, quantize);
+    return message === undefined ? undefined : { option: 'quantize', message };
   },
   launch: (context) =>
     commandLine(context, [
@@ -31,5 +63,14 @@ export const sglang = createHttpEngine({
       ...option('--served-model-name', context.modelName),
       ...option('--max-running-requests', context.maxBatchSize),
       ...option('--context-length', context.maxSeqLength),
+      ...option('--tp-size', context.tensorParallelSize),
+      ...quantizeArgs(QUANTIZE, context.quantize),
+      ...(context.args ?? []),
     ]),
+  // Refused with 400 while requests run or wait.
+  clearCache: (target, signal) => call(target, { path: '/flush_cache' }, signal),
+  abort: (target, what, signal) => {
+    const body = what === 'all' ? { rid: '', abort_all: true } : { rid: what.requestId, abort_all: false };
+    return call(target, { path: '/abort_request', body }, signal);
+  },
 });
