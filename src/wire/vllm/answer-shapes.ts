@@ -38,7 +38,17 @@ export function usageOf(spec: GenerationSpec, completionTokens: number): Usage {
   };
 }
 
-export class AnswerShaper {
+/** Emissions of one request to the JSON of its answer. */
+export interface Shaper {
+  /** Before the first text of a choice. Null when there is nothing to say. */
+  opening(plan: ChoicePlan, echoedText: string, usage: Usage): object | null;
+  delta(plan: ChoicePlan, emission: Emission, usage: Usage): object;
+  closing(plan: ChoicePlan, end: ChoiceEnd, usage: Usage): object;
+  usageEvent(usage: Usage): object;
+  whole(finished: readonly FinishedChoice[], echoed: (plan: ChoicePlan) => string): object;
+}
+
+export class AnswerShaper implements Shaper {
   readonly #spec: GenerationSpec;
   readonly #identity: AnswerIdentity;
   readonly #textLength = new Map<number, number>();
