@@ -51,6 +51,11 @@ export interface EngineCapabilities {
    * there). Default false.
    */
   templatesCompletions?: boolean;
+  /**
+   * White space at the seams of a prefilled answer is lost, or undoes the continuation: text that begins or ends with it does not
+   * go on in chat (no tier B). Default false.
+   */
+  trimsPrefill?: boolean;
   /** The engine may repeat a prefilled answer at the start of its own; a leading copy is then stripped. Default false. */
   mayEchoPrefill?: boolean;
 }

@@ -9,9 +9,11 @@ import type { EngineDriver, EngineTarget, ReadinessRung } from '../../src/contra
 import { READINESS_RUNGS } from '../../src/contract/ports/engine-driver.ts';
 import { embedded } from '../../src/drivers/engines/embedded.ts';
 import { llamaServer } from '../../src/drivers/engines/llama-server.ts';
+import { ollama } from '../../src/drivers/engines/ollama.ts';
 import { openai } from '../../src/drivers/engines/openai.ts';
 import { sglang } from '../../src/drivers/engines/sglang.ts';
 import { createSimulatorDriver } from '../../src/drivers/engines/simulator.ts';
+import { tgi } from '../../src/drivers/engines/tgi.ts';
 import { vllm } from '../../src/drivers/engines/vllm.ts';
 import {
   SIMULATOR_DEFAULT_WINDOW,
@@ -24,7 +26,7 @@ const simulator = createSimulatorDriver({
   defaultWindow: SIMULATOR_DEFAULT_WINDOW,
   launch: simulatorLaunch,
 });
-const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, llamaServer, openai, simulator];
+const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, tgi, llamaServer, ollama, openai, simulator];
 
 type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 

@@ -137,6 +137,13 @@ describe('planContinuation', () => {
       {},
       'BCD',
     ],
+    [
+      'white space at the seam of an engine that trims it',
+      {},
+      { trimsPrefill: true, tokenReplay: false },
+      { trimmable: true },
+      'CD',
+    ],
     ['structured output', { structured: true }, {}, {}, 'CD'],
     ['structured and sampled', { structured: true, greedy: false }, {}, {}, 'D'],
     ['tools', { tools: true }, {}, {}, 'CD'],

@@ -27,8 +27,10 @@ export const tgi = createHttpEngine({
   kind: 'tgi',
   capabilities: {
     tokenReplay: false,
-    // It goes on inside a last message of the assistant without being asked, and trims white space at its end.
+    // It goes on inside a last message of the assistant without being asked, where it finds the message in what the template
+    // made of it, and trims white space at its end.
     chatContinuation: true,
+    trimsPrefill: true,
     tokenize: false,
     determinism: 'greedy',
     // One event a token; stop strings are part of the text.
