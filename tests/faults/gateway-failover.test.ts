@@ -242,7 +242,7 @@ describe('after the first content token', () => {
     expect(answer).toMatchObject({ text: ANSWER_TEXT, done: true });
     const refused = tgiError('Input validation error: `inputs` must have less than 4095 tokens. Given: 9000');
     const second = await withFirst({ errorEventAfter: 0, errorEvent: refused }, () => ask({ stream: true }));
-    expect(second.answer.events).toEqual([{ error: refused }]);
+    expect(second.answer.events.at(-1)).toEqual({ error: refused });
     expect(good.seen).toEqual([]);
   });
 

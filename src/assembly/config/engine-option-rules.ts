@@ -3,7 +3,7 @@
  * start. An option that nobody would read is a mistake, too.
  */
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
-import { engineDrivers } from '../engines.ts';
+import { optionFault } from '../../drivers/engines/option-faults.ts';
 import type { ConfigProblem } from './config-problem.ts';
 
 export function checkEngineOptions({ models }: Config): ConfigProblem[] {
@@ -20,7 +20,7 @@ interface Fault {
 function faultsOf(model: ModelConfig): Fault[] {
   if (model.urls !== undefined) return [...unread(model, 'found together with `urls`', runsAlready)];
   if (model.command !== undefined) return [...unread(model, 'found together with `command`', inCommand)];
-  const fault = engineDrivers.get(model.engine)?.optionFault?.({
+  const fault = optionFault(model.engine, {
     model: model.model ?? model.model_name,
     quantize: model.quantize,
     tensorParallelSize: model.tensor_parallel_size,

@@ -87,8 +87,6 @@ export interface EngineDriver {
   readMetrics(target: EngineTarget, signal: AbortSignal): Promise<EngineMetrics | undefined>;
   /** What lines of the engine's log mean; empty where nothing is known. */
   readonly logRules: readonly LogRule[];
-  /** What `launch` cannot do with these options, in a sentence that names what would be right; undefined: nothing. */
-  optionFault?(options: EngineOptions): OptionFault | undefined;
   /** Drops what the engine has computed for later requests. Running requests stay; some engines refuse while there are any. */
   clearCache?(target: EngineTarget, signal: AbortSignal): Promise<ProbeResult>;
   /** The engine takes nothing new and finishes what runs. Resolves when nothing runs; `resume` opens it again. */
@@ -100,12 +98,4 @@ export interface EngineDriver {
     what: { requestId: string } | 'all',
     signal: AbortSignal,
   ): Promise<ProbeResult>;
-}
-
-/** Options of a model that not every engine can honour. */
-export type EngineOptions = Pick<LaunchContext, 'model' | 'quantize' | 'tensorParallelSize'>;
-
-export interface OptionFault {
-  option: 'quantize' | 'tensor_parallel_size' | 'model';
-  message: string;
 }

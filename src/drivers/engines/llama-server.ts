@@ -8,8 +8,8 @@ import { commandLine, option } from './command-line.ts';
 import { isModelAddress } from './embedded/model-address.ts';
 import { checkModelFile } from './embedded/model-file.ts';
 import { call } from './engine-calls.ts';
-import { checkGgufQuantize, ggufQuantizeFault, withGgufQuantize } from './gguf-quantize.ts';
-import { createHttpEngine, noTensorParallel } from './http-engine.ts';
+import { checkGgufQuantize, withGgufQuantize } from './gguf-quantize.ts';
+import { createHttpEngine } from './http-engine.ts';
 import { loadLogRules } from './log-rules.ts';
 import { exchange, parseJson, statusText } from './probe-http.ts';
 
@@ -48,13 +48,7 @@ export const llamaServer = createHttpEngine({
     ],
     prefixCacheHitsTotal: ['llamacpp:prompt_tokens_cached_total'],
   },
-  logRules: loadLogRules('llama-server'),
-  optionFault: (options) => {
-    const message = ggufQuantizeFault(options.model, options.quantize);
-    if (message !== undefined) return { option: 'quantize', message };
-    const remedy = 'it uses every GPU that it sees; `args: [--split-mode, row]` splits layers over them';
-    return noTensorParallel('llama-server', options, remedy);
-  },
+  logRules: () => loadLogRules('llama-server'),
   launch: (context) => {
     const { maxBatchSize, maxSeqLength, quantize } = context;
     const model = withGgufQuantize(context.model, quantize);

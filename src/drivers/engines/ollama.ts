@@ -5,8 +5,7 @@
  */
 import { commandLine } from './command-line.ts';
 import { call } from './engine-calls.ts';
-import { ggufTypeOf } from './gguf-quantize.ts';
-import { createHttpEngine, noTensorParallel } from './http-engine.ts';
+import { createHttpEngine } from './http-engine.ts';
 import { loadLogRules } from './log-rules.ts';
 
 export const ollama = createHttpEngine({
@@ -28,16 +27,7 @@ export const ollama = createHttpEngine({
   sameModel: (listed, expected) => listed === expected || listed === `${expected}:latest`,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
   metricNames: undefined,
-  logRules: loadLogRules('ollama'),
-  optionFault: (options) => {
-    const message = tagFault(options.model, options.quantize);
-    if (message !== undefined) return { option: 'quantize', message };
-    return noTensorParallel(
-      'ollama',
-      options,
-      'it splits a model that does not fit over the GPUs that it sees; `env: { OLLAMA_SCHED_SPREAD: "1" }` always',
-    );
-  },
+  logRules: () => loadLogRules('ollama'),
   launch: (context) =>
     commandLine(context, ['ollama', 'serve', ...(context.args ?? [])], {
       OLLAMA_HOST: `${context.host}:${context.port}`,
@@ -50,12 +40,3 @@ export const ollama = createHttpEngine({
   clearCache: (target, signal) =>
     call(target, { path: '/api/generate', body: { model: target.servedModel, keep_alive: 0 } }, signal),
 });
-
-/** A tag is a file with its quantization; Ollama makes another one only with `ollama create --quantize`. */
-function tagFault(model: string, quantize: string | undefined): string | undefined {
-  if (quantize === undefined) return undefined;
-  const wanted = ggufTypeOf(quantize)?.toLowerCase();
-  if (wanted !== undefined && model.toLowerCase().includes(wanted)) return undefined;
-  const tag = wanted ?? 'q8_0';
-  return `found "${quantize}", but the tag in \`model\` decides: "${model}" names no ${tag}; give a tag that does, such as NAME:8b-instruct-${tag}, or make one with \`ollama create NAME -f Modelfile --quantize ${tag}\``;
-}

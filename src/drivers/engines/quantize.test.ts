@@ -8,6 +8,7 @@ import { ggufTypeOf } from './gguf-quantize.ts';
 import { llamaServer } from './llama-server.ts';
 import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
+import { optionFault } from './option-faults.ts';
 import { sglang } from './sglang.ts';
 import { tgi } from './tgi.ts';
 import { vllm } from './vllm.ts';
@@ -33,7 +34,7 @@ async function optionAfter(driver: EngineDriver, flag: string, more: Partial<Lau
 }
 
 const fault = (driver: EngineDriver, quantize: string, model = 'org/model') =>
-  driver.optionFault?.({ model, quantize, tensorParallelSize: undefined })?.message;
+  optionFault(driver.kind, { model, quantize, tensorParallelSize: undefined })?.message;
 
 describe('quantize', () => {
   it.each([
@@ -114,13 +115,15 @@ describe('tensor_parallel_size', () => {
     [tgi, '--num-shard'],
   ] as const)('%o takes it as %s', async (driver, flag) => {
     expect(await optionAfter(driver, flag, { tensorParallelSize: 2 })).toBe('2');
-    expect(driver.optionFault?.({ model: 'm', quantize: undefined, tensorParallelSize: 2 })).toBeUndefined();
+    expect(
+      optionFault(driver.kind, { model: 'm', quantize: undefined, tensorParallelSize: 2 }),
+    ).toBeUndefined();
   });
 
   it.each([[embedded], [llamaServer], [ollama], [openai]])('%o has none, and says what it does', (driver) => {
     const options = { model: 'hf:a/b', quantize: undefined };
-    expect(driver.optionFault?.({ ...options, tensorParallelSize: 1 })).toBeUndefined();
-    expect(driver.optionFault?.({ ...options, tensorParallelSize: 2 })).toMatchObject({
+    expect(optionFault(driver.kind, { ...options, tensorParallelSize: 1 })).toBeUndefined();
+    expect(optionFault(driver.kind, { ...options, tensorParallelSize: 2 })).toMatchObject({
       option: 'tensor_parallel_size',
       message: expect.stringMatching(/^found 2; engine "[a-z-]+" has no such option: /),
     });

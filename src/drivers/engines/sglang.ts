@@ -8,18 +8,8 @@ import { commandLine, option } from './command-line.ts';
 import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
 import { loadLogRules } from './log-rules.ts';
-import { type QuantizeTable, quantizeArgs, quantizeFault } from './quantize.ts';
-
-/** FP8 is made while loading; INT8 wants a model in compressed-tensors w8a8, AWQ and GPTQ one of theirs. */
-const QUANTIZE: QuantizeTable = {
-  flag: '--quantization',
-  words: { INT8: 'w8a8_int8', FP8: 'fp8' },
-  own: [
-    ...['awq', 'awq_marlin', 'gptq', 'gptq_marlin', 'bitsandbytes', 'gguf', 'compressed-tensors', 'marlin'],
-    ...['w8a8_int8', 'w8a8_fp8', 'w4afp8', 'mxfp4', 'mxfp8', 'moe_wna16', 'modelopt', 'modelopt_fp8'],
-    ...['modelopt_fp4', 'petit_nvfp4', 'auto-round', 'auto-round-int8', 'quark', 'humming'],
-  ],
-};
+import { quantizeArgs } from './quantize.ts';
+import { SGLANG_QUANTIZE } from './sglang/quantize.ts';
 
 export const sglang = createHttpEngine({
   kind: 'sglang',
@@ -49,11 +39,7 @@ export const sglang = createHttpEngine({
     timeToFirstTokenSecondsSum: ['sglang:time_to_first_token_seconds_sum'],
     timeToFirstTokenCount: ['sglang:time_to_first_token_seconds_count'],
   },
-  logRules: loadLogRules('sglang'),
-  optionFault: ({ quantize }) => {
-    const message = quantizeFault('SGLang', QUANTIZE, quantize);
-    return message === undefined ? undefined : { option: 'quantize', message };
-  },
+  logRules: () => loadLogRules('sglang'),
   launch: (context) =>
     commandLine(context, [
       ...['python3', '-m', 'sglang.launch_server', '--enable-metrics'],
@@ -64,7 +50,7 @@ export const sglang = createHttpEngine({
       ...option('--max-running-requests', context.maxBatchSize),
       ...option('--context-length', context.maxSeqLength),
       ...option('--tp-size', context.tensorParallelSize),
-      ...quantizeArgs(QUANTIZE, context.quantize),
+      ...quantizeArgs(SGLANG_QUANTIZE, context.quantize),
       ...(context.args ?? []),
     ]),
   // Refused with 400 while requests run or wait.

@@ -11,13 +11,13 @@ export type SimulatorParts = Pick<EngineProfile, 'capabilities' | 'defaultWindow
   Required<Pick<EngineProfile, 'launch'>>;
 
 export function createSimulatorDriver(parts: SimulatorParts): EngineDriver {
-  const { logRules, clearCache, drain, resume, abort } = vllm;
+  const { clearCache, drain, resume, abort } = vllm;
   return createHttpEngine({
     ...parts,
     kind: 'simulator',
     healthPath: '/health',
     metricNames: VLLM_METRIC_NAMES,
-    logRules,
+    logRules: () => vllm.logRules,
     ...(clearCache !== undefined && { clearCache }),
     ...(drain !== undefined && { drain }),
     ...(resume !== undefined && { resume }),

@@ -8,17 +8,8 @@ import { join } from 'node:path';
 import { commandLine, option } from './command-line.ts';
 import { createHttpEngine } from './http-engine.ts';
 import { loadLogRules } from './log-rules.ts';
-import { type QuantizeTable, quantizeArgs, quantizeFault } from './quantize.ts';
-
-/** EETQ makes 8 bits of any model while loading; INT4 is NF4 of bitsandbytes. */
-const QUANTIZE: QuantizeTable = {
-  flag: '--quantize',
-  words: { INT8: 'eetq', INT4: 'bitsandbytes-nf4', FP8: 'fp8' },
-  own: [
-    ...['awq', 'gptq', 'marlin', 'exl2', 'eetq', 'fp8', 'compressed-tensors'],
-    ...['bitsandbytes', 'bitsandbytes-nf4', 'bitsandbytes-fp4'],
-  ],
-};
+import { quantizeArgs } from './quantize.ts';
+import { TGI_QUANTIZE } from './tgi/quantize.ts';
 
 /** The launcher starts shards that meet at this port; the default is the same for every launcher of a machine. */
 const MASTER_PORT_DISTANCE = 10_000;
@@ -51,11 +42,7 @@ export const tgi = createHttpEngine({
     prefixCacheQueriesTotal: ['tgi_request_input_length_sum'],
     prefixCacheHitsTotal: ['tgi_request_skipped_tokens_sum'],
   },
-  logRules: loadLogRules('tgi'),
-  optionFault: ({ quantize }) => {
-    const message = quantizeFault('text-generation-inference', QUANTIZE, quantize);
-    return message === undefined ? undefined : { option: 'quantize', message };
-  },
+  logRules: () => loadLogRules('tgi'),
   launch: (context) => {
     const { port, maxSeqLength, tensorParallelSize = 1 } = context;
     return commandLine(context, [
@@ -71,7 +58,7 @@ export const tgi = createHttpEngine({
       // Defaults that two launchers of one machine would share.
       ...option('--shard-uds-path', join(tmpdir(), `autoglm-tgi-${port}`)),
       ...(tensorParallelSize > 1 ? option('--master-port', masterPort(port)) : []),
-      ...quantizeArgs(QUANTIZE, context.quantize),
+      ...quantizeArgs(TGI_QUANTIZE, context.quantize),
       ...(context.args ?? []),
     ]);
   },

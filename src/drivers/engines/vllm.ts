@@ -6,20 +6,9 @@ import { commandLine, option } from './command-line.ts';
 import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
 import { loadLogRules } from './log-rules.ts';
-import { type QuantizeTable, quantizeArgs, quantizeFault } from './quantize.ts';
+import { quantizeArgs } from './quantize.ts';
 import { VLLM_METRIC_NAMES } from './vllm/metric-names.ts';
-
-/** INT8 and FP8 are made while loading, from weights of 16 bits; AWQ and GPTQ want a model that was made so. */
-const QUANTIZE: QuantizeTable = {
-  flag: '--quantization',
-  words: { INT8: 'int8_per_channel_weight_only', FP8: 'fp8' },
-  own: [
-    ...['awq', 'awq_marlin', 'gptq', 'gptq_marlin', 'bitsandbytes', 'compressed-tensors', 'gguf'],
-    ...['experts_int8', 'fbgemm_fp8', 'fp8_per_tensor', 'fp8_per_block', 'fp8_per_channel', 'mxfp4', 'mxfp8'],
-    ...['int8_per_channel_weight_only', 'nvfp4_per_token', 'modelopt', 'modelopt_fp4', 'moe_wna16'],
-    ...['quark', 'torchao', 'inc', 'humming'],
-  ],
-};
+import { VLLM_QUANTIZE } from './vllm/quantize.ts';
 
 /** Without it the server has none of these calls; with it, further ones that change the engine, so it is the user's choice. */
 const absentHint = 'start vLLM with VLLM_SERVER_DEV_MODE=1 in `env`';
@@ -38,11 +27,7 @@ export const vllm = createHttpEngine({
   // 200 as long as the engine core has not said that it is dead; a hung core does not say so.
   healthPath: '/health',
   metricNames: VLLM_METRIC_NAMES,
-  logRules: loadLogRules('vllm'),
-  optionFault: ({ quantize }) => {
-    const message = quantizeFault('vLLM', QUANTIZE, quantize);
-    return message === undefined ? undefined : { option: 'quantize', message };
-  },
+  logRules: () => loadLogRules('vllm'),
   launch: (context) =>
     commandLine(context, [
       ...['vllm', 'serve', context.model],
@@ -52,7 +37,7 @@ export const vllm = createHttpEngine({
       ...option('--max-num-seqs', context.maxBatchSize),
       ...option('--max-model-len', context.maxSeqLength),
       ...option('--tensor-parallel-size', context.tensorParallelSize),
-      ...quantizeArgs(QUANTIZE, context.quantize),
+      ...quantizeArgs(VLLM_QUANTIZE, context.quantize),
       ...(context.args ?? []),
     ]),
   // Refused while blocks are held, which running requests do.
