@@ -36,6 +36,8 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     '--max-num-seqs',
     String(context.maxBatchSize),
     ...(context.maxSeqLength === undefined ? [] : ['--max-model-len', String(context.maxSeqLength)]),
+    // The calls of vLLM's dev mode, by the variable that opens them there.
+    ...(context.env.VLLM_SERVER_DEV_MODE === '1' ? ['--control-calls', '1'] : []),
     ...extraArgs(context),
     ...(context.args ?? []),
   ];

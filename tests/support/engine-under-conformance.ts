@@ -7,11 +7,12 @@ import { type AddressInfo, createServer } from 'node:net';
 import { engineDrivers } from '../../src/assembly/engines.ts';
 import type { EngineKind } from '../../src/contract/fleet.ts';
 import type { EngineDriver, EngineTarget } from '../../src/contract/ports/engine-driver.ts';
+import { EmbeddedUnderTest } from './embedded-under-test.ts';
 import { startSimulator } from './simulator-under-test.ts';
 
 /** Kinds with a dialect of their own. */
-export const DIALECT_KINDS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'] as const;
-export type DialectKind = (typeof DIALECT_KINDS)[number];
+const DIALECT_KINDS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'] as const;
+type DialectKind = (typeof DIALECT_KINDS)[number];
 
 export interface RunningEngine {
   target: EngineTarget;
@@ -21,7 +22,7 @@ export interface RunningEngine {
 }
 
 export interface EngineUnderConformance {
-  kind: DialectKind;
+  kind: EngineKind;
   label: string;
   driver: EngineDriver;
   real: boolean;
@@ -41,24 +42,50 @@ interface Wanted {
 }
 
 export function enginesUnderConformance(env: NodeJS.ProcessEnv): EngineUnderConformance[] {
-  return DIALECT_KINDS.flatMap((kind) => {
-    const driver = engineDrivers.get(kind);
-    if (driver === undefined) throw new Error(`no driver for ${kind}`);
-    return [simulated(kind, driver), real(kind, driver, env)];
-  });
+  return [
+    ...DIALECT_KINDS.flatMap((kind) => [simulated(kind, kind), real(kind, driverOf(kind), env)]),
+    simulated('simulator', 'vllm'),
+    // Which engine stands behind an unknown end point, nobody knows; one that can do little is the test.
+    simulated('openai', 'ollama'),
+    embedded(),
+  ];
 }
 
-function simulated(kind: DialectKind, driver: EngineDriver): EngineUnderConformance {
+function driverOf(kind: EngineKind): EngineDriver {
+  const driver = engineDrivers.get(kind);
+  if (driver === undefined) throw new Error(`no driver for ${kind}`);
+  return driver;
+}
+
+/** It is here, so it needs no stand-in. */
+function embedded(): EngineUnderConformance {
+  return {
+    kind: 'embedded',
+    label: 'embedded (real)',
+    driver: driverOf('embedded'),
+    real: true,
+    start: async () => {
+      const engine = await new EmbeddedUnderTest(['--model-name', MODEL]).ready();
+      return {
+        target: { url: engine.url, servedModel: MODEL },
+        process: engine.child,
+        stop: () => engine.stop(),
+      };
+    },
+  };
+}
+
+function simulated(kind: EngineKind, dialect: DialectKind): EngineUnderConformance {
   return {
     kind,
     label: `${kind} (simulated)`,
-    driver,
+    driver: driverOf(kind),
     real: false,
     start: async () => {
-      const args = ['--dialect', kind, '--model-name', MODEL, '--control-calls', '1', '--step-ms', '4'];
+      const args = ['--dialect', dialect, '--model-name', MODEL, '--control-calls', '1', '--step-ms', '4'];
       const simulator = await startSimulator([...args, '--mean-tokens', '200', '--max-num-seqs', '4']);
       return {
-        target: { url: simulator.url, servedModel: MODEL },
+        target: { url: simulator.url, servedModel: dialect === 'ollama' ? `${MODEL}:latest` : MODEL },
         process: simulator.child,
         stop: async () => {
           await simulator.kill();
