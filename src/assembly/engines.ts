@@ -3,9 +3,11 @@ import type { EngineKind } from '../contract/fleet.ts';
 import type { EngineDriver } from '../contract/ports/engine-driver.ts';
 import { embedded } from '../drivers/engines/embedded.ts';
 import { llamaServer } from '../drivers/engines/llama-server.ts';
+import { ollama } from '../drivers/engines/ollama.ts';
 import { openai } from '../drivers/engines/openai.ts';
 import { sglang } from '../drivers/engines/sglang.ts';
 import { createSimulatorDriver } from '../drivers/engines/simulator.ts';
+import { tgi } from '../drivers/engines/tgi.ts';
 import { vllm } from '../drivers/engines/vllm.ts';
 import { SIMULATOR_DEFAULT_WINDOW, simulatorCapabilities, simulatorLaunch } from '../simulator/launch.ts';
 
@@ -13,7 +15,9 @@ const DRIVERS: Record<EngineKind, EngineDriver> = {
   embedded,
   vllm,
   sglang,
+  tgi,
   'llama-server': llamaServer,
+  ollama,
   openai,
   simulator: createSimulatorDriver({
     capabilities: simulatorCapabilities,

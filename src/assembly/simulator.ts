@@ -4,44 +4,25 @@
  */
 import { type Clock, systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
-import type { EngineCore } from '../contract/ports/engine-core.ts';
+import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { leavePort } from '../drivers/process/engine-ports.ts';
 import { SimulatedEngine, type StepTimer } from '../simulator/engine.ts';
-import { createLog, type LogLine, PHASE_LINES, statsLine } from '../simulator/engine-log.ts';
+import { createLog, type LogLine } from '../simulator/engine-log.ts';
 import { FAILURE_LOGS } from '../simulator/faults/failure-logs.ts';
 import { FaultBoard } from '../simulator/faults/fault-board.ts';
 import { type Fault, START_PHASES } from '../simulator/faults/fault-script.ts';
 import { exitByFault, printNow, spawnOrphan, writeXid } from '../simulator/faults/process-faults.ts';
 import { createSimulatorFront, currentAnswer } from '../simulator/front.ts';
 import { shareGpuMemory, takeGpuMemory } from '../simulator/gpu-memory.ts';
-import {
-  parseSimulatorArgs,
-  type SimulatorConfig,
-  type SimulatorDialect,
-  simulatorHelp,
-} from '../simulator/options.ts';
+import { parseSimulatorArgs, type SimulatorConfig, simulatorHelp } from '../simulator/options.ts';
 import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
+import { SIMULATED_ENGINES, type SimulatedEngineProfile } from './simulated-engines.ts';
 
 export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
 
 const STATS_INTERVAL_MS = 10_000;
 const USAGE_ERROR = 2;
-
-/** One line per dialect. */
-const DIALECTS: Record<
-  SimulatorDialect,
-  (core: EngineCore, config: SimulatorConfig, clock: Clock) => VllmDialect
-> = {
-  vllm: (core, config, clock) =>
-    createVllmDialect({
-      core,
-      clock,
-      release: '0.11.0+simulated',
-      sampling: { temperature: 1, reasoning: config.reasoning },
-      ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
-    }),
-};
 
 /** Runs until the process is told to stop, or a fault ends it. Resolves when it is ready. */
 export async function runSimulator(argv: readonly string[]): Promise<void> {
@@ -79,13 +60,18 @@ class SimulatorProcess {
   readonly #log: LogLine;
   readonly #board: FaultBoard;
   readonly #engine: SimulatedEngine;
+  readonly #profile: SimulatedEngineProfile;
   readonly #dialect: VllmDialect;
+  /** Resolves when the start phases are over. */
+  readonly #loaded = Promise.withResolvers<void>();
   readonly #server: ReturnType<typeof createHttpServer>;
   #faultTimer: NodeJS.Timeout | undefined;
   #draining = false;
+  #isLoaded = false;
 
   constructor(config: SimulatorConfig) {
     this.#config = config;
+    this.#profile = SIMULATED_ENGINES[config.dialect];
     this.#board = new FaultBoard({
       nowMs: () => performance.now(),
       onFire: (fault) => this.#onFire(fault),
@@ -95,7 +81,7 @@ class SimulatorProcess {
       ...systemClock,
       wallMs: () => systemClock.wallMs() + (this.#board.active('jump-clock')?.byMs ?? 0),
     };
-    this.#log = createLog(this.#clock, (line) => process.stderr.write(`${line}\n`));
+    this.#log = createLog(this.#clock, this.#profile.log, (line) => process.stderr.write(`${line}\n`));
     this.#engine = new SimulatedEngine({
       model: config.modelName,
       contextLength: config.maxModelLen,
@@ -114,12 +100,20 @@ class SimulatorProcess {
       },
       currentAnswer,
     });
-    this.#dialect = DIALECTS[config.dialect](this.#engine, config, this.#clock);
+    const { release, variant } = this.#profile;
+    this.#dialect = createVllmDialect({
+      core: this.#engine,
+      clock: this.#clock,
+      release,
+      devMode: config.dialect === 'vllm' && config.controlCalls,
+      ...(variant !== undefined && { variant: variant(config) }),
+      ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
+    });
     this.#server = createHttpServer({
       handle: createSimulatorFront({
         board: this.#board,
         clock: this.#clock,
-        answer: (exchange) => this.#dialect.handle(exchange),
+        answer: (exchange) => this.#answer(exchange),
         onArmed: (armed) => this.#engine.reconsiderFaults(armed),
         extraMetrics: () => this.#extraMetrics(),
       }),
@@ -130,7 +124,18 @@ class SimulatorProcess {
   async start(): Promise<void> {
     this.#listenToSignals();
     this.#takeMemory();
-    await this.#passPhases();
+    const early = this.#profile.whileLoading !== undefined;
+    if (!early) await this.#passPhases();
+    const url = await this.#listen();
+    if (early) await this.#passPhases();
+    this.#isLoaded = true;
+    this.#loaded.resolve();
+    this.#log('INFO', ...this.#profile.log.listening(url));
+    this.#reportStats();
+    this.#board.becomeReady();
+  }
+
+  async #listen(): Promise<string> {
     const { host, portFile, modelName } = this.#config;
     let port: number;
     try {
@@ -146,9 +151,13 @@ class SimulatorProcess {
     process.stdout.write(
       `${JSON.stringify({ event: 'listening', url, port, pid: process.pid, model: modelName })}\n`,
     );
-    this.#log('INFO', 'api_server.py:1992', `Starting vLLM API server 0 on ${url}`);
-    this.#reportStats();
-    this.#board.becomeReady();
+    return url;
+  }
+
+  #answer(exchange: HttpExchange): void {
+    const answer = () => this.#dialect.handle(exchange);
+    if (this.#isLoaded) answer();
+    else this.#profile.whileLoading?.(exchange, this.#loaded.promise, answer);
   }
 
   #takeMemory(): void {
@@ -162,7 +171,7 @@ class SimulatorProcess {
   async #passPhases(): Promise<void> {
     const { phaseMs, modelName } = this.#config;
     for (const phase of START_PHASES) {
-      const lines = PHASE_LINES[phase];
+      const lines = this.#profile.log.phases[phase];
       if (phaseMs[phase] > 0) for (const line of lines.begin(modelName)) this.#log('INFO', ...line);
       this.#board.enterPhase(phase);
       if (phaseMs[phase] === 0) continue;
@@ -187,7 +196,7 @@ class SimulatorProcess {
   async #drain(): Promise<void> {
     this.#draining = true;
     const deadline = AbortSignal.timeout(this.#config.drainMs);
-    this.#log('INFO', 'launcher.py:102', 'Shutting down FastAPI HTTP server.');
+    this.#log('INFO', ...this.#profile.log.stopping);
     this.#server.announceClose();
     await Promise.race([
       this.#dialect.drain(),
@@ -228,16 +237,19 @@ class SimulatorProcess {
   }
 
   #extraMetrics(): string {
+    if (this.#config.dialect !== 'vllm') return '';
     const { corruptedTokensTotal } = this.#engine;
     return `# TYPE vllm:corrupted_requests_total counter\nvllm:corrupted_requests_total{model_name="${this.#config.modelName}"} ${corruptedTokensTotal}\n`;
   }
 
   #reportStats(): void {
+    const { stats } = this.#profile.log;
+    if (stats === undefined) return;
     let before = this.#engine.metrics();
     setInterval(() => {
       const after = this.#engine.metrics();
       const worked = after.running > 0 || after.generationTokensTotal > before.generationTokensTotal;
-      if (worked) this.#log('INFO', 'loggers.py:123', statsLine(before, after, STATS_INTERVAL_MS));
+      if (worked) this.#log('INFO', ...stats(before, after, STATS_INTERVAL_MS));
       before = after;
     }, STATS_INTERVAL_MS).unref();
   }

@@ -132,7 +132,7 @@ export function createProgram(context: CommandContext): Command {
 
   program
     .command('simulate')
-    .description('run one simulated engine (vLLM dialect, seeded timing, scripted faults) in the foreground')
+    .description('run one simulated engine (any dialect, seeded timing, scripted faults) in the foreground')
     .argument('[options...]', '`autoglm simulate --help` lists them')
     .helpOption(false)
     .allowUnknownOption()

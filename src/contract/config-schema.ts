@@ -59,7 +59,7 @@ const modelSchema = z
       .enum(ENGINE_KINDS)
       .default('embedded')
       .describe(
-        'What serves the model. `embedded` needs nothing else installed; `openai` is any OpenAI-compatible endpoint.',
+        'What serves the model (docs/engines.md). `embedded` needs nothing else installed; `openai` is any OpenAI-compatible endpoint.',
       ),
     model: z
       .string()
@@ -95,8 +95,12 @@ const modelSchema = z
       .min(1)
       .optional()
       .describe(
-        'Program and arguments that start the engine; {port}, {host} and {model} are filled in. No shell.',
+        'Program and arguments that start the engine; {port}, {host}, {model}, {model_name}, {max_batch_size}, {max_seq_length}, {quantize} and {tensor_parallel_size} are filled in. No shell.',
       ),
+    args: z
+      .array(z.string())
+      .default([])
+      .describe('Further arguments for an engine that we start, in its own words, after ours.'),
     env: z
       .record(z.string(), z.string())
       .default({})
@@ -108,7 +112,7 @@ const modelSchema = z
       .max(4096)
       .optional()
       .describe(
-        'Requests in flight per replica; the rest waits in our queue. Default: 16 embedded, 8 llama-server, 256 others.',
+        'Requests in flight per replica; the rest waits in our queue. Default: 16 embedded, 8 llama-server, 4 ollama, 128 tgi, 256 others.',
       ),
     max_seq_length: z
       .number()
@@ -117,6 +121,21 @@ const modelSchema = z
       .max(10_000_000)
       .optional()
       .describe('Context in tokens. Default: what the model was trained for (embedded: at most 8192).'),
+    quantize: z
+      .string()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe(
+        'Quantization of the weights: `INT8`, `INT4` or `FP8` where the engine can, or a word of its own; upper and lower case are the same. What each engine can do: docs/engines.md.',
+      ),
+    tensor_parallel_size: z
+      .number()
+      .int()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe('GPUs that one replica is split over: vllm, sglang and tgi.'),
     threads: z
       .number()
       .int()
@@ -147,7 +166,7 @@ const modelSchema = z
         code: 'custom',
         path: ['engine'],
         message:
-          'found "embedded" with `urls`; say which engine runs there: vllm, sglang, llama-server or openai',
+          'found "embedded" with `urls`; say which engine runs there: vllm, sglang, tgi, llama-server, ollama or openai',
       });
     }
   });

@@ -1,7 +1,16 @@
 /**
  * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
  */
-export const ENGINE_KINDS = ['embedded', 'vllm', 'sglang', 'llama-server', 'openai', 'simulator'] as const;
+export const ENGINE_KINDS = [
+  'embedded',
+  'vllm',
+  'sglang',
+  'tgi',
+  'llama-server',
+  'ollama',
+  'openai',
+  'simulator',
+] as const;
 export type EngineKind = (typeof ENGINE_KINDS)[number];
 
 /** Named states of a replica, one sentence each; `decide/recovery` is the one place that changes them. */
@@ -41,6 +50,16 @@ export interface EngineCapabilities {
   determinism: 'none' | 'greedy' | 'seeded';
   /** Every stream event carries whole tokens, also while text is held back for a stop string. */
   wholeTokenEvents: boolean;
+  /**
+   * `/v1/completions` puts its prompt through the chat template, so text appended to the prompt is not gone on with (no tier B
+   * there). Default false.
+   */
+  templatesCompletions?: boolean;
+  /**
+   * White space at the seams of a prefilled answer is lost, or undoes the continuation: text that begins or ends with it does not
+   * go on in chat (no tier B). Default false.
+   */
+  trimsPrefill?: boolean;
   /** The engine may repeat a prefilled answer at the start of its own; a leading copy is then stripped. Default false. */
   mayEchoPrefill?: boolean;
   /** Fields that the engine does not know are ignored and not refused. Default false. */

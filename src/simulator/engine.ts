@@ -273,6 +273,10 @@ export class SimulatedEngine implements EngineCore {
     };
   }
 
+  clearCache(): boolean {
+    return this.#scheduler.pool.clear();
+  }
+
   /** Tokens given out while the text was corrupt. */
   get corruptedTokensTotal(): number {
     return this.#corruptedTotal;

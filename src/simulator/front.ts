@@ -15,6 +15,16 @@ import type { AnswerFaults } from './sequence.ts';
 
 const BODY_BYTES_MAX = 64 * 1024 * 1024;
 const METRICS_PATH = '/metrics';
+/** Paths that a starved frontend answers late, in any dialect. */
+const PROBED_PATHS: ReadonlySet<string> = new Set([
+  ...['/health', '/health_generate', '/ready', '/ping', '/v1/health', '/api/version'],
+  ...['/v1/models', '/models', '/api/tags'],
+]);
+/** End points of the engines' own that generate, beside those under /v1/. */
+const NATIVE_GENERATION_PATHS: ReadonlySet<string> = new Set([
+  ...['/generate', '/generate_stream', '/completion', '/completions', '/chat/completions'],
+  ...['/api/generate', '/api/chat'],
+]);
 
 /** Carries the exchange from the HTTP side to the engine, so that a fault of a request can reach its answer. */
 const currentExchange = new AsyncLocalStorage<AnswerFaults>();
@@ -65,8 +75,10 @@ class SimulatorFront {
       return handleFaultRoute(exchange, this.#options);
     }
     if (exchange.path === METRICS_PATH) return this.#metrics(exchange);
-    if (exchange.path === '/health' || exchange.path === '/v1/models') await this.#starve();
-    const generates = exchange.method === 'POST' && exchange.path.startsWith('/v1/');
+    if (PROBED_PATHS.has(exchange.path)) await this.#starve();
+    const generates =
+      exchange.method === 'POST' &&
+      (exchange.path.startsWith('/v1/') || NATIVE_GENERATION_PATHS.has(exchange.path));
     if (generates) this.#generationRequests++;
     const ordinal = this.#generationRequests;
     let body: Buffer | undefined;

@@ -1,6 +1,6 @@
 /**
  * How the supervisor starts a simulator as an engine of kind `simulator`, and what it can do. Further options come from
- * AUTOGLM_SIMULATOR_ARGS in the `env` of the model: a JSON array of arguments.
+ * the model's `args`, or from AUTOGLM_SIMULATOR_ARGS in its `env`: a JSON array of arguments.
  */
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +38,10 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     '--max-num-seqs',
     String(context.maxBatchSize),
     ...(context.maxSeqLength === undefined ? [] : ['--max-model-len', String(context.maxSeqLength)]),
+    // The calls of vLLM's dev mode, by the variable that opens them there.
+    ...(context.env.VLLM_SERVER_DEV_MODE === '1' ? ['--control-calls', '1'] : []),
     ...extraArgs(context),
+    ...(context.args ?? []),
   ];
   parseSimulatorArgs(args);
   const entry = new URL(`../assembly/simulator-process${extname(import.meta.url)}`, import.meta.url);

@@ -37,7 +37,7 @@ const number = (value: number, min: number, max: number, help: string): NumberOp
 const DAY_MS = 86_400_000;
 
 /** Dialects that the process can speak; each later one is a line here and one in assembly. */
-const SIMULATOR_DIALECTS = ['vllm'] as const;
+const SIMULATOR_DIALECTS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'] as const;
 export type SimulatorDialect = (typeof SIMULATOR_DIALECTS)[number];
 
 export const simulatorOptions = {
@@ -50,6 +50,13 @@ export const simulatorOptions = {
     choices: SIMULATOR_DIALECTS,
     help: 'The engine whose HTTP it speaks.',
   },
+  metrics: integer(1, 0, 1, 'Whether /metrics is there; SGLang and llama-server have it only when told to.'),
+  'control-calls': integer(
+    0,
+    0,
+    1,
+    "Whether calls are there that an engine must be told to have: vLLM's dev mode, llama-server's slot actions.",
+  ),
   'model-name': { kind: 'text', default: 'simulated-model', help: 'Id in /v1/models.' },
   'api-key': { kind: 'text', help: 'Bearer key that requests must bring.' },
   'model-seed': integer(1, 0, 0xffff_ffff, 'The model: replicas with the same seed write the same text.'),
@@ -92,6 +99,8 @@ export interface SimulatorConfig {
   port: number;
   portFile: string | undefined;
   dialect: SimulatorDialect;
+  metrics: boolean;
+  controlCalls: boolean;
   modelName: string;
   apiKey: string | undefined;
   modelSeed: number;
@@ -128,6 +137,8 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
     port: figure('port'),
     portFile: text('port-file'),
     dialect: readChoice('dialect', text('dialect') as string) as SimulatorDialect,
+    metrics: figure('metrics') === 1,
+    controlCalls: figure('control-calls') === 1,
     modelName: text('model-name') as string,
     apiKey: text('api-key'),
     modelSeed: figure('model-seed'),

@@ -9,9 +9,11 @@ import type { EngineDriver, EngineTarget, ReadinessRung } from '../../src/contra
 import { READINESS_RUNGS } from '../../src/contract/ports/engine-driver.ts';
 import { embedded } from '../../src/drivers/engines/embedded.ts';
 import { llamaServer } from '../../src/drivers/engines/llama-server.ts';
+import { ollama } from '../../src/drivers/engines/ollama.ts';
 import { openai } from '../../src/drivers/engines/openai.ts';
 import { sglang } from '../../src/drivers/engines/sglang.ts';
 import { createSimulatorDriver } from '../../src/drivers/engines/simulator.ts';
+import { tgi } from '../../src/drivers/engines/tgi.ts';
 import { vllm } from '../../src/drivers/engines/vllm.ts';
 import {
   SIMULATOR_DEFAULT_WINDOW,
@@ -24,7 +26,7 @@ const simulator = createSimulatorDriver({
   defaultWindow: SIMULATOR_DEFAULT_WINDOW,
   launch: simulatorLaunch,
 });
-const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, llamaServer, openai, simulator];
+const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, tgi, llamaServer, ollama, openai, simulator];
 
 type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 
@@ -46,6 +48,7 @@ beforeEach(async () => {
   asked = [];
   answers = {
     '/health': json(200, ''),
+    '/api/version': json(200, { version: '0.14.0' }),
     '/v1/models': json(200, { object: 'list', data: [{ id: 'other' }, { id: 'demo' }] }),
     '/v1/completions': json(200, { choices: [{ text: '.' }] }),
   };
@@ -85,7 +88,8 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
   });
 
   it('ends by its signal when the engine does not answer', async () => {
-    for (const path of ['/health', '/v1/models', '/v1/completions', '/metrics']) answers[path] = never;
+    for (const path of ['/health', '/api/version', '/v1/models', '/v1/completions', '/metrics'])
+      answers[path] = never;
     const startMs = performance.now();
     for (const rung of ['health', 'model', 'generation'] as const)
       expect(await probe(driver, rung, 50), rung).toEqual({ ok: false, detail: 'no answer in time' });
@@ -95,16 +99,16 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
 
   it('says what an engine says that is not well', async () => {
     const busy = json(503, { error: { message: 'Loading model', type: 'unavailable_error', code: 503 } });
-    answers = { '/health': busy, '/v1/models': busy, '/v1/completions': busy };
+    answers = { '/health': busy, '/api/version': busy, '/v1/models': busy, '/v1/completions': busy };
     for (const rung of ['health', 'model', 'generation'] as const)
       expect(await probe(driver, rung), rung).toEqual({ ok: false, detail: 'HTTP 503 Loading model' });
   });
 
   it('names the models that are there instead of the expected one', async () => {
     answers['/v1/models'] = json(200, { data: [{ id: 'a' }, { id: 'b' }] });
-    expect(await probe(driver, 'model')).toEqual({
+    expect(await probe(driver, 'model')).toMatchObject({
       ok: false,
-      detail: "model 'demo' not listed; found: a, b",
+      detail: expect.stringMatching(/^model 'demo' not listed; found: a, b(; run `ollama pull demo`)?$/),
     });
     for (const body of ['', '[]', '{"data":{}}', 'null', '{"data":[null]}']) {
       answers['/v1/models'] = json(200, body);
@@ -128,6 +132,37 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
     const result = await driver.probe({ ...target, engineKey: key }, 'model', AbortSignal.timeout(1_000));
     expect(asked.at(-1)?.authorization).toBe(`Bearer ${key}`);
     expect(result).toEqual({ ok: false, detail: 'HTTP 401 invalid key' });
+  });
+
+  it('has only calls that end by their signal, say what they found, and never throw', async () => {
+    const ABORTED = 'all' as const;
+    const calls = (signal: AbortSignal) =>
+      [
+        driver.clearCache?.(target, signal),
+        driver.drain?.(target, signal),
+        driver.resume?.(target, signal),
+        driver.abort?.(target, ABORTED, signal),
+        driver.abort?.(target, { requestId: 'a' }, signal),
+      ].filter((call) => call !== undefined);
+    answers = {};
+    for (const call of calls(AbortSignal.timeout(1_000)))
+      expect(await call).toMatchObject({ ok: false, detail: expect.stringMatching(/HTTP 404/) });
+    const hanging = ['/reset_prefix_cache', '/pause?mode=wait', '/resume', '/abort_requests', '/flush_cache'];
+    for (const path of [...hanging, '/abort_request', '/props', '/api/generate']) answers[path] = never;
+    for (const call of calls(AbortSignal.timeout(50)))
+      expect(await call).toMatchObject({ ok: false, detail: expect.stringMatching(/no answer in time$/) });
+    await new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    for (const call of calls(AbortSignal.timeout(1_000)))
+      expect(await call).toMatchObject({ ok: false, detail: expect.stringMatching(/connection refused$/) });
+    expect(driver.resume === undefined).toBe(driver.drain === undefined);
+  });
+
+  it('knows what lines of its log mean, each rule once', () => {
+    const ids = driver.logRules.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+    // The embedded engine and an unknown one print nothing that is known to us.
+    expect(ids.length > 0).toBe(kind !== 'embedded' && kind !== 'openai');
   });
 
   it('does not believe an answer without end', async () => {
@@ -169,5 +204,49 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
       portFrom: 'assigned',
     });
     expect(driver.kind).toBe(kind);
+  });
+});
+
+describe('metrics', () => {
+  it.each([
+    [
+      vllm,
+      'vllm:num_requests_running{engine="0"} 3\nvllm:num_requests_waiting 1\nvllm:kv_cache_usage_perc 0.5\nvllm:iteration_tokens_total_count 40\nvllm:generation_tokens_total 90\nvllm:prompt_tokens_total 70\nvllm:num_preemptions_total 2\nvllm:prefix_cache_queries_total 60\nvllm:prefix_cache_hits_total 30\nvllm:time_to_first_token_seconds_sum 1.5\nvllm:time_to_first_token_seconds_count 4\n',
+      { progressCount: 40, kvCacheUsageRatio: 0.5, prefixCacheHitsTotal: 30, timeToFirstTokenCount: 4 },
+    ],
+    [
+      vllm,
+      'vllm:gpu_cache_usage_perc 0.25\nvllm:generation_tokens_total 90\nvllm:gpu_prefix_cache_hits_total 7\n',
+      { progressCount: 90, kvCacheUsageRatio: 0.25, prefixCacheHitsTotal: 7 },
+    ],
+    [
+      sglang,
+      'sglang:num_running_reqs{tp_rank="0"} 3\nsglang:num_queue_reqs 1\nsglang:token_usage 0.5\nsglang:realtime_tokens_total{mode="decode"} 90\nsglang:realtime_tokens_total{mode="prefill_compute"} 70\nsglang:num_retracted_requests_total 2\nsglang:cached_tokens_total 30\n',
+      { running: 3, waiting: 1, progressCount: 160, preemptionsTotal: 2, prefixCacheHitsTotal: 30 },
+    ],
+    [
+      tgi,
+      'tgi_batch_current_size 3\ntgi_queue_size 1\ntgi_batch_current_max_tokens 500\ntgi_batch_max_total_tokens 2000\ntgi_batch_inference_count{method="prefill"} 4\ntgi_batch_inference_count{method="decode"} 90\ntgi_request_generated_tokens_sum 88\n',
+      { running: 3, waiting: 1, kvCacheUsageRatio: 0.25, progressCount: 94, generationTokensTotal: 88 },
+    ],
+    [
+      llamaServer,
+      'llamacpp:requests_processing 3\nllamacpp:requests_deferred 1\nllamacpp:n_decode_total 90\nllamacpp:prompt_tokens_total 40\nllamacpp:prompt_tokens_cached_total 30\nllamacpp:tokens_predicted_total 88\n',
+      { running: 3, progressCount: 90, prefixCacheQueriesTotal: 70, prefixCacheHitsTotal: 30 },
+    ],
+    [
+      llamaServer,
+      'llamacpp:kv_cache_usage_ratio 0.5\nllamacpp:prompt_tokens_total 40\nllamacpp:tokens_predicted_total 88\n',
+      { kvCacheUsageRatio: 0.5, progressCount: 128, generationTokensTotal: 88 },
+    ],
+  ] as const)('of %o are read by their names', async (driver, text, expected) => {
+    answers['/metrics'] = (_request, response) => response.end(text);
+    expect(await driver.readMetrics(target, AbortSignal.timeout(1_000))).toMatchObject(expected);
+  });
+
+  it('are none where the engine has none', async () => {
+    answers['/metrics'] = (_request, response) => response.end('vllm:num_requests_running 3\n');
+    for (const driver of [ollama, openai])
+      expect(await driver.readMetrics(target, AbortSignal.timeout(1_000))).toBeUndefined();
   });
 });

@@ -138,6 +138,7 @@ describe('before the first content token', () => {
     ['the connection is cut after the role event', { dieAfterRole: true }],
     ['the engine answers 500', { status: 500 }],
     ['the engine answers 503', { status: 503 }],
+    ['the engine answers 424, as text-generation-inference does', { status: 424 }],
     ['the engine never answers', { hang: true }],
     ['the answer is empty', { emptyBody: true }],
     ['the stream ends before any content', { endAfter: 0 }],
@@ -230,6 +231,19 @@ describe('after the first content token', () => {
       completion_tokens: ANSWER.length,
       total_tokens: 3 + ANSWER.length,
     });
+  });
+
+  it('tells a bad request from a failure where text-generation-inference says 422 of both', async () => {
+    const tgiError = (message: string) => ({ message, http_status_code: 422 });
+    const failed = tgiError('Request failed during generation: Server error: CUDA error');
+    const { answer } = await withFirst({ errorEventAfter: 3, errorEvent: failed }, () =>
+      ask({ stream: true }),
+    );
+    expect(answer).toMatchObject({ text: ANSWER_TEXT, done: true });
+    const refused = tgiError('Input validation error: `inputs` must have less than 4095 tokens. Given: 9000');
+    const second = await withFirst({ errorEventAfter: 0, errorEvent: refused }, () => ask({ stream: true }));
+    expect(second.answer.events.at(-1)).toEqual({ error: refused });
+    expect(good.seen).toEqual([]);
   });
 
   it('sends no usage event that was not asked for', async () => {

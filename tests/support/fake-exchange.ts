@@ -5,7 +5,7 @@ import type { AnswerJson } from './answer-json.ts';
 export class FakeExchange implements HttpExchange {
   readonly method: string;
   readonly path: string;
-  readonly query = '';
+  readonly query: string;
   readonly headers: Record<string, string | undefined>;
   readonly fromLoopback = true;
   readonly #body: Buffer;
@@ -23,7 +23,9 @@ export class FakeExchange implements HttpExchange {
 
   constructor(method: string, path: string, body: unknown = '', headers: Record<string, string> = {}) {
     this.method = method;
-    this.path = path;
+    const [plain = '', query = ''] = path.split('?');
+    this.path = plain;
+    this.query = query;
     this.headers = headers;
     this.#body = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   }

@@ -3,8 +3,10 @@
  * Run after the schema has accepted the document, so each value here has its type.
  */
 import type { Config } from '../../contract/config-schema.ts';
+import type { EngineKind } from '../../contract/fleet.ts';
 import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
+import { checkEngineOptions } from './engine-option-rules.ts';
 import { isLoopbackHost } from './loopback.ts';
 import { checkTexts } from './text-rules.ts';
 
@@ -21,6 +23,7 @@ export function checkConfigRules(config: Config, { environmentKeys, written }: R
     ...checkModelNames(config),
     ...checkTexts(config),
     ...checkModelSources(config),
+    ...checkEngineOptions(config),
     ...checkUrls(config),
     ...checkFallbacks(config),
     ...checkExposure(config, environmentKeys),
@@ -78,11 +81,12 @@ function checkModelNames(config: Config): ConfigProblem[] {
   return problems;
 }
 
+const NEED_A_MODEL: readonly EngineKind[] = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'];
+
 function checkModelSources(config: Config): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   for (const [index, model] of config.models.entries()) {
-    const needsModel =
-      model.engine === 'vllm' || model.engine === 'sglang' || model.engine === 'llama-server';
+    const needsModel = NEED_A_MODEL.includes(model.engine);
     const usesModel = model.command === undefined || model.command.some((part) => part.includes('{model}'));
     if (model.urls === undefined && needsModel && model.model === undefined && usesModel) {
       problems.push({

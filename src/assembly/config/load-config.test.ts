@@ -46,6 +46,29 @@ describe('messages of the configuration', () => {
       ['a.yaml:2:9: gateway.port: found "eighty"; would be right: an integer from 0 to 65535'],
     ],
     [
+      'a quantization that the engine cannot make',
+      'models:\n  - model_name: a\n    engine: tgi\n    model: org/a\n    quantize: INT3\n',
+      [
+        'a.yaml:5:15: models[0].quantize: found "INT3"; text-generation-inference can do INT8 (--quantize eetq), INT4 (--quantize bitsandbytes-nf4), FP8 (--quantize fp8), or one of its own: awq, gptq, marlin, exl2, eetq, fp8, compressed-tensors, bitsandbytes, bitsandbytes-nf4, bitsandbytes-fp4',
+      ],
+    ],
+    [
+      'a size of tensor parallelism where there is none',
+      'models:\n  - model_name: a\n    tensor_parallel_size: 2\n',
+      [
+        'a.yaml:3:27: models[0].tensor_parallel_size: found 2; engine "embedded" has no such option: it runs on the processor; `threads` sets how many it uses',
+      ],
+    ],
+    [
+      'options that nobody would read',
+      'models:\n  - model_name: a\n    engine: vllm\n    urls: [http://a:1]\n    quantize: INT8\n  - model_name: b\n    engine: vllm\n    model: b\n    command: [x, "{port}"]\n    args: [--y]\n    tensor_parallel_size: 2\n',
+      [
+        'a.yaml:5:15: models[0].quantize: found together with `urls`; an engine that runs already was started with its own options: leave it out',
+        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
+        'a.yaml:10:11: models[1].args: found together with `command`; write the arguments into `command`',
+      ],
+    ],
+    [
       'a misspelt key',
       'gatway:\n  port: 1\n',
       ['a.yaml:1:1: gatway: this key is not known; did you mean "gateway"?'],
@@ -76,7 +99,7 @@ describe('messages of the configuration', () => {
       'an unknown engine',
       'models:\n  - model_name: a\n    engine: vlm\n',
       [
-        'a.yaml:3:13: models[0].engine: found "vlm"; would be right: one of embedded, vllm, sglang, llama-server, openai, simulator',
+        'a.yaml:3:13: models[0].engine: found "vlm"; would be right: one of embedded, vllm, sglang, tgi, llama-server, ollama, openai, simulator',
       ],
     ],
     [
@@ -360,5 +383,22 @@ describe('the form that runs', () => {
     const deep = resolved(`state_dir: /${'x'.repeat(90)}\n`);
     expect(deep.paths.socketDir).toMatch(/autoglm-[0-9a-f]{12}$/);
     expect(resolved('state_dir: /var/a\n').paths.socketDir).toBe('/var/a/sockets');
+  });
+});
+
+it('knows the model by its own name where an engine can be told no other', () => {
+  const text = (engine: string) => `models:\n  - model_name: a\n    engine: ${engine}\n    model: org/a\n`;
+  const served = (engine: string) => resolved(text(engine)).models[0]?.servedModel;
+  expect([served('tgi'), served('ollama'), served('vllm')]).toEqual(['org/a', 'org/a', 'a']);
+});
+
+it('accepts the words of the product for options of an engine', () => {
+  const text =
+    'models:\n  - model_name: a\n    engine: vllm\n    model: org/a\n    max_seq_length: 8192\n    quantize: INT8\n    tensor_parallel_size: 2\n    args: [--enforce-eager]\n';
+  expect(resolved(text).models[0]).toMatchObject({
+    maxSeqLength: 8192,
+    quantize: 'INT8',
+    tensorParallelSize: 2,
+    args: ['--enforce-eager'],
   });
 });

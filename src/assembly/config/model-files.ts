@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { PlatformError } from '../../contract/errors.ts';
 import { isModelAddress } from '../../drivers/engines/embedded/model-address.ts';
 import { checkModelFile } from '../../drivers/engines/embedded/model-file.ts';
+import { checkGgufQuantize } from '../../drivers/engines/gguf-quantize.ts';
 import { parseConfigDocument } from './config-document.ts';
 import { configError, showProblem } from './config-problem.ts';
 import type { ResolvedConfig, ResolvedModel } from './resolve-config.ts';
@@ -17,9 +18,11 @@ export function readsModelFile({ urls, command, engine, model }: ResolvedModel):
 }
 
 /** Size of the file in bytes, or what is wrong with it. */
-export function checkFileOf({ model }: ResolvedModel): { bytes: number } | { fault: string } {
+export function checkFileOf({ model, quantize }: ResolvedModel): { bytes: number } | { fault: string } {
   try {
-    return { bytes: checkModelFile(model).bytes };
+    const { bytes } = checkModelFile(model);
+    checkGgufQuantize(model, quantize);
+    return { bytes };
   } catch (error) {
     return { fault: PlatformError.from(error).message };
   }

@@ -41,6 +41,9 @@ export interface ResolvedModel {
   maxBatchSize: number | undefined;
   maxSeqLength: number | undefined;
   threads: number | undefined;
+  quantize: string | undefined;
+  tensorParallelSize: number | undefined;
+  args: string[];
   startTimeoutMs: number;
 }
 
@@ -195,6 +198,9 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     maxBatchSize: model.max_batch_size,
     maxSeqLength: model.max_seq_length,
     threads: model.threads,
+    quantize: model.quantize,
+    tensorParallelSize: model.tensor_parallel_size,
+    args: model.args,
     startTimeoutMs: model.start_timeout_ms,
   };
 }
@@ -210,13 +216,16 @@ function modelSource(model: ModelConfig, fromHere: (path: string) => string): st
 }
 
 /**
- * Engines that we start are told `model_name`, but where the command is the user's own, or the engine runs already, the
- * model is known there by the name that the user loads it under.
+ * Engines that we start are told `model_name`, but where the command is the user's own, the engine runs already, or it can be
+ * told no name, the model is known there by the name that the user loads it under.
  */
 function defaultServedModel(model: ModelConfig, source: string): string {
-  const named = model.model !== undefined && (model.urls !== undefined || model.command !== undefined);
-  return named ? source : model.model_name;
+  const named =
+    model.urls !== undefined || model.command !== undefined || NAMES_OF_THEIR_OWN.includes(model.engine);
+  return model.model !== undefined && named ? source : model.model_name;
 }
+
+const NAMES_OF_THEIR_OWN: readonly EngineKind[] = ['tgi', 'ollama'];
 
 /** The real path of what exists of `path`, with the rest appended: two spellings of one directory become one. */
 function canonicalPath(path: string): string {

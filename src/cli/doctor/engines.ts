@@ -12,8 +12,16 @@ const GPU_TIMEOUT_MS = 10_000;
 const PROGRAMS: readonly { kind: EngineKind; program: string; install: string }[] = [
   { kind: 'vllm', program: 'vllm', install: 'https://docs.vllm.ai' },
   { kind: 'sglang', program: 'sglang', install: 'https://docs.sglang.ai' },
+  {
+    kind: 'tgi',
+    program: 'text-generation-launcher',
+    install: 'https://github.com/huggingface/text-generation-inference',
+  },
   { kind: 'llama-server', program: 'llama-server', install: 'https://github.com/ggml-org/llama.cpp' },
+  { kind: 'ollama', program: 'ollama', install: 'https://ollama.com' },
 ];
+
+const WANT_A_GPU: readonly EngineKind[] = ['vllm', 'sglang', 'tgi'];
 
 export const checkEngines: Check = async ({ config }) => [
   ...(await Promise.all(PROGRAMS.map((entry) => checkProgram(entry, config)))),
@@ -22,9 +30,7 @@ export const checkEngines: Check = async ({ config }) => [
 ];
 
 export const checkGpu: Check = async ({ config }) => {
-  const wanted = config.models.some(
-    (model) => started(model) && (model.engine === 'vllm' || model.engine === 'sglang'),
-  );
+  const wanted = config.models.some((model) => started(model) && WANT_A_GPU.includes(model.engine));
   const result = await runProgram(
     'nvidia-smi',
     ['--query-gpu=name,memory.total,memory.free', '--format=csv,noheader'],

@@ -150,5 +150,7 @@ export interface EngineCore {
   /** False when no further request can be queued; the front end then answers 503 with Retry-After. */
   canAccept(): boolean;
   metrics(): EngineCoreMetrics;
+  /** Drops computed prefixes that no request uses; false, and nothing dropped, while a request holds any. */
+  clearCache?(): boolean;
   close(): Promise<void>;
 }

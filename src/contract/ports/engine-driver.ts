@@ -1,9 +1,11 @@
 /**
- * Port: one kind of engine. A driver knows how to start it, how to tell whether it is ready, and what it can do.
- * In the contract: no driver keeps state between calls, each call ends by its signal, and no call throws for an engine that
- * is down (the result says so). Not in the contract: process control (see process-host.ts) and request traffic.
+ * Port: one kind of engine. A driver knows how to start it, how to tell whether it is ready, what it can do, and what its log
+ * lines mean. In the contract: no driver keeps state between calls, each call ends by its signal, and no call throws for an
+ * engine that is down (the result says so); a call that the engine has no way to carry out is absent, so that nobody waits for
+ * it. Not in the contract: process control (see process-host.ts) and request traffic.
  */
 import type { EngineCapabilities, EngineKind } from '../fleet.ts';
+import type { LogRule } from '../log-rule.ts';
 
 /** How to start one replica. */
 export interface LaunchPlan {
@@ -28,6 +30,11 @@ export interface LaunchContext {
   maxBatchSize: number;
   maxSeqLength: number | undefined;
   threads: number | undefined;
+  /** As the user wrote it, such as `INT8`. */
+  quantize?: string | undefined;
+  tensorParallelSize?: number | undefined;
+  /** Further arguments, after all others. */
+  args?: readonly string[];
   command: string[] | undefined;
   env: Record<string, string>;
 }
@@ -42,6 +49,7 @@ export interface EngineTarget {
 export const READINESS_RUNGS = ['port', 'health', 'model', 'generation'] as const;
 export type ReadinessRung = (typeof READINESS_RUNGS)[number];
 
+/** Of a probe, or of another call. */
 export interface ProbeResult {
   ok: boolean;
   /** What was found: "connection refused", "HTTP 503 Loading model", "model 'a' not listed; found: b". */
@@ -57,6 +65,15 @@ export interface EngineMetrics {
   /** Grows with every step of the engine; stands still when it hangs. */
   progressCount?: number;
   generationTokensTotal?: number;
+  promptTokensTotal?: number;
+  /** Requests that lost their place in the batch and began anew. */
+  preemptionsTotal?: number;
+  /** Prompt tokens looked up in the prefix cache, and found there. */
+  prefixCacheQueriesTotal?: number;
+  prefixCacheHitsTotal?: number;
+  /** Sum and count of a histogram: their growth over a span gives its mean. */
+  timeToFirstTokenSecondsSum?: number;
+  timeToFirstTokenCount?: number;
 }
 
 export interface EngineDriver {
@@ -68,4 +85,17 @@ export interface EngineDriver {
   launch?(context: LaunchContext, signal: AbortSignal): Promise<LaunchPlan>;
   probe(target: EngineTarget, rung: ReadinessRung, signal: AbortSignal): Promise<ProbeResult>;
   readMetrics(target: EngineTarget, signal: AbortSignal): Promise<EngineMetrics | undefined>;
+  /** What lines of the engine's log mean; empty where nothing is known. */
+  readonly logRules: readonly LogRule[];
+  /** Drops what the engine has computed for later requests. Running requests stay; some engines refuse while there are any. */
+  clearCache?(target: EngineTarget, signal: AbortSignal): Promise<ProbeResult>;
+  /** The engine takes nothing new and finishes what runs. Resolves when nothing runs; `resume` opens it again. */
+  drain?(target: EngineTarget, signal: AbortSignal): Promise<ProbeResult>;
+  resume?(target: EngineTarget, signal: AbortSignal): Promise<ProbeResult>;
+  /** Ends one request, by the id that the engine gave to it, or all. */
+  abort?(
+    target: EngineTarget,
+    what: { requestId: string } | 'all',
+    signal: AbortSignal,
+  ): Promise<ProbeResult>;
 }

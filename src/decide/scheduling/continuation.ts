@@ -29,8 +29,12 @@ export function planContinuation(
   // Raw completions report logprobs in another shape than chat does.
   const rawFits = engine.tokenReplay && !(request.logprobs && request.endpoint === 'chat');
   const byIds: ContinuationTier[] = rawFits && delivered.tokenIds ? ['A'] : [];
-  const byText: ContinuationTier[] =
-    request.endpoint === 'completions' || engine.chatContinuation ? ['B'] : [];
+  const trimmed = engine.trimsPrefill === true && delivered.trimmable;
+  const textGoesOn =
+    request.endpoint === 'completions'
+      ? engine.templatesCompletions !== true
+      : engine.chatContinuation && !trimmed;
+  const byText: ContinuationTier[] = textGoesOn ? ['B'] : [];
   /** Tier A without ids from the stream: the engine tokenizes prompt and delivered text. */
   const byTokenizing: ContinuationTier[] = rawFits && engine.tokenize && !delivered.tokenIds ? ['A'] : [];
 

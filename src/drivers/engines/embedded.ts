@@ -1,7 +1,7 @@
 /** The engine that comes with the platform; it speaks the dialect of vLLM, metrics included. */
 import { embeddedCapabilities, embeddedDefaultWindow, embeddedLaunch } from './embedded/launch.ts';
-import { VLLM_METRIC_NAMES } from './engine-metrics.ts';
 import { createHttpEngine } from './http-engine.ts';
+import { VLLM_METRIC_NAMES } from './vllm/metric-names.ts';
 
 export const embedded = createHttpEngine({
   kind: 'embedded',

@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { EngineDriver, LaunchContext } from '../../contract/ports/engine-driver.ts';
-import { type MetricNames, metricsFrom, VLLM_METRIC_NAMES } from './engine-metrics.ts';
+import { type MetricNames, metricsFrom } from './engine-metrics.ts';
 import { llamaServer } from './llama-server.ts';
+import { ollama } from './ollama.ts';
 import { openai } from './openai.ts';
 import { sglang } from './sglang.ts';
+import { tgi } from './tgi.ts';
+import { VLLM_METRIC_NAMES } from './vllm/metric-names.ts';
 import { vllm } from './vllm.ts';
 
 const CONTEXT: LaunchContext = {
@@ -37,6 +40,42 @@ it('starts each engine with its own names for our settings', async () => {
   );
   expect(await commandOf(llamaServer, { model: 'hf:org/model:Q8_0' })).toBe(
     'llama-server --metrics -hf org/model:Q8_0 --host 127.0.0.1 --port 40123 --alias demo --parallel 8 --ctx-size 32768',
+  );
+});
+
+it('tells text-generation-inference its limits, and keeps two launchers of one machine apart', async () => {
+  const line = await commandOf(tgi, { tensorParallelSize: 2 });
+  expect(line).toMatch(
+    /^text-generation-launcher --model-id org\/model --hostname 127\.0\.0\.1 --port 40123 --max-concurrent-requests 8 --max-batch-size 8 --max-total-tokens 4096 --max-input-tokens 4095 --num-shard 2 --shard-uds-path \S+-40123 --master-port 30123$/,
+  );
+});
+
+it('tells Ollama everything by its environment, where the user has the last word', async () => {
+  const plan = await ollama.launch?.(
+    { ...CONTEXT, env: { OLLAMA_KEEP_ALIVE: '5m' } },
+    new AbortController().signal,
+  );
+  expect(plan).toEqual({
+    command: 'ollama',
+    args: ['serve'],
+    env: {
+      OLLAMA_HOST: '127.0.0.1:40123',
+      OLLAMA_NUM_PARALLEL: '8',
+      OLLAMA_CONTEXT_LENGTH: '4096',
+      OLLAMA_KEEP_ALIVE: '5m',
+    },
+    portFrom: 'assigned',
+  });
+});
+
+it('puts further arguments after its own, and fills in the placeholders of a command', async () => {
+  expect(await commandOf(vllm, { args: ['--enforce-eager'] })).toMatch(
+    / --max-model-len 4096 --enforce-eager$/,
+  );
+  const command = ['start', '{model_name}', '{max_batch_size}', '{quantize}', '{max_seq_length}'];
+  expect(await commandOf(vllm, { command, quantize: 'INT8' })).toBe('start demo 8 INT8 4096');
+  await expect(commandOf(vllm, { command })).rejects.toThrow(
+    /found \{quantize\} in it, but `quantize` is not set/,
   );
 });
 
@@ -77,6 +116,15 @@ vllm:generation_tokens_total 100
       generationTokensTotal: 100,
     });
   }
+  const ratios: MetricNames = {
+    kvCacheUsageRatio: [{ ratio: ['part', 'whole'] }],
+    promptTokensTotal: [{ sum: ['a', 'missing'] }, { sum: ['a', 'part'] }],
+  };
+  expect(metricsFrom('part 3\nwhole 4\na 5\n', ratios)).toEqual({
+    kvCacheUsageRatio: 0.75,
+    promptTokensTotal: 8,
+  });
+  expect(metricsFrom('part 3\nwhole 0\n', ratios)).toEqual({});
   const names: MetricNames = { running: ['a'], waiting: ['b'] };
   expect(metricsFrom('a NaN\nb +Inf\n', names)).toEqual({});
 });

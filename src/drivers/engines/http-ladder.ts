@@ -1,9 +1,17 @@
 /**
- * The readiness ladder over HTTP, the same for every engine: port, health, the expected model listed, one token. Each rung
- * says what it found, in words for `status`.
+ * The readiness ladder over HTTP: port, health, the expected model listed, one token. Each rung says what it found, in words
+ * for `status`. What differs from engine to engine is in its `Ladder`.
  */
 import type { EngineTarget, ProbeResult, ReadinessRung } from '../../contract/ports/engine-driver.ts';
 import { connectTo, exchange, type ProbeResponse, parseJson, statusText } from './probe-http.ts';
+
+export interface Ladder {
+  healthPath: string;
+  /** Whether a name in `/v1/models` is the model that is meant. Default: the same text. */
+  sameModel?: (listed: string, expected: string) => boolean;
+  /** Said when the model is not there: what a person can do. */
+  missingModelHint?: (model: string) => string;
+}
 
 /** One token, by the first end point that the engine has for this model. */
 const GENERATIONS = [
@@ -24,16 +32,16 @@ const MODELS_SHOWN_MAX = 5;
 export async function climbRung(
   target: EngineTarget,
   rung: ReadinessRung,
-  healthPath: string,
+  ladder: Ladder,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
   switch (rung) {
     case 'port':
       return connectTo(target, signal);
     case 'health':
-      return judgeStatus(await exchange(target, { path: healthPath }, signal));
+      return judgeStatus(await exchange(target, { path: ladder.healthPath }, signal));
     case 'model':
-      return judgeModels(target, await exchange(target, { path: '/v1/models' }, signal));
+      return judgeModels(target, ladder, await exchange(target, { path: '/v1/models' }, signal));
     case 'generation':
       return generate(target, signal);
   }
@@ -45,14 +53,18 @@ function judgeStatus(response: ProbeResponse): ProbeResult {
   return { ok, detail: ok ? `HTTP ${response.status}` : statusText(response) };
 }
 
-function judgeModels({ servedModel }: EngineTarget, response: ProbeResponse): ProbeResult {
+function judgeModels({ servedModel }: EngineTarget, ladder: Ladder, response: ProbeResponse): ProbeResult {
   const answered = judgeStatus(response);
   if (!answered.ok || 'failure' in response) return answered;
   const found = modelIds(parseJson(response.body));
   if (found === undefined) return { ok: false, detail: '/v1/models did not answer with a list of models' };
-  if (found.includes(servedModel)) return { ok: true, detail: `model '${servedModel}' is listed` };
+  const same = ladder.sameModel ?? ((listed, expected) => listed === expected);
+  if (found.some((listed) => same(listed, servedModel)))
+    return { ok: true, detail: `model '${servedModel}' is listed` };
   const shown = found.slice(0, MODELS_SHOWN_MAX).join(', ') || 'none';
-  return { ok: false, detail: `model '${servedModel}' not listed; found: ${shown}` };
+  const hint = ladder.missingModelHint?.(servedModel);
+  const detail = `model '${servedModel}' not listed; found: ${shown}`;
+  return { ok: false, detail: hint === undefined ? detail : `${detail}; ${hint}` };
 }
 
 function modelIds(value: unknown): string[] | undefined {

@@ -10,6 +10,8 @@ export const openai = createHttpEngine({
     // A replay is compared with what was delivered, so a wrong guess costs nothing but the attempt.
     determinism: 'greedy',
     wholeTokenEvents: false,
+    // Some put completions through a chat template; a text that starts anew inside an answer is worse than an error.
+    templatesCompletions: true,
     mayEchoPrefill: true,
   },
   defaultWindow: 256,

@@ -1,14 +1,23 @@
-/** SGLang. Its metrics are off unless asked for. */
+/**
+ * SGLang. Its metrics are off unless asked for. Facts from the sources of 0.5.23: options `srt/server_args.py` and
+ * `srt/arg_groups/choices.py`, calls and health `srt/entrypoints/http_server.py`, metrics `srt/observability/metrics_collector.py`.
+ *
+ * There is no `drain`: /pause_generation stops the batch itself ("abort", "retract" or "in_place"), it does not let it finish.
+ */
 import { commandLine, option } from './command-line.ts';
+import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
+import { loadLogRules } from './log-rules.ts';
+import { quantizeArgs } from './quantize.ts';
+import { SGLANG_QUANTIZE } from './sglang/quantize.ts';
 
 export const sglang = createHttpEngine({
   kind: 'sglang',
   capabilities: {
-    // Takes token ids, but returns none by the OpenAI end points.
-    tokenReplay: false,
+    // Completions return token ids when asked (not so streamed chat, which refuses to), and take them as a prompt.
+    tokenReplay: true,
     chatContinuation: true,
-    tokenize: false,
+    tokenize: true,
     determinism: 'greedy',
     wholeTokenEvents: false,
     lenientFields: true,
@@ -16,6 +25,8 @@ export const sglang = createHttpEngine({
     endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
   },
   defaultWindow: 256,
+  // 503 while starting and when stopping. /health_generate waits up to 20 s for a token, so that a busy engine looks dead
+  // (sgl-project/sglang#22511); the rung of one token is bounded and asks the same.
   healthPath: '/health',
   metricNames: {
     running: ['sglang:num_running_reqs'],
@@ -23,7 +34,14 @@ export const sglang = createHttpEngine({
     kvCacheUsageRatio: ['sglang:token_usage'],
     progressCount: ['sglang:realtime_tokens_total', 'sglang:generation_tokens_total'],
     generationTokensTotal: ['sglang:generation_tokens_total'],
+    promptTokensTotal: ['sglang:prompt_tokens_total'],
+    preemptionsTotal: ['sglang:num_retracted_requests_total'],
+    prefixCacheQueriesTotal: ['sglang:prompt_tokens_total'],
+    prefixCacheHitsTotal: ['sglang:cached_tokens_total'],
+    timeToFirstTokenSecondsSum: ['sglang:time_to_first_token_seconds_sum'],
+    timeToFirstTokenCount: ['sglang:time_to_first_token_seconds_count'],
   },
+  logRules: () => loadLogRules('sglang'),
   launch: (context) =>
     commandLine(context, [
       ...['python3', '-m', 'sglang.launch_server', '--enable-metrics'],
@@ -33,5 +51,14 @@ export const sglang = createHttpEngine({
       ...option('--served-model-name', context.modelName),
       ...option('--max-running-requests', context.maxBatchSize),
       ...option('--context-length', context.maxSeqLength),
+      ...option('--tp-size', context.tensorParallelSize),
+      ...quantizeArgs(SGLANG_QUANTIZE, context.quantize),
+      ...(context.args ?? []),
     ]),
+  // Refused with 400 while requests run or wait.
+  clearCache: (target, signal) => call(target, { path: '/flush_cache' }, signal),
+  abort: (target, what, signal) => {
+    const body = what === 'all' ? { rid: '', abort_all: true } : { rid: what.requestId, abort_all: false };
+    return call(target, { path: '/abort_request', body }, signal);
+  },
 });

@@ -229,7 +229,10 @@ function beginsWith(frames: Buffer, prefix: Buffer): boolean {
 function isCallersError(frames: Buffer): boolean {
   const [event] = parseSseEvents(frames.toString('utf8'));
   const error = event === undefined ? undefined : parseChunk(event.data)?.error;
-  const status = isRecord(error) ? Number(error.code ?? error.status_code) : Number.NaN;
+  if (!isRecord(error)) return false;
+  // text-generation-inference says 422 of every error in a stream; only its message tells a bad request from a failure.
+  if (error.http_status_code !== undefined) return /^Input validation error/.test(String(error.message));
+  const status = Number(error.code ?? error.status_code);
   return status >= 400 && status < 500 && status !== 429;
 }
 
@@ -245,5 +248,8 @@ function endsWithDone(frames: Buffer): boolean {
 
 /** Answers that another replica may do better. What the client did wrong (4xx) is passed on and held against nobody. */
 function isEngineFault(status: number): boolean {
-  return status === 500 || status === 502 || status === 503 || status === 504 || status === 429;
+  return ENGINE_FAULTS.has(status);
 }
+
+/** 424 is how text-generation-inference says that its model failed. */
+const ENGINE_FAULTS: ReadonlySet<number> = new Set([424, 429, 500, 502, 503, 504]);

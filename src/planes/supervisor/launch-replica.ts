@@ -74,6 +74,9 @@ async function prepare(
     maxBatchSize: windowOf(model, driver),
     maxSeqLength: model.maxSeqLength,
     threads: model.threads,
+    quantize: model.quantize,
+    tensorParallelSize: model.tensorParallelSize,
+    args: [...(model.args ?? [])],
     command: model.command === undefined ? undefined : [...model.command],
     env: { ...model.env },
   };

@@ -40,6 +40,9 @@ function launchHash(model: SupervisedModel, url: string | null): string {
     maxBatchSize,
     maxSeqLength,
     threads,
+    model.quantize,
+    model.tensorParallelSize,
+    model.args,
   ];
   const text = JSON.stringify([engine, servedModel, launch]);
   return createHash('sha256').update(text).digest('hex').slice(0, HASH_DIGITS);

@@ -36,6 +36,10 @@ export interface SupervisedModel {
   maxBatchSize: number | undefined;
   maxSeqLength: number | undefined;
   threads: number | undefined;
+  quantize?: string | undefined;
+  tensorParallelSize?: number | undefined;
+  /** Further arguments of the engine's own command line. */
+  args?: readonly string[];
   startTimeoutMs: number;
 }
 

@@ -71,6 +71,24 @@ export const FAILURE_LOGS = {
     'ERROR [xgrammar] Failed to advance FSM for request cmpl-7 for tokens 11. Please file an issue.',
     ...coreDead,
   ],
+  'sglang-busy-health': [
+    "[2026-11-21 10:00:00] Health check failed. Server couldn't get a response from detokenizer for last 20 seconds. tic start time: 09:59:40. last_heartbeat time: 09:58:00",
+  ],
+  'sglang-child-dead': [
+    '[2026-11-21 10:00:00 TP0] Scheduler hit an exception: Traceback (most recent call last):',
+    'RuntimeError: CUDA error: unspecified launch failure',
+    'Subprocess scheduler_TP0 (pid=4711) crashed with exit code -9. ',
+    'SIGQUIT received. signum=<Signals.SIGQUIT: 3>, frame=None. It usually means one child failed.',
+  ],
+  'tgi-shard-killed': [
+    '2026-11-21T10:00:00.000000Z ERROR shard-manager: text_generation_launcher: Shard complete standard error output:',
+    '2026-11-21T10:00:00.000000Z ERROR shard-manager: text_generation_launcher: Shard process was signaled to shutdown with signal 9 rank=0',
+    '2026-11-21T10:00:00.000000Z ERROR text_generation_launcher: Shard 0 crashed',
+  ],
+  'llama-server-assert': ['/src/ggml/src/ggml.c:3210: GGML_ASSERT(a->ne[2] == b->ne[0]) failed'],
+  'ollama-runner-dead': [
+    'time=2026-11-21T10:00:00.000Z level=ERROR source=llama_server.go:1023 msg="llama-server terminated" error="exit status 2" exit=2',
+  ],
   'missing-weights': [
     'OSError: model does not appear to have a file named config.json. Checkout the model page for available files.',
   ],

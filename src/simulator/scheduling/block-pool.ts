@@ -100,6 +100,13 @@ export class BlockPool {
     this.#users.set(hash, 1);
   }
 
+  /** Empties the prefix cache; false while a sequence holds a block. */
+  clear(): boolean {
+    if (this.#inUse > 0) return false;
+    this.#idle.clear();
+    return true;
+  }
+
   /** Gives back all blocks of a sequence; full ones stay cached while there is room. */
   release(holding: BlockHolding): void {
     this.#inUse -= holding.private;

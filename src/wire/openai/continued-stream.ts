@@ -6,7 +6,14 @@
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { isRecord } from '../json/parse-object.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
-import { allFinished, choiceOf, type Delivered, parseChunk, textOf } from './delivered-stream.ts';
+import {
+  allFinished,
+  choiceOf,
+  type Delivered,
+  finishReasonOf,
+  parseChunk,
+  textOf,
+} from './delivered-stream.ts';
 import { ReplayedChoice } from './replayed-choice.ts';
 import { SeamStopGuard } from './seam-stop-guard.ts';
 
@@ -88,7 +95,7 @@ export class ContinuedStream {
         out.push(...this.#endedByStop());
         return { kind: 'stopped', data: out };
       }
-      hold = verdict === 'hold' && typeof choice.finish_reason !== 'string';
+      hold = verdict === 'hold' && finishReasonOf(choice) === null;
     }
     const usage = isRecord(chunk.usage) && this.#options.includeUsage ? this.#usage(chunk.usage) : undefined;
     if (choices.length === 0 && usage === undefined) return null;
@@ -129,7 +136,7 @@ export class ContinuedStream {
   #appended(raw: Record<string, unknown>): Record<string, unknown> | null {
     const delta = isRecord(raw.delta) ? raw.delta : {};
     const text = this.#withoutEcho(textOf(raw));
-    const ends = typeof raw.finish_reason === 'string';
+    const ends = finishReasonOf(raw) !== null;
     if (ends) this.#ended.add(indexOf(raw));
     const { role: _role, content: _content, ...otherDelta } = delta;
     if (text === '' && !ends && Object.keys(otherDelta).length === 0) return null;
@@ -170,7 +177,7 @@ export class ContinuedStream {
     }
     const found = replay.push(raw);
     if (found.kind === 'differs') return found.detail;
-    if (typeof raw.finish_reason === 'string') this.#ended.add(index);
+    if (finishReasonOf(raw) !== null) this.#ended.add(index);
     return found.kind === 'nothing' ? null : this.#choice(found.choice, found.text, found.delta);
   }
 }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { validJson } from '../../../tests/support/hostile-json.ts';
 import { ContinuedStream } from './continued-stream.ts';
-import { addEvents, allFinished, carriesContent, emptyDelivered } from './delivered-stream.ts';
+import { addEvents, allFinished, carriesContent, choiceOf, emptyDelivered } from './delivered-stream.ts';
 import { errorEventOf } from './error-object.ts';
 import { usageInTail } from './usage-tail.ts';
 
@@ -114,4 +114,24 @@ describe('errorEventOf', () => {
       { numRuns: 10_000 },
     );
   });
+});
+
+const readDelivered = (text: string) => {
+  const delivered = emptyDelivered();
+  addEvents(delivered, text);
+  return delivered;
+};
+const event = (chunk: object) => `data:${JSON.stringify(chunk)}\n\n`;
+
+// text-generation-inference writes `"finish_reason":""` into every event of a completion that goes on.
+it('takes an empty finish reason for none', () => {
+  const running = { choices: [{ index: 0, text: ' a', finish_reason: '', logprobs: null }] };
+  const delivered = readDelivered(event(running));
+  expect(choiceOf(delivered, 0)).toMatchObject({ text: ' a', finishReason: null });
+  expect(allFinished(delivered, 1)).toBe(false);
+  expect(carriesContent(JSON.stringify({ choices: [{ index: 0, text: '', finish_reason: '' }] }))).toBe(
+    false,
+  );
+  const ended = { choices: [{ index: 0, text: '.', finish_reason: 'length' }] };
+  expect(allFinished(readDelivered(event(running) + event(ended)), 1)).toBe(true);
 });

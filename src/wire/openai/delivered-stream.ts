@@ -133,7 +133,7 @@ function addChoice(delivered: Delivered, event: Record<string, unknown>): void {
   }
   if (isIdArray(event.token_ids)) choice.tokenIds?.push(...event.token_ids);
   if (isIdArray(event.prompt_token_ids)) delivered.promptTokenIds ??= event.prompt_token_ids;
-  if (typeof event.finish_reason === 'string') choice.finishReason = event.finish_reason;
+  choice.finishReason = finishReasonOf(event) ?? choice.finishReason;
 }
 
 /** Whether a delta holds parts of the answer beside those that a replay is compared by. Marks such as ids and flags are none. */
@@ -159,6 +159,12 @@ function addToolCall(choice: DeliveredChoice, call: unknown): void {
 export function textOf(choice: Readonly<Record<string, unknown>>): string {
   if (typeof choice.text === 'string') return choice.text;
   return isRecord(choice.delta) && typeof choice.delta.content === 'string' ? choice.delta.content : '';
+}
+
+/** Null while the choice goes on; text-generation-inference says the empty string then. */
+export function finishReasonOf(choice: Record<string, unknown>): string | null {
+  const { finish_reason: reason } = choice;
+  return typeof reason === 'string' && reason !== '' ? reason : null;
 }
 
 /** vLLM and others say `reasoning_content`, newer ones `reasoning`. */
@@ -191,7 +197,7 @@ export function carriesContent(data: string): boolean {
       (Array.isArray(delta.tool_calls) && delta.tool_calls.length > 0) ||
       delta.function_call !== undefined ||
       typeof delta.refusal === 'string' ||
-      typeof choice.finish_reason === 'string'
+      finishReasonOf(choice) !== null
     );
   });
 }

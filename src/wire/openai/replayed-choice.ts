@@ -9,6 +9,7 @@ import {
   carriesMore,
   type DeliveredChoice,
   type DeliveredToolCall,
+  finishReasonOf,
   isIdArray,
   reasoningOf,
   textOf,
@@ -42,7 +43,7 @@ export class ReplayedChoice {
     }
     const calls = this.#newCalls(delta.tool_calls);
     if (calls === null) return differs('the replayed tool call differs');
-    const ended = typeof raw.finish_reason === 'string';
+    const ended = finishReasonOf(raw) !== null;
     const isNew = text !== '' || reasoning !== '' || calls.length > 0;
     const missing = this.#missing();
     if (missing !== null && (isNew || ended)) return differs(missing);

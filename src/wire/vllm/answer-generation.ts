@@ -6,8 +6,13 @@ import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
-import { openAiErrorFrom } from '../openai/error-object.ts';
-import { AnswerShaper, type FinishedChoice, usageOf } from './answer-shapes.ts';
+import {
+  type AnswerIdentity,
+  AnswerShaper,
+  type FinishedChoice,
+  type Shaper,
+  usageOf,
+} from './answer-shapes.ts';
 import {
   type AnswerOutput,
   appendParts,
@@ -19,6 +24,7 @@ import {
 import { EventWriter } from './event-writer.ts';
 import type { GenerationSpec } from './parse-generation.ts';
 import { type ChoiceEnd, type ChoicePlan, planChoices, runChoice } from './run-choice.ts';
+import type { StreamFormat } from './stream-format.ts';
 import type { Emission } from './text-assembler.ts';
 
 export interface GenerationContext {
@@ -32,15 +38,19 @@ export interface GenerationContext {
   stallMs: number;
   /** Called for each choice that a stop string ended, which the core can not tell from an abort. */
   onStopString(): void;
+  /** Default: as vLLM. */
+  createShaper?: (spec: GenerationSpec, identity: AnswerIdentity) => Shaper;
+  format?: StreamFormat;
 }
 
 export async function answerGeneration(context: GenerationContext, spec: GenerationSpec): Promise<void> {
   const { core, requestId } = context;
-  const shaper = new AnswerShaper(spec, {
+  const identity: AnswerIdentity = {
     id: `${spec.kind === 'chat' ? 'chatcmpl' : 'cmpl'}-${requestId}`,
     created: Math.floor(context.clock.wallMs() / 1000),
     model: core.info.model,
-  });
+  };
+  const shaper = context.createShaper?.(spec, identity) ?? new AnswerShaper(spec, identity);
   const plans = planChoices(spec, requestId);
   if (spec.stream) await streamAnswer(context, spec, shaper, plans);
   else await wholeAnswer(context, spec, shaper, plans);
@@ -49,7 +59,7 @@ export async function answerGeneration(context: GenerationContext, spec: Generat
 async function wholeAnswer(
   context: GenerationContext,
   spec: GenerationSpec,
-  shaper: AnswerShaper,
+  shaper: Shaper,
   plans: readonly ChoicePlan[],
 ): Promise<void> {
   const finished = await runAll(plans, context.signal, (plan, signal) =>
@@ -96,7 +106,7 @@ function withCalls(spec: GenerationSpec, output: AnswerOutput, end: ChoiceEnd): 
 async function streamAnswer(
   context: GenerationContext,
   spec: GenerationSpec,
-  shaper: AnswerShaper,
+  shaper: Shaper,
   plans: readonly ChoicePlan[],
 ): Promise<void> {
   const { exchange } = context;
@@ -105,6 +115,7 @@ async function streamAnswer(
     clock: context.clock,
     stallMs: context.stallMs,
     signal: context.signal,
+    ...(context.format !== undefined && { format: context.format }),
   });
   let completionTokens = 0;
   const usage = () => usageOf(spec, completionTokens);
@@ -138,7 +149,7 @@ async function streamAnswer(
   } catch (error) {
     if (!exchange.headSent || context.signal.aborted) throw error;
     const failure = PlatformError.from(error, 'engine_failed');
-    writer.fail(openAiErrorFrom(failure));
+    writer.fail(failure);
     if (failure.code === 'client_closed') exchange.destroy();
     throw error;
   }

@@ -40,7 +40,18 @@ export function usageOf(spec: GenerationSpec, completionTokens: number): Usage {
   };
 }
 
-export class AnswerShaper {
+/** Emissions of one request to the JSON of its answer. */
+export interface Shaper {
+  /** Before the first text of a choice. Null when there is nothing to say. */
+  opening(plan: ChoicePlan, echoedText: string, usage: Usage): object | null;
+  /** @param parts what the text of the emission means. */
+  delta(plan: ChoicePlan, emission: Emission, parts: ChatParts, usage: Usage): object;
+  closing(plan: ChoicePlan, end: ChoiceEnd, usage: Usage): object;
+  usageEvent(usage: Usage): object;
+  whole(finished: readonly FinishedChoice[], echoed: (plan: ChoicePlan) => string): object;
+}
+
+export class AnswerShaper implements Shaper {
   readonly #spec: GenerationSpec;
   readonly #identity: AnswerIdentity;
   readonly #textLength = new Map<number, number>();
@@ -66,7 +77,6 @@ export class AnswerShaper {
     return this.#event([{ ...choice, ...this.#tokenIds([]), ...ids }], usage);
   }
 
-  /** @param parts what the text of the emission means. */
   delta(plan: ChoicePlan, emission: Emission, parts: ChatParts, usage: Usage): object {
     const body = this.#spec.kind === 'chat' ? { delta: this.#deltaOf(plan, parts) } : { text: emission.text };
     const logprobs = this.#logprobs(emission.tokens, this.#textLength.get(plan.index) ?? 0);
@@ -80,21 +90,8 @@ export class AnswerShaper {
     return {
       ...(reasoning !== '' && { reasoning_content: reasoning }),
       ...(content !== '' && { content }),
-      ...(calls.length > 0 && {
-        tool_calls: calls.map(({ index, name, arguments: text }) =>
-          name === undefined
-            ? { index, function: { arguments: text } }
-            : { index, ...this.#call(plan, index, name, text) },
-        ),
-      }),
+      ...toolCallDeltas(this.#identity, plan, calls),
     };
-  }
-
-  #call(plan: ChoicePlan, index: number, name: string, text: string): object {
-    const id = [1, 2, 3, 4].map((part) =>
-      mix32(hashOf(this.#identity.id), plan.index, index, part).toString(16).padStart(8, '0'),
-    );
-    return { id: `chatcmpl-tool-${id.join('')}`, type: 'function', function: { name, arguments: text } };
   }
 
   closing(plan: ChoicePlan, end: ChoiceEnd, usage: Usage): object {
@@ -131,11 +128,7 @@ export class AnswerShaper {
       content: content === '' && calls.length > 0 ? null : content,
       refusal: null,
       ...(reasoning !== '' && { reasoning_content: reasoning }),
-      ...(calls.length > 0 && {
-        tool_calls: calls.map(({ index, name, arguments: text }) =>
-          this.#call(plan, index, name ?? '', text),
-        ),
-      }),
+      ...wholeToolCalls(this.#identity, plan, calls),
     };
   }
 
@@ -181,6 +174,41 @@ export class AnswerShaper {
   #advance(index: number, text: string): void {
     this.#textLength.set(index, (this.#textLength.get(index) ?? 0) + text.length);
   }
+}
+
+type Calls = ChatParts['calls'];
+
+/** `tool_calls` of a delta; no field without calls. */
+export function toolCallDeltas(identity: AnswerIdentity, plan: ChoicePlan, calls: Calls): object {
+  if (calls.length === 0) return {};
+  return {
+    tool_calls: calls.map(({ index, name, arguments: text }) =>
+      name === undefined
+        ? { index, function: { arguments: text } }
+        : { index, ...toolCall(identity, plan, { index, name, text }) },
+    ),
+  };
+}
+
+/** `tool_calls` of a message; no field without calls. */
+export function wholeToolCalls(identity: AnswerIdentity, plan: ChoicePlan, calls: Calls): object {
+  if (calls.length === 0) return {};
+  return {
+    tool_calls: calls.map(({ index, name = '', arguments: text }) =>
+      toolCall(identity, plan, { index, name, text }),
+    ),
+  };
+}
+
+function toolCall(
+  identity: AnswerIdentity,
+  plan: ChoicePlan,
+  { index, name, text }: { index: number; name: string; text: string },
+): object {
+  const id = [1, 2, 3, 4].map((part) =>
+    mix32(hashOf(identity.id), plan.index, index, part).toString(16).padStart(8, '0'),
+  );
+  return { id: `chatcmpl-tool-${id.join('')}`, type: 'function', function: { name, arguments: text } };
 }
 
 function hashOf(text: string): number {

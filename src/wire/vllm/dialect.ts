@@ -15,9 +15,14 @@ import { answerGeneration } from './answer-generation.ts';
 import { answerRerank, answerScore } from './answer-similarity.ts';
 import { answerDetokenize, answerTokenize } from './answer-tokens.ts';
 import { checkBearer } from './bearer-key.ts';
+import { devCalls } from './dev-calls.ts';
+import type { DialectParts, DialectVariant, Read, Work, WorkAnswer } from './dialect-variant.ts';
 import { renderMetrics } from './metrics-text.ts';
 import { parseChat, parseCompletions, type SamplingDefaults } from './parse-generation.ts';
 import { type Fields, refuse } from './request-fields.ts';
+import { createSingleRun } from './run-single.ts';
+import { RunningRequests } from './running-requests.ts';
+import { sendJson } from './send-json.ts';
 
 export interface VllmDialectOptions {
   core: EngineCore;
@@ -34,6 +39,10 @@ export interface VllmDialectOptions {
   stallMs?: number;
   /** Called for each failure that is not the caller's fault, with the original error. */
   onFault?: (error: PlatformError, exchange: HttpExchange, requestId: string) => void;
+  /** Another engine's dialect in place of vLLM's. */
+  variant?: DialectVariant;
+  /** The calls that vLLM has with VLLM_SERVER_DEV_MODE=1. Default false. */
+  devMode?: boolean;
 }
 
 export interface VllmDialect {
@@ -47,23 +56,19 @@ export interface VllmDialect {
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-interface Work {
-  exchange: HttpExchange;
-  fields: Fields;
-  /** Fires when the client has gone. */
-  signal: AbortSignal;
-  requestId: string;
-}
-
 export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
-  const { core, clock } = options;
+  const { core, clock, variant } = options;
   const sampling = options.sampling ?? { temperature: 1 };
   const startedS = Math.floor(clock.wallMs() / 1000);
-  const state = { active: 0, draining: false, stoppedByString: 0, requests: 0 };
-  const idle: (() => void)[] = [];
+  const state = { draining: false, stoppedByString: 0, requests: 0 };
+  const running = new RunningRequests();
+  const onStopString = () => {
+    state.stoppedByString++;
+  };
+  const parserOf = (endpoint: 'chat' | 'completions') => (endpoint === 'chat' ? parseChat : parseCompletions);
 
-  const generate = (work: Work, parse: typeof parseChat) => {
-    const spec = parse(core, work.fields, sampling);
+  const generate = (work: Work, endpoint: 'chat' | 'completions') => {
+    const spec = parserOf(endpoint)(core, work.fields, sampling);
     refuseWhenFull();
     return answerGeneration(
       {
@@ -73,9 +78,11 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
         signal: work.signal,
         requestId: work.requestId,
         stallMs: options.stallMs ?? 60_000,
-        onStopString: () => {
-          state.stoppedByString++;
-        },
+        onStopString,
+        ...(variant !== undefined && {
+          createShaper: (spec, identity) => variant.createShaper(spec, identity, core),
+          format: variant.format,
+        }),
       },
       spec,
     );
@@ -91,7 +98,27 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     );
   };
 
-  const reads: Record<string, (exchange: HttpExchange) => void> = {
+  const parts: DialectParts = {
+    core,
+    clock,
+    startedS,
+    release: options.release,
+    running,
+    get draining() {
+      return state.draining;
+    },
+    generate,
+    runSingle: ({ signal, requestId }, endpoint, fields) => {
+      const spec = parserOf(endpoint)(core, fields, sampling);
+      refuseWhenFull();
+      return createSingleRun({ core, spec, requestId, signal, onStopString });
+    },
+    get stoppedByString() {
+      return state.stoppedByString;
+    },
+  };
+
+  const reads: Record<string, Read | null> = {
     '/health': (exchange) => {
       if (state.draining) throw new PlatformError('shutting_down', 'the engine is being stopped');
       sendJson(exchange, { status: 'ok' });
@@ -109,11 +136,12 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
         renderMetrics(core, state.stoppedByString),
       ),
     '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: [modelObject(core, startedS)] }),
+    ...variant?.reads(parts),
   };
 
-  const works: Record<string, (work: Work) => void | Promise<void>> = {
-    '/v1/chat/completions': (work) => generate(work, parseChat),
-    '/v1/completions': (work) => generate(work, parseCompletions),
+  const works: Record<string, WorkAnswer | null> = {
+    '/v1/chat/completions': (work) => generate(work, 'chat'),
+    '/v1/completions': (work) => generate(work, 'completions'),
     '/v1/embeddings': async ({ exchange, fields, signal }) =>
       sendJson(exchange, await answerEmbeddings(core, fields, signal)),
     ...alike(['/v1/rerank', '/v2/rerank', '/rerank'], async ({ exchange, fields, signal, requestId }) =>
@@ -131,49 +159,51 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     ),
     '/tokenize': ({ exchange, fields }) => sendJson(exchange, answerTokenize(core, fields)),
     '/detokenize': ({ exchange, fields }) => sendJson(exchange, answerDetokenize(core, fields)),
+    ...variant?.works(parts),
   };
 
-  const knownPaths = [...Object.keys(reads), ...Object.keys(works)].join(', ');
+  const calls: Record<string, Read> = {
+    ...(options.devMode === true && devCalls(parts)),
+    ...variant?.calls?.(parts),
+  };
+
+  const knownPaths = [...Object.keys(reads), ...Object.keys(works), ...Object.keys(calls)].join(', ');
 
   const answerWork = async (
     exchange: HttpExchange,
     requestId: string,
-    answer: (work: Work) => void | Promise<void>,
+    answer: WorkAnswer,
+    gone: AbortController,
   ) => {
-    const gone = new AbortController();
     exchange.onClientGone(() =>
       gone.abort(new PlatformError('client_closed', 'the client closed the connection')),
     );
     if (exchange.clientGone) return;
     const fields = parseJsonObject(await exchange.readBody(BODY_BYTES_MAX));
-    checkModel(core, fields);
-    if (state.draining) {
-      throw new PlatformError('shutting_down', 'the engine is being stopped', { retryAfterS: 1 });
+    checkModel(core, fields, variant?.acceptsModel);
+    if (state.draining || running.paused) {
+      const why = state.draining ? 'the engine is being stopped' : 'generation is paused';
+      throw new PlatformError('shutting_down', why, { retryAfterS: 1 });
     }
     await answer({ exchange, fields, signal: gone.signal, requestId });
   };
 
-  const tracked = async (run: () => Promise<void>) => {
-    state.active++;
-    try {
-      await run();
-    } finally {
-      state.active--;
-      if (state.active === 0) for (const resolve of idle.splice(0)) resolve();
-    }
-  };
-
   const route = async (exchange: HttpExchange, requestId: string): Promise<void> => {
     const { path, method } = exchange;
-    if (options.apiKey !== undefined && !OPEN_PATHS.has(path)) checkBearer(exchange.headers, options.apiKey);
-    const read = path.startsWith('/v1/models/') ? modelRead(core, startedS) : reads[path];
-    const work = works[path];
-    if (read !== undefined) {
-      if (method !== 'GET' && method !== 'HEAD') throw wrongMethod(exchange, 'GET');
-      read(exchange);
+    const open = OPEN_PATHS.has(path) || variant?.openPaths?.includes(path) === true;
+    if (options.apiKey !== undefined && !open) checkBearer(exchange.headers, options.apiKey);
+    const read = path.startsWith('/v1/models/') ? modelRead(core, startedS) : own(reads, path);
+    const work = own(works, path);
+    const call = own(calls, variant?.keyOf?.(path) ?? path);
+    const reading = method === 'GET' || method === 'HEAD';
+    if (read !== undefined && (reading || (work === undefined && call === undefined))) {
+      if (!reading) throw wrongMethod(exchange, 'GET');
+      await read(exchange);
     } else if (work !== undefined) {
       if (method !== 'POST') throw wrongMethod(exchange, 'POST');
-      await tracked(() => answerWork(exchange, requestId, work));
+      await running.run(requestId, (abort) => answerWork(exchange, requestId, work, abort));
+    } else if (call !== undefined) {
+      await call(exchange);
     } else {
       throw new PlatformError('not_found', `nothing at ${path}; known: ${knownPaths}`);
     }
@@ -189,16 +219,15 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
           options.onFault?.(error, exchange, requestId);
         }
         if (exchange.clientGone || exchange.headSent) return;
-        sendError(exchange, error, requestId);
+        (variant?.sendError ?? sendError)(exchange, error, requestId);
       });
     },
     get active() {
-      return state.active;
+      return running.size;
     },
     drain: () => {
       state.draining = true;
-      if (state.active === 0) return Promise.resolve();
-      return new Promise((resolve) => idle.push(resolve));
+      return running.untilIdle();
     },
   };
 }
@@ -206,6 +235,11 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
 /** Several paths with one answer. */
 function alike<T>(paths: readonly string[], answer: T): Record<string, T> {
   return Object.fromEntries(paths.map((path) => [path, answer]));
+}
+
+/** Null and absent are the same: not there. */
+function own<Entry>(table: Readonly<Record<string, Entry | null>>, key: string): Entry | undefined {
+  return Object.hasOwn(table, key) ? (table[key] ?? undefined) : undefined;
 }
 
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/health', '/ready', '/version', '/metrics']);
@@ -219,20 +253,17 @@ export function sendError(exchange: HttpExchange, error: PlatformError, requestI
   exchange.send(error.spec.status, headers, JSON.stringify(openAiErrorFrom(error)));
 }
 
-function sendJson(exchange: HttpExchange, body: object): void {
-  exchange.send(200, { ...JSON_TYPE }, JSON.stringify(body));
-}
-
 function wrongMethod(exchange: HttpExchange, allowed: string): PlatformError {
   return new PlatformError('method_not_allowed', `${exchange.method} ${exchange.path}: expected ${allowed}`, {
     param: allowed,
   });
 }
 
-function checkModel(core: EngineCore, fields: Fields): void {
+function checkModel(core: EngineCore, fields: Fields, accepts?: DialectVariant['acceptsModel']): void {
   const model = fields.model ?? core.info.model;
   if (model === core.info.model) return;
   if (typeof model !== 'string') throw refuse('model', model, 'the name of a model');
+  if (accepts?.(model, core.info.model) === true) return;
   throw new PlatformError(
     'model_not_found',
     `model: found ${JSON.stringify(model)?.slice(0, 120)}; this engine serves "${core.info.model}"`,

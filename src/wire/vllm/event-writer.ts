@@ -5,43 +5,51 @@
 import type { Clock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
-import { sseData } from '../sse/parse-event.ts';
+import { OPENAI_STREAM, type StreamFormat } from './stream-format.ts';
 
-const HEAD = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache',
-  'x-accel-buffering': 'no',
-};
+const HEAD = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
+
+export interface EventWriterOptions {
+  exchange: HttpExchange;
+  clock: Clock;
+  stallMs: number;
+  signal: AbortSignal;
+  /** Default: as OpenAI and vLLM. */
+  format?: StreamFormat;
+}
 
 export class EventWriter {
   readonly #exchange: HttpExchange;
   readonly #clock: Clock;
   readonly #stallMs: number;
   readonly #signal: AbortSignal;
+  readonly #format: StreamFormat;
   #draining: Promise<void> | null = null;
 
-  constructor(options: { exchange: HttpExchange; clock: Clock; stallMs: number; signal: AbortSignal }) {
+  constructor(options: EventWriterOptions) {
     this.#exchange = options.exchange;
     this.#clock = options.clock;
     this.#stallMs = options.stallMs;
     this.#signal = options.signal;
+    this.#format = options.format ?? OPENAI_STREAM;
   }
 
   /** Resolves when more may be written; rejects with the signal's reason. */
   async write(events: readonly object[]): Promise<void> {
     if (events.length === 0) return;
-    if (!this.#exchange.headSent) this.#exchange.sendHead(200, { ...HEAD });
-    if (!this.#exchange.write(events.map(sseData).join(''))) this.#draining ??= this.#drained();
+    const { contentType, event } = this.#format;
+    if (!this.#exchange.headSent) this.#exchange.sendHead(200, { 'content-type': contentType, ...HEAD });
+    if (!this.#exchange.write(events.map(event).join(''))) this.#draining ??= this.#drained();
     if (this.#draining !== null) await this.#draining;
   }
 
   done(): void {
-    this.#exchange.end('data: [DONE]\n\n');
+    this.#exchange.end(this.#format.done);
   }
 
-  /** An error after the head was sent: no [DONE] follows, so no client takes the answer for complete. */
-  fail(error: object): void {
-    this.#exchange.end(sseData(error));
+  /** An error after the head was sent. */
+  fail(error: PlatformError): void {
+    this.#exchange.end(this.#format.failure(error));
   }
 
   async #drained(): Promise<void> {

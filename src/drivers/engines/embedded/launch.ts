@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { PlatformError } from '../../../contract/errors.ts';
 import type { EngineCapabilities } from '../../../contract/fleet.ts';
 import type { LaunchContext, LaunchPlan } from '../../../contract/ports/engine-driver.ts';
+import { checkGgufQuantize, withGgufQuantize } from '../gguf-quantize.ts';
 import { isModelAddress } from './model-address.ts';
 import { checkModelFile } from './model-file.ts';
 
@@ -27,7 +28,11 @@ export const embeddedDefaultWindow = 16;
 /** Throws PlatformError `engine_binary_missing` or `model_file_invalid`. */
 export async function embeddedLaunch(context: LaunchContext): Promise<LaunchPlan> {
   requireEngine();
-  if (!isModelAddress(context.model)) checkModelFile(context.model);
+  const model = withGgufQuantize(context.model, context.quantize);
+  if (!isModelAddress(model)) {
+    checkModelFile(model);
+    checkGgufQuantize(model, context.quantize);
+  }
   const entry = new URL(
     `../../../assembly/embedded-engine-process${extname(import.meta.url)}`,
     import.meta.url,
@@ -39,7 +44,7 @@ export async function embeddedLaunch(context: LaunchContext): Promise<LaunchPlan
     args: [
       ...ENGINE_FLAGS,
       fileURLToPath(entry),
-      ...['--model', context.model],
+      ...['--model', model],
       ...['--model-name', context.modelName],
       ...['--host', context.host],
       ...['--port', '0'],
@@ -47,6 +52,7 @@ export async function embeddedLaunch(context: LaunchContext): Promise<LaunchPlan
       ...['--sequences', String(context.maxBatchSize)],
       ...optional('--context', context.maxSeqLength),
       ...optional('--threads', context.threads),
+      ...(context.args ?? []),
     ],
     env: { ...context.env, ...ENGINE_ENVIRONMENT },
     portFrom: 'file',
