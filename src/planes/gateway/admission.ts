@@ -82,7 +82,7 @@ export class Admission {
     if (pick !== null && typeof pick === 'object' && 'release' in pick) return Promise.resolve(pick);
     if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool, this.#settings));
     if (options.urgent) this.#shared.enqueue(pool.index);
-    else if (!this.#shared.tryEnqueue(pool.index, this.#settings.queueSizeMax)) {
+    else if (!this.#shared.tryEnqueue(pool.index, this.#queueSizeMax(pool))) {
       return Promise.reject(this.#saturated(pool));
     }
     return new Promise((resolve, reject) => {
@@ -228,6 +228,12 @@ export class Admission {
       this.#pumpAll();
       if (this.queued > 0) this.#keepLooking();
     });
+  }
+
+  /** A place that filler holds would be a client's: for each, one client more may wait, so that none is refused for filler. */
+  #queueSizeMax(pool: PoolEntry): number {
+    const filler = pool.replicas.reduce((sum, { slot }) => sum + this.#shared.fillerInFlight(slot), 0);
+    return this.#settings.queueSizeMax + filler;
   }
 
   #retryAfterS(pool: PoolEntry): number {
