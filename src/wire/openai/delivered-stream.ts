@@ -18,8 +18,10 @@ export interface DeliveredChoice {
   finishReason: string | null;
   /** Ids of all delivered tokens; null when any event came without. */
   tokenIds: number[] | null;
-  /** Events that carried text: the number of tokens, where the engine sends one per event. */
+  /** Events that carried text. */
   textEvents: number;
+  /** Events of the answer itself, also those whose text is empty; neither the role alone nor the end. */
+  events: number;
 }
 
 export interface Delivered {
@@ -101,6 +103,7 @@ export function choiceOf(delivered: Delivered, index: number): DeliveredChoice {
       finishReason: null,
       tokenIds: [],
       textEvents: 0,
+      events: 0,
     };
     delivered.choices.set(index, choice);
   }
@@ -116,6 +119,8 @@ function addChoice(delivered: Delivered, event: Record<string, unknown>): void {
   const reasoning = reasoningOf(delta);
   choice.text += text;
   choice.reasoning += reasoning;
+  if ((typeof event.text === 'string' || typeof delta.content === 'string') && finishReasonOf(event) === null)
+    choice.events++;
   if (Array.isArray(delta.tool_calls)) for (const call of delta.tool_calls) addToolCall(choice, call);
   if (text !== '' || reasoning !== '') {
     choice.textEvents++;

@@ -108,7 +108,7 @@ async function streamAnswer(
         const events = open();
         for (const emission of emissions) {
           completionTokens += emission.tokens.length;
-          if (emission.text !== '' || !quiet) events.push(shaper.delta(plan, emission, usage()));
+          if (emission.text !== '' || !quiet) events.push(...[shaper.delta(plan, emission, usage())].flat());
         }
         await writer.write(events);
       });
