@@ -46,6 +46,11 @@ export interface EngineCapabilities {
   chatContinuation: boolean;
   /** `POST /tokenize` takes `messages` as well as `prompt`, as vLLM does. */
   tokenize: boolean;
+  /**
+   * How delivered tokens are counted where `tokenize` is false. `events`: the engine sends one event for each token, also where it
+   * has no text yet. `tokenize-content`: `POST /tokenize` takes text as `content`, as llama-server does. Default: events with text.
+   */
+  countTokens?: 'events' | 'tokenize-content';
   /** When the same request gives the same text: never, at temperature 0, or with a fixed seed too (tier C). */
   determinism: 'none' | 'greedy' | 'seeded';
   /** Every stream event carries whole tokens, also while text is held back for a stop string. */

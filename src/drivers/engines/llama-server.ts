@@ -23,6 +23,7 @@ export const llamaServer = createHttpEngine({
     chatContinuation: true,
     // It has /tokenize, but with fields of its own.
     tokenize: false,
+    countTokens: 'tokenize-content',
     determinism: 'greedy',
     wholeTokenEvents: false,
     lenientFields: true,
