@@ -32,7 +32,7 @@ export function cliPage(): string {
           'first of `gateway.keys` and AUTOGLM_API_KEYS, where the command reads the same configuration and `--url` names no other address',
         ],
         [
-          'the admin API (`status`, `drain`, `restart`)',
+          'the admin API (`status`, `models`, `drain`, `restart`)',
           '`--admin-key`',
           '`AUTOGLM_ADMIN_KEY`',
           'first of `admin.keys`, unless `--admin-url` names another address',
@@ -41,7 +41,9 @@ export function cliPage(): string {
     ),
     '',
     'Others on the machine can read the options of a process, so prefer the variables. The curl line that `autoglm serve` prints reads `AUTOGLM_KEY` too.',
-    ...program.commands.flatMap((command) => ['', ...commandSection(command)]),
+    ...program.commands
+      .flatMap((command) => [command, ...command.commands])
+      .flatMap((command) => ['', ...commandSection(command)]),
     '',
     '## Exit codes',
     '',
@@ -54,7 +56,7 @@ export function cliPage(): string {
 }
 
 function commandSection(command: Command): string[] {
-  const lines = [`## autoglm ${command.name()}`, '', sentence(command.description())];
+  const lines = [`## ${fullName(command)}`, '', sentence(command.description())];
   const rows = [
     ...command.registeredArguments.map((argument: Argument) => [
       showArgument(argument),
@@ -69,6 +71,10 @@ function commandSection(command: Command): string[] {
   ];
   if (rows.length > 0) lines.push('', table(['argument or option', 'meaning', 'default'], rows));
   return lines;
+}
+
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
 }
 
 function showArgument(argument: Argument): string {

@@ -10,6 +10,7 @@ import { loadConfig } from './config/load-config.ts';
 import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
 import { settleGatewayPort } from './gateway-port.ts';
 import { type InstanceLock, takeLock } from './instance-lock.ts';
+import { ModelRegistry } from './models/model-registry.ts';
 import { NodeProcess } from './node.ts';
 import { openNodeLog } from './node-log.ts';
 import { createProcesses } from './processes.ts';
@@ -29,16 +30,19 @@ const LOCK_POLL_MS = 50;
 
 export async function runNode(options: NodeOptions): Promise<void> {
   try {
-    const config = resolveConfig(loadConfig(options.configOption, readEnvironment()));
+    const loaded = loadConfig(options.configOption, readEnvironment());
+    const config = resolveConfig(loaded);
     assertSameInstance(config, options.instance);
     prepareStateDir(config.paths);
     // Held until this process ends, however it ends.
     await waitForLock(config);
     const log = openNodeLog(config.paths.nodeLog);
+    const registry = new ModelRegistry({ loaded, file: config.paths.runtimeModels, log: log.write });
     const processHost = createProcesses();
     const port = await settleGatewayPort(config, processHost);
     const settled = { ...config, gateway: { ...config.gateway, port } };
-    await new NodeProcess({ config: settled, log, processHost, sinceAtMs: options.sinceAtMs }).start();
+    const { sinceAtMs } = options;
+    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs }).start();
   } catch (thrown) {
     refuse(thrown);
   }

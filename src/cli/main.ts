@@ -20,6 +20,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = code;
   };
   const program = createProgram({ environment, terminal, exit });
+  for (const command of program.commands) for (const nested of command.commands) nested.exitOverride();
   for (const command of [program, ...program.commands]) command.exitOverride();
   try {
     if (argv.length === 0) program.help({ error: true });

@@ -53,6 +53,21 @@ export const modelSchema = z
       .optional()
       .describe('The name by which the engine itself knows the model, where it differs from `model_name`.'),
     aliases: z.array(z.string().min(1)).default([]).describe('Further names for the model.'),
+    lora_adapters: z
+      .array(
+        z.strictObject({
+          name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
+          path: z
+            .string()
+            .min(1)
+            .describe('Where the engine finds it: a path, or a name that the engine understands.'),
+        }),
+      )
+      .max(256)
+      .default([])
+      .describe(
+        'LoRA adapters: each is a model of its own for clients, served by the replicas of this one. vllm, sglang and llama-server.',
+      ),
     replicas: z.number().int().min(1).max(64).default(1).describe('Engines to start. Ignored with `urls`.'),
     urls: z
       .array(z.url({ protocol: /^https?$/ }))

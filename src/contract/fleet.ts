@@ -59,6 +59,19 @@ export interface ReplicaView {
   capabilities: EngineCapabilities;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
+  /** Names of the pool's adapters that are loaded in this generation; it takes no request for another one. */
+  adapters?: string[];
+  /** Top-level fields that a request needs here where the client did not give them. Default: none. */
+  fields?: Readonly<Record<string, unknown>>;
+}
+
+/** A LoRA adapter: a name of its own for clients, served by the replicas of its pool. */
+export interface AdapterView {
+  name: string;
+  /** What `model` must be for the engine to use it. */
+  servedModel: string;
+  /** Further top-level fields that the engine needs in each request for it. */
+  fields?: Readonly<Record<string, unknown>>;
 }
 
 export interface PoolView {
@@ -68,6 +81,10 @@ export interface PoolView {
   /** Tokens; undefined where the engine has not said. */
   contextLength?: number;
   replicas: ReplicaView[];
+  /** Default: none. */
+  adapters?: AdapterView[];
+  /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
+  leaving?: true;
 }
 
 export interface FleetSnapshot {

@@ -3,6 +3,7 @@
  * Run after the schema has accepted the document, so each value here has its type.
  */
 import type { Config } from '../../contract/config-schema.ts';
+import { LORA_ENGINES } from '../../contract/lora.ts';
 import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { isLoopbackHost } from './loopback.ts';
@@ -19,6 +20,7 @@ export function checkConfigRules(config: Config, { environmentKeys, written }: R
     ...checkCounts(config),
     ...checkModelNames(config),
     ...checkModelSources(config),
+    ...checkAdapters(config),
     ...checkUrls(config),
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
@@ -60,12 +62,20 @@ function checkModelNames(config: Config): ConfigProblem[] {
     else {
       const remedy = place.endsWith('model_name')
         ? 'give each model its own name; use `replicas` or several `urls` for more engines of one model'
-        : 'leave this alias out or choose another';
+        : place.endsWith('.name')
+          ? 'give each adapter a name of its own'
+          : 'leave this alias out or choose another';
       problems.push({ path, message: `found "${name}", which is taken by ${other}; ${remedy}` });
     }
   };
   for (const [index, { model_name }] of config.models.entries()) {
     claim(model_name, ['models', index, 'model_name'], `models[${index}].model_name`);
+  }
+  for (const [index, { lora_adapters }] of config.models.entries()) {
+    for (const [position, { name }] of lora_adapters.entries()) {
+      const place = `models[${index}].lora_adapters[${position}].name`;
+      claim(name, ['models', index, 'lora_adapters', position, 'name'], place);
+    }
   }
   for (const [index, { aliases }] of config.models.entries()) {
     for (const [position, alias] of aliases.entries()) {
@@ -102,6 +112,30 @@ function checkModelSources(config: Config): ConfigProblem[] {
     }
   }
   return problems;
+}
+
+function checkAdapters({ models }: Config): ConfigProblem[] {
+  return models.flatMap(({ engine, lora_adapters, command, urls }, index) => {
+    if (lora_adapters.length === 0) return [];
+    const path = ['models', index, 'lora_adapters'];
+    if (!LORA_ENGINES.includes(engine)) {
+      const list = LORA_ENGINES.filter((kind) => kind !== 'simulator').join(', ');
+      return [
+        {
+          path,
+          message: `found ${lora_adapters.length} for engine "${engine}", which serves no adapters beside its model; would be right: one of ${list}, or a model of its own with the adapter merged in`,
+        },
+      ];
+    }
+    if (engine !== 'llama-server' || (command === undefined && urls === undefined)) return [];
+    return [
+      {
+        path,
+        message:
+          'found for a llama-server that is not started by us in its usual way; it numbers its adapters at its start, so leave `command` and `urls` out, or the adapters',
+      },
+    ];
+  });
 }
 
 function checkUrls({ models }: Config): ConfigProblem[] {

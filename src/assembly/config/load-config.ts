@@ -14,6 +14,7 @@ import { readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
 import { findConfig } from './find-config.ts';
+import { isSecretPath } from './model-entry.ts';
 import { substitute } from './substitute.ts';
 
 export interface LoadedConfig {
@@ -41,11 +42,7 @@ export function parseConfig(file: string, text: string, environment: Environment
   if (missing.length > 0) fail(missing);
 
   const value = document.value ?? {};
-  const isSecret = (path: ConfigPath) =>
-    path.at(-1) === 'key' ||
-    path.at(-1) === 'api_key' ||
-    path.includes('env') ||
-    fromEnvironment.has(showPath(path));
+  const isSecret = (path: ConfigPath) => isSecretPath(path) || fromEnvironment.has(showPath(path));
   coerce(value, fromEnvironment);
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) {

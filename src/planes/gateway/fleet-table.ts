@@ -2,7 +2,7 @@
  * The gateway's view of the fleet: pools by every name that clients may use, and for each replica its slot in the shared
  * state. Rebuilt from each snapshot, never changed.
  */
-import type { FleetSnapshot, PoolView, ReplicaView } from '../../contract/fleet.ts';
+import type { AdapterView, FleetSnapshot, PoolView, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
 
 export interface ReplicaEntry {
@@ -15,6 +15,8 @@ export interface PoolEntry {
   /** Place of the pool in the shared queue counts. */
   index: number;
   replicas: ReplicaEntry[];
+  /** Set on what `find` gives for the name of an adapter: the same pool, seen through the adapter. */
+  adapter?: AdapterView;
 }
 
 /** A snapshot with the slots that the gateway's main thread assigned. */
@@ -41,10 +43,17 @@ export class FleetTable {
       }),
     }));
     for (const pool of this.pools) {
+      for (const { view } of pool.replicas) this.#byReplica.set(view.id, pool);
+      if (pool.view.leaving) continue;
       this.#byName.set(pool.view.model, pool);
       for (const alias of pool.view.aliases) this.#byName.set(alias, pool);
-      for (const { view } of pool.replicas) this.#byReplica.set(view.id, pool);
+      for (const adapter of pool.view.adapters ?? []) this.#byName.set(adapter.name, through(pool, adapter));
     }
+  }
+
+  /** Pools that clients may name. */
+  get served(): PoolEntry[] {
+    return this.pools.filter(({ view }) => view.leaving !== true);
   }
 
   find(name: string): PoolEntry | undefined {
@@ -58,6 +67,23 @@ export class FleetTable {
   get names(): string[] {
     return [...this.#byName.keys()];
   }
+}
+
+/**
+ * The pool as requests for one adapter see it: the engine knows the model by the adapter's name, and a ready replica that has
+ * not loaded it is one that is still starting. Slots and queue are those of the pool, so limits hold for all its names together.
+ */
+function through(pool: PoolEntry, adapter: AdapterView): PoolEntry {
+  return {
+    ...pool,
+    adapter,
+    replicas: pool.replicas.map(({ view, slot }) => {
+      const isLoaded = view.adapters?.includes(adapter.name) === true;
+      const state = view.state === 'ready' && !isLoaded ? 'starting' : view.state;
+      const { servedModel, fields = {} } = adapter;
+      return { slot, view: { ...view, servedModel, fields, state } };
+    }),
+  };
 }
 
 /**

@@ -8,7 +8,7 @@ import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import type { Admission } from './admission.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
-import type { ReplicaEntry } from './fleet-table.ts';
+import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -20,6 +20,8 @@ export interface GatewayContext {
   readonly admission: Admission;
   /** Of the newest snapshot. */
   readonly settings: GatewaySettings;
+  /** The fleet of the newest snapshot. */
+  readonly table: FleetTable;
   /** Whether, by the newest snapshot, something is wrong with a replica or it was started anew since, and another is ready. */
   isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */

@@ -7,12 +7,13 @@
  */
 import { type ErrorCode, PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure } from '../../contract/facts.ts';
+import type { ReplicaView } from '../../contract/fleet.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { decideRetry, replicaDied } from '../../decide/scheduling/retry.ts';
-import { replaceTopLevel } from '../../wire/json/top-level-span.ts';
+import { addTopLevel, replaceTopLevel } from '../../wire/json/top-level-span.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
-import { type Lease, runOf } from './admission.ts';
+import { type Lease, poolName, runOf } from './admission.ts';
 import { Attempt, type AttemptEvents, type ResponseHeaders } from './attempt.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
@@ -28,6 +29,9 @@ const PATHS = {
   completions: '/v1/completions',
   embeddings: '/v1/embeddings',
 } as const;
+/** Times that one request follows an alias that is moved away from a model that goes. */
+const MOVES_MAX = 3;
+
 export class InferenceRun implements StreamRun, Watched {
   readonly context: GatewayContext;
   readonly exchange: HttpExchange;
@@ -135,19 +139,9 @@ export class InferenceRun implements StreamRun, Watched {
 
   /** A place on a replica; rejects when the client leaves or no place comes free in time. */
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
-    const { context, record } = this;
+    const { record } = this;
     this.throwIfOver();
-    const lease = await context.admission.acquire(
-      {
-        model: this.envelope.model,
-        avoid,
-        urgent,
-        deadlineMs: Math.min(this.deadlineMs, context.clock.monotonicMs() + context.settings.queueTimeoutMs),
-      },
-      (cancel) => {
-        this.#cancelCurrent = cancel;
-      },
-    );
+    const lease = await this.#lease(avoid, urgent);
     this.#cancelCurrent = null;
     record.queuedMs += lease.queuedMs;
     record.replica = lease.replica.view.id;
@@ -156,6 +150,35 @@ export class InferenceRun implements StreamRun, Watched {
       this.throwIfOver();
     }
     return lease;
+  }
+
+  /**
+   * From the model that the request was taken in for, also when its alias has moved meanwhile: an answer that has begun is not
+   * continued by another model. One that has not begun follows its alias when the model is gone.
+   */
+  async #lease(avoid: readonly string[], urgent: boolean): Promise<Lease> {
+    const { context, record, envelope, stream } = this;
+    for (let turn = 0; ; turn++) {
+      const deadlineMs = context.clock.monotonicMs() + context.settings.queueTimeoutMs;
+      try {
+        return await context.admission.acquire(
+          {
+            model: record.model ?? envelope.model,
+            avoid,
+            urgent,
+            deadlineMs: Math.min(this.deadlineMs, deadlineMs),
+          },
+          (cancel) => {
+            this.#cancelCurrent = cancel;
+          },
+        );
+      } catch (thrown) {
+        const pool = context.table.find(envelope.model);
+        const isGone = PlatformError.from(thrown).code === 'model_not_found';
+        if (!isGone || pool === undefined || stream.committed || turn === MOVES_MAX) throw thrown;
+        record.model = poolName(pool);
+      }
+    }
   }
 
   throwIfOver(): void {
@@ -202,10 +225,7 @@ export class InferenceRun implements StreamRun, Watched {
   #firstAttempt(lease: Lease): Promise<AttemptEnd> {
     const { envelope } = this;
     const { view } = lease.replica;
-    const body =
-      view.servedModel === envelope.model
-        ? envelope.bytes
-        : replaceTopLevel(envelope.bytes, 'model', view.servedModel);
+    const body = bodyFor(view, envelope);
     return this.attempt({ replica: lease.replica, path: PATHS[envelope.endpoint], body }, (attempt, settle) =>
       new DirectRelay(this, attempt, settle).events(),
     );
@@ -334,6 +354,12 @@ export class InferenceRun implements StreamRun, Watched {
     this.#cancelled = true;
     this.#cancelCurrent?.();
   }
+}
+
+/** What the client sent, byte for byte, but for what the engine must be told otherwise. */
+function bodyFor({ servedModel, fields = {} }: ReplicaView, { bytes, model }: Envelope): Buffer {
+  const named = servedModel === model ? bytes : replaceTopLevel(bytes, 'model', servedModel);
+  return addTopLevel(named, fields);
 }
 
 function passedOn(headers: ResponseHeaders): Record<string, string> {
