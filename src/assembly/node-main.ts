@@ -22,6 +22,8 @@ export interface NodeOptions {
   instance: string | undefined;
   /** When the user pressed Enter, Unix ms; for the ready line. */
   sinceAtMs: number | undefined;
+  /** A pipe to the program that owns the whole system; undefined: nobody does. */
+  ownerFd: number | undefined;
 }
 
 /** How long a successor waits for a node process that is just ending. */
@@ -41,8 +43,8 @@ export async function runNode(options: NodeOptions): Promise<void> {
     const processHost = createProcesses();
     const port = await settleGatewayPort(config, processHost);
     const settled = { ...config, gateway: { ...config.gateway, port } };
-    const { sinceAtMs } = options;
-    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs }).start();
+    const { sinceAtMs, ownerFd } = options;
+    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs, ownerFd }).start();
   } catch (thrown) {
     refuse(thrown);
   }

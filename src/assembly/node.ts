@@ -27,6 +27,7 @@ export interface NodeProcessOptions {
   log: NodeLog;
   processHost: ProcessHost;
   sinceAtMs: number | undefined;
+  ownerFd: number | undefined;
 }
 
 export class NodeProcess {
@@ -46,7 +47,7 @@ export class NodeProcess {
   #tryShown = false;
   #linesBeforeBanner: string[] = [];
 
-  constructor({ config, registry, log, processHost, sinceAtMs }: NodeProcessOptions) {
+  constructor({ config, registry, log, processHost, sinceAtMs, ownerFd }: NodeProcessOptions) {
     this.#config = config;
     this.#registry = registry;
     this.#log = log;
@@ -91,6 +92,7 @@ export class NodeProcess {
       gatewayHost: this.#gateways.host,
       supervisor: this.#supervisor,
       admin: this.#admin,
+      ownerFd,
     });
   }
 

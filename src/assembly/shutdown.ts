@@ -13,6 +13,7 @@ import { removeNodeRecord } from './config/node-record.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import type { NodeLog } from './node-log.ts';
 import type { EndRequest, NodeSystem } from './node-system.ts';
+import { onOwnerGone } from './owner-pipe.ts';
 
 export interface ShutdownParts {
   config: ResolvedConfig;
@@ -22,6 +23,8 @@ export interface ShutdownParts {
   gatewayHost: GatewayHost;
   supervisor: Supervisor;
   admin: AdminServer;
+  /** When this pipe breaks, nobody is left whom all this is for. */
+  ownerFd: number | undefined;
 }
 
 /** The same key press arrives twice: from the terminal and from npm, which passes signals on. */
@@ -29,6 +32,8 @@ const SAME_KEYPRESS_MS = 250;
 /** Time for the answer of the action that ends this process. */
 const ANSWER_MS = 100;
 const ADMIN_CLOSE_MS = 1_000;
+/** Whoever owned us has ended, and with it every client: what does not end soon has nobody to end for. */
+const OWNER_GONE_MS = 5_000;
 
 export class Shutdown {
   readonly #parts: ShutdownParts;
@@ -45,6 +50,8 @@ export class Shutdown {
   }
 
   listen(): void {
+    const { ownerFd } = this.#parts;
+    if (ownerFd !== undefined) onOwnerGone(ownerFd, () => this.#onOwnerGone());
     // Our terminal may close; the launcher decides what that means.
     process.on('SIGHUP', () => {});
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#onSignal(signal));
@@ -80,6 +87,12 @@ export class Shutdown {
     } else if (nowMs - this.#firstSignalMs > SAME_KEYPRESS_MS) {
       void this.#kill();
     }
+  }
+
+  #onOwnerGone(): void {
+    this.#parts.log.write('info', 'stopping', { signal: 'the owner has ended' });
+    setTimeout(() => void this.#kill(), OWNER_GONE_MS);
+    void this.#stop();
   }
 
   /** Gateway first, so that no request meets an engine that ends; the admin server last, so that `status` can watch. */

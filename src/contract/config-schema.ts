@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
+import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
 import { ENGINE_KINDS } from './fleet.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
@@ -272,7 +273,7 @@ export const configSchema = z.strictObject({
   models: z
     .array(modelSchema)
     .min(1)
-    .prefault([{ model_name: 'inference-ops-demo', engine: 'embedded', replicas: 2 }])
+    .prefault([{ model_name: BUILTIN_MODEL_NAME, engine: 'embedded', replicas: 2 }])
     .describe('The models to serve. Default: the built-in demo model, two replicas.'),
 });
 

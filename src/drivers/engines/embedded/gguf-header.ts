@@ -1,6 +1,6 @@
 /**
  * Reads the head of a GGUF file (versions 2 and 3, little-endian) as far as needed to tell whether the file is whole: key-value
- * pairs are skipped but for the alignment, tensor records give the place where the last tensor ends.
+ * pairs are skipped but for alignment and file type, tensor records give the place where the last tensor ends.
  * Format: ggml docs/gguf.md. Called by model-file.ts before anything native touches the file, and by tests.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
@@ -8,6 +8,8 @@ import { closeSync, openSync, readSync } from 'node:fs';
 export interface GgufHead {
   version: number;
   tensorCount: number;
+  /** `general.file_type`: the quantization of most tensors. Undefined when the file does not say. */
+  fileType: number | undefined;
   /** The size that the file must have at least, bytes. */
   bytesNeeded: number;
 }
@@ -99,17 +101,19 @@ function parseHead(cursor: Cursor): GgufHead {
   const tensorCount = cursor.count('tensors');
   const pairCount = cursor.count('key-value pairs');
   let alignment = ALIGNMENT_DEFAULT;
+  let fileType: number | undefined;
   for (let pair = 0; pair < pairCount; pair++) {
     const key = cursor.text();
     const type = cursor.u32();
     if (key === 'general.alignment' && type === UINT32) alignment = cursor.u32();
+    else if (key === 'general.file_type' && type === UINT32) fileType = cursor.u32();
     else skipValue(cursor, type, 0);
   }
   if (alignment < 1 || alignment > 1 << 20) throw new GgufFault(`has an alignment of ${alignment} bytes`);
   let tensorEnd = 0;
   for (let tensor = 0; tensor < tensorCount; tensor++) tensorEnd = Math.max(tensorEnd, readTensorEnd(cursor));
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
-  return { version, tensorCount, bytesNeeded: dataStart + tensorEnd };
+  return { version, tensorCount, fileType, bytesNeeded: dataStart + tensorEnd };
 }
 
 function skipValue(cursor: Cursor, type: number, depth: number): void {
