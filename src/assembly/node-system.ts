@@ -49,7 +49,7 @@ export class NodeSystem implements AdminSystem {
     this.models = createModelAdmin({
       registry,
       replicas: () => supervisor.status(),
-      adapterReady: () => 0,
+      adaptersOf: (id) => supervisor.adaptersOf(id),
       refusal: () => this.#refusal(),
     });
   }

@@ -2,9 +2,11 @@
  * The simulator as a process: reads its options, starts the pretend engine phase by phase, serves until SIGTERM, then drains. It needs
  * no parent: it survives the one that started it, and a closed terminal.
  */
-import { renameSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
+import type { LoraAdapter } from '../contract/lora.ts';
 import type { EngineCore } from '../contract/ports/engine-core.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { SimulatedEngine, type StepTimer } from '../simulator/engine.ts';
@@ -21,6 +23,7 @@ import {
   type SimulatorDialect,
   simulatorHelp,
 } from '../simulator/options.ts';
+import { AdapterShelf } from '../wire/vllm/adapters.ts';
 import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
 
 export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
@@ -39,8 +42,14 @@ const DIALECTS: Record<
       clock,
       release: '0.11.0+simulated',
       ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
+      ...(config.adapters !== undefined && { adapters: adapterShelf(config.adapters) }),
     }),
 };
+
+/** Names of a hub are taken as they are; a path must be there. */
+function adapterShelf(adapters: readonly LoraAdapter[]): AdapterShelf {
+  return new AdapterShelf({ adapters, exists: (path) => !isAbsolute(path) || existsSync(path) });
+}
 
 /** Runs until the process is told to stop, or a fault ends it. Resolves when it is ready. */
 export async function runSimulator(argv: readonly string[]): Promise<void> {

@@ -180,8 +180,9 @@ function addModelCommands(program: Command, context: CommandContext): void {
     .argument('<adapter>', 'name that clients send for it')
     .option('--path <path>', 'where the engine finds it')
     .option('--remove', 'unload it')
+    .addOption(noWait())
     .action(async (name, adapter, options) =>
-      (await import('./models/change.ts')).adaptModel(name, adapter, options, context),
+      (await import('./models/adapter.ts')).adaptModel(name, adapter, options, context),
     );
 }
 

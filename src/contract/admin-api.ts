@@ -57,8 +57,8 @@ export interface ModelStatus {
   /** What the configuration says, where it was scaled at run time. */
   replicasInFile: number | null;
   aliases: SourcedName[];
-  /** `ready`: replicas that have it loaded. */
-  adapters: (SourcedName & { path: string; ready: number })[];
+  /** `ready`: replicas that have it loaded. `problem`: why one has not. */
+  adapters: (SourcedName & { path: string; ready: number; problem: string | null })[];
 }
 
 export interface ModelList {

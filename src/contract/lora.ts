@@ -7,6 +7,9 @@ import type { EngineKind } from './fleet.ts';
 /** With `--enable-lora`, `--lora-paths` or `--lora` in their start command. */
 export const LORA_ENGINES: readonly EngineKind[] = ['vllm', 'sglang', 'llama-server', 'simulator'];
 
+/** Of these, those that load and unload adapters by calls; the others are started again with others. */
+export const LORA_ENGINES_WHILE_RUNNING: readonly EngineKind[] = ['vllm', 'sglang', 'simulator'];
+
 export interface LoraAdapter {
   /** What clients send as `model`. */
   name: string;

@@ -36,6 +36,7 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     '--max-num-seqs',
     String(context.maxBatchSize),
     ...(context.maxSeqLength === undefined ? [] : ['--max-model-len', String(context.maxSeqLength)]),
+    ...adapterArgs(context),
     ...extraArgs(context),
   ];
   parseSimulatorArgs(args);
@@ -46,6 +47,11 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     env: context.env,
     portFrom: 'file',
   };
+}
+
+function adapterArgs({ adapters = [] }: LaunchContext): string[] {
+  if (adapters.length === 0) return [];
+  return ['--enable-lora', 'true', ...adapters.flatMap((one) => ['--lora-modules', JSON.stringify(one)])];
 }
 
 function extraArgs({ env, replicaId }: LaunchContext): string[] {

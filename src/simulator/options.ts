@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { PlatformError } from '../contract/errors.ts';
+import type { LoraAdapter } from '../contract/lora.ts';
 import { type Fault, parseFaultText, START_PHASES, type StartPhase } from './faults/fault-script.ts';
 import { DEFAULT_STEP_COSTS, type StepCosts } from './scheduling/step-time.ts';
 
@@ -51,6 +52,17 @@ export const simulatorOptions = {
     help: 'The engine whose HTTP it speaks.',
   },
   'model-name': { kind: 'text', default: 'simulated-model', help: 'Id in /v1/models.' },
+  'enable-lora': {
+    kind: 'text',
+    default: 'false',
+    choices: ['true', 'false'],
+    help: 'Take LoRA adapters, also while it runs.',
+  },
+  'lora-modules': {
+    kind: 'text',
+    repeatable: true,
+    help: 'Adapter to load at the start, as JSON: {"name": "a", "path": "/p"}. Repeatable.',
+  },
   'api-key': { kind: 'text', help: 'Bearer key that requests must bring.' },
   'model-seed': integer(1, 0, 0xffff_ffff, 'The model: replicas with the same seed write the same text.'),
   seed: integer(0, 0, 0xffff_ffff, 'Noise of this process, and seeds for requests without one; 0 draws one.'),
@@ -88,6 +100,8 @@ export interface SimulatorConfig {
   dialect: SimulatorDialect;
   modelName: string;
   apiKey: string | undefined;
+  /** Undefined: LoRA is not enabled. */
+  adapters: LoraAdapter[] | undefined;
   modelSeed: number;
   /** 0: draw one. */
   seed: number;
@@ -122,6 +136,10 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
     dialect: readChoice('dialect', text('dialect') as string) as SimulatorDialect,
     modelName: text('model-name') as string,
     apiKey: text('api-key'),
+    adapters:
+      readChoice('enable-lora', text('enable-lora') as string) === 'true'
+        ? (given.get('lora-modules') ?? []).map(readAdapter)
+        : undefined,
     modelSeed: figure('model-seed'),
     seed: figure('seed'),
     speed: figure('speed'),
@@ -202,6 +220,21 @@ function readChoice(name: Name, value: string): string {
   const choices = (simulatorOptions[name] as TextOption).choices ?? [];
   if (choices.includes(value)) return value;
   throw new PlatformError('config_invalid', `--${name}: found '${value}'; known: ${choices.join(', ')}`);
+}
+
+function readAdapter(json: string): LoraAdapter {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    value = undefined;
+  }
+  const { name, path } = (value ?? {}) as Record<string, unknown>;
+  if (typeof name === 'string' && typeof path === 'string') return { name, path };
+  throw new PlatformError(
+    'config_invalid',
+    `--lora-modules: found '${json.slice(0, 100)}'; expected JSON such as {"name": "sql", "path": "/adapters/sql"}`,
+  );
 }
 
 function readFaultFile(path: string): string {

@@ -8,6 +8,7 @@ import type {
 } from '../../contract/admin-api.ts';
 import type { ModelConfig } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
+import type { Supervisor } from '../../planes/supervisor/supervisor-options.ts';
 import type { ModelAdmin } from '../admin/admin-system.ts';
 import { combineModels, type MergedModel } from '../config/merge-models.ts';
 import type { ResolvedModel } from '../config/resolve-config.ts';
@@ -27,8 +28,7 @@ import type { ModelRegistry } from './model-registry.ts';
 export interface ModelAdminParts {
   registry: ModelRegistry;
   replicas(): readonly ReplicaStatus[];
-  /** Names of replicas that have the adapter loaded. */
-  adapterReady(model: string, adapter: string): number;
+  adaptersOf: Supervisor['adaptersOf'];
   /** Why nothing may be changed now; null: it may. */
   refusal(): string | null;
 }
@@ -107,9 +107,22 @@ function servedModel(parts: ModelAdminParts, model: MergedModel, resolved: Resol
     ).map((adapter) => ({
       ...adapter,
       path: resolved.loraAdapters.find((known) => known.name === adapter.name)?.path ?? '',
-      ready: parts.adapterReady(name, adapter.name),
+      ...adapterState(parts, name, adapter.name),
     })),
   };
+}
+
+function adapterState(
+  { replicas, adaptersOf }: ModelAdminParts,
+  model: string,
+  adapter: string,
+): { ready: number; problem: string | null } {
+  const own = replicas()
+    .filter((replica) => replica.model === model && replica.state === 'ready')
+    .map(({ id }) => adaptersOf(id));
+  const problems = own.flatMap(({ problems: found }) => found[adapter] ?? []);
+  const ready = own.filter(({ loaded }) => loaded.some(({ name }) => name === adapter)).length;
+  return { ready, problem: problems[0] ?? null };
 }
 
 function sourced(
@@ -136,7 +149,13 @@ function goneModel(parts: ModelAdminParts, config: ModelConfig): ModelStatus {
     replicas: running,
     replicasInFile: config.replicas,
     aliases: config.aliases.map((name) => ({ name, source: 'file' })),
-    adapters: config.lora_adapters.map(({ name, path }) => ({ name, path, source: 'file', ready: 0 })),
+    adapters: config.lora_adapters.map(({ name, path }) => ({
+      name,
+      path,
+      source: 'file',
+      ready: 0,
+      problem: null,
+    })),
   };
 }
 

@@ -1,6 +1,5 @@
-/** `autoglm models unload`, `scale`, `alias` and `adapter`: one call of the admin API each. */
+/** `autoglm models unload`, `scale` and `alias`: one call of the admin API each. */
 import { parse } from 'yaml';
-import { locateModel } from '../../assembly/config/resolve-config.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { type AdminOptions, type CommandContext, connectAdmin } from '../command-context.ts';
 import { reportAction } from '../report-action.ts';
@@ -42,28 +41,5 @@ export async function aliasModel(
     throw new PlatformError('invalid_request', 'found --move and --remove; would be right: one of them');
   const client = connectAdmin(options, context);
   const result = await (remove ? client.removeAlias(name, alias) : client.setAlias(name, alias, move));
-  reportAction(result, options, context);
-}
-
-export interface AdapterOptions extends AdminOptions {
-  path?: string;
-  remove?: boolean;
-}
-
-export async function adaptModel(
-  name: string,
-  adapter: string,
-  { path, remove = false, ...options }: AdapterOptions,
-  context: CommandContext,
-): Promise<void> {
-  if ((path === undefined) !== remove)
-    throw new PlatformError(
-      'invalid_request',
-      'would be right: one of --path PATH, which loads it, and --remove',
-    );
-  const client = connectAdmin(options, context);
-  const result = await (path === undefined
-    ? client.removeAdapter(name, adapter)
-    : client.setAdapter(name, adapter, locateModel({ engine: '', model: path }, context.environment)));
   reportAction(result, options, context);
 }

@@ -24,7 +24,16 @@ export function renderModels({ models, notes }: ModelList, colors: Colors): stri
     ]);
   }
   const shown = models.length === 0 ? 'no model is served' : table.toString();
-  return [shown, ...notes.map((note) => colors.yellow(`note: ${printable(note)}`))].join('\n');
+  const problems = models.flatMap(({ model, adapters }) =>
+    adapters.flatMap(({ name, problem }) =>
+      problem === null ? [] : [`adapter ${name} of ${model}: ${problem}`],
+    ),
+  );
+  return [
+    shown,
+    ...problems.map((problem) => colors.red(printable(problem))),
+    ...notes.map((note) => colors.yellow(`note: ${printable(note)}`)),
+  ].join('\n');
 }
 
 function readiness({ state, ready, replicas, replicasInFile }: ModelStatus, colors: Colors): string {

@@ -45,6 +45,8 @@ export interface GenerateRequest {
    * generated for penalties, and a grammar starts after them. Undefined: 0.
    */
   generatedPrefix?: number;
+  /** LoRA adapter that the answer is computed with; undefined: none. */
+  adapter?: string;
 }
 
 export interface TokenLogprob {
@@ -126,6 +128,8 @@ export interface EngineCore {
   generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GeneratedToken[], CoreFinish, void>;
   embed(tokens: readonly number[], signal: AbortSignal): Promise<number[]>;
   /** False when no further request can be queued; the front end then answers 503 with Retry-After. */
+  /** The same engine, asked through one of its LoRA adapters. Undefined: the core knows none. */
+  adapted?(adapter: string): EngineCore;
   canAccept(): boolean;
   metrics(): EngineCoreMetrics;
   close(): Promise<void>;

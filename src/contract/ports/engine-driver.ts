@@ -3,7 +3,8 @@
  * In the contract: no driver keeps state between calls, each call ends by its signal, and no call throws for an engine that
  * is down (the result says so). Not in the contract: process control (see process-host.ts) and request traffic.
  */
-import type { EngineCapabilities, EngineKind } from '../fleet.ts';
+import type { AdapterView, EngineCapabilities, EngineKind } from '../fleet.ts';
+import type { LoraAdapter } from '../lora.ts';
 
 /** How to start one replica. */
 export interface LaunchPlan {
@@ -28,6 +29,8 @@ export interface LaunchContext {
   maxBatchSize: number;
   maxSeqLength: number | undefined;
   threads: number | undefined;
+  /** LoRA adapters to load at the start. Default: none. */
+  adapters?: readonly LoraAdapter[];
   command: string[] | undefined;
   env: Record<string, string>;
 }
@@ -68,4 +71,25 @@ export interface EngineDriver {
   launch?(context: LaunchContext, signal: AbortSignal): Promise<LaunchPlan>;
   probe(target: EngineTarget, rung: ReadinessRung, signal: AbortSignal): Promise<ProbeResult>;
   readMetrics(target: EngineTarget, signal: AbortSignal): Promise<EngineMetrics | undefined>;
+  /** LoRA adapters beside the model; undefined: the engine has none. */
+  readonly adapters?: AdapterCalls;
+}
+
+/** An adapter that the engine has. */
+export interface ListedAdapter extends AdapterView {
+  /** Where it has it from; undefined where the engine does not say. */
+  path?: string;
+}
+
+/** Calls of an engine that serves LoRA adapters. Like all of a driver they end by their signal and do not throw. */
+export interface AdapterCalls {
+  /** `wanted` helps where an engine knows adapters by their paths alone. */
+  list(
+    target: EngineTarget,
+    wanted: readonly LoraAdapter[],
+    signal: AbortSignal,
+  ): Promise<{ ok: true; adapters: ListedAdapter[] } | { ok: false; detail: string }>;
+  /** Undefined: adapters are taken at the start alone. Loading one that is there already is no failure. */
+  load?(target: EngineTarget, adapter: LoraAdapter, signal: AbortSignal): Promise<ProbeResult>;
+  unload?(target: EngineTarget, name: string, signal: AbortSignal): Promise<ProbeResult>;
 }

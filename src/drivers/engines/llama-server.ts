@@ -1,4 +1,5 @@
 /** llama-server of llama.cpp. It divides its context over its slots, so the context is asked for once per slot. */
+import { llamaServerAdapters } from './adapter-calls.ts';
 import { commandLine, option } from './command-line.ts';
 import { isModelAddress } from './embedded/model-address.ts';
 import { checkModelFile } from './embedded/model-file.ts';
@@ -26,9 +27,11 @@ export const llamaServer = createHttpEngine({
     progressCount: ['llamacpp:n_decode_total', 'llamacpp:tokens_predicted_total'],
     generationTokensTotal: ['llamacpp:tokens_predicted_total'],
   },
+  adapters: llamaServerAdapters,
   launch: (context) => {
-    const { model, maxBatchSize, maxSeqLength } = context;
+    const { model, maxBatchSize, maxSeqLength, adapters = [] } = context;
     if (!isModelAddress(model)) checkModelFile(model);
+    for (const { path } of adapters) checkModelFile(path);
     return commandLine(context, [
       ...['llama-server', '--metrics'],
       ...(isModelAddress(model) ? option('-hf', model.replace(/^[a-z]+:/, '')) : option('-m', model)),
@@ -36,6 +39,8 @@ export const llamaServer = createHttpEngine({
       ...option('--port', context.port),
       ...option('--alias', context.modelName),
       ...option('--parallel', maxBatchSize),
+      ...adapters.flatMap(({ path }) => option('--lora', path)),
+      ...(adapters.length > 0 ? ['--lora-init-without-apply'] : []),
       ...option('--ctx-size', maxSeqLength === undefined ? undefined : maxSeqLength * maxBatchSize),
     ]);
   },

@@ -1,4 +1,6 @@
 /** SGLang. Its metrics are off unless asked for. */
+import type { LaunchContext } from '../../contract/ports/engine-driver.ts';
+import { sglangAdapters } from './adapter-calls.ts';
 import { commandLine, option } from './command-line.ts';
 import { createHttpEngine } from './http-engine.ts';
 
@@ -22,6 +24,7 @@ export const sglang = createHttpEngine({
     progressCount: ['sglang:realtime_tokens_total', 'sglang:generation_tokens_total'],
     generationTokensTotal: ['sglang:generation_tokens_total'],
   },
+  adapters: sglangAdapters,
   launch: (context) =>
     commandLine(context, [
       ...['python3', '-m', 'sglang.launch_server', '--enable-metrics'],
@@ -31,5 +34,13 @@ export const sglang = createHttpEngine({
       ...option('--served-model-name', context.modelName),
       ...option('--max-running-requests', context.maxBatchSize),
       ...option('--context-length', context.maxSeqLength),
+      ...adapterOptions(context),
     ]),
 });
+
+/** As JSON, since names and paths may hold `=`. */
+function adapterOptions({ adapters = [] }: LaunchContext): string[] {
+  if (adapters.length === 0) return [];
+  const entries = adapters.map(({ name, path }) => JSON.stringify({ lora_name: name, lora_path: path }));
+  return ['--enable-lora', '--lora-paths', ...entries];
+}

@@ -88,7 +88,7 @@ export class Admission {
       return Promise.reject(this.#saturated(pool));
     }
     return new Promise((resolve, reject) => {
-      const adapter = pool.adapter?.name ?? null;
+      const { adapter = null } = pool;
       const waiting = { options, poolIndex: pool.index, adapter, sinceMs: now, resolve, reject };
       if (options.urgent) queue.pushFront(waiting);
       else queue.push(waiting);
@@ -281,7 +281,7 @@ export function runOf({ id, generation }: ReplicaView): string {
 
 /** The name that stays with a request, whatever becomes of the alias that it used. */
 export function poolName({ view, adapter }: PoolEntry): string {
-  return adapter?.name ?? view.model;
+  return adapter ?? view.model;
 }
 
 export function unknownModel(model: string, known: readonly string[]): PlatformError {

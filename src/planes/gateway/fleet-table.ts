@@ -2,7 +2,7 @@
  * The gateway's view of the fleet: pools by every name that clients may use, and for each replica its slot in the shared
  * state. Rebuilt from each snapshot, never changed.
  */
-import type { AdapterView, FleetSnapshot, PoolView, ReplicaView } from '../../contract/fleet.ts';
+import type { FleetSnapshot, PoolView, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
 
 export interface ReplicaEntry {
@@ -16,7 +16,7 @@ export interface PoolEntry {
   index: number;
   replicas: ReplicaEntry[];
   /** Set on what `find` gives for the name of an adapter: the same pool, seen through the adapter. */
-  adapter?: AdapterView;
+  adapter?: string;
 }
 
 /** A snapshot with the slots that the gateway's main thread assigned. */
@@ -47,7 +47,7 @@ export class FleetTable {
       if (pool.view.leaving) continue;
       this.#byName.set(pool.view.model, pool);
       for (const alias of pool.view.aliases) this.#byName.set(alias, pool);
-      for (const adapter of pool.view.adapters ?? []) this.#byName.set(adapter.name, through(pool, adapter));
+      for (const name of pool.view.adapters ?? []) this.#byName.set(name, through(pool, name));
     }
   }
 
@@ -73,15 +73,16 @@ export class FleetTable {
  * The pool as requests for one adapter see it: the engine knows the model by the adapter's name, and a ready replica that has
  * not loaded it is one that is still starting. Slots and queue are those of the pool, so limits hold for all its names together.
  */
-function through(pool: PoolEntry, adapter: AdapterView): PoolEntry {
+function through(pool: PoolEntry, adapter: string): PoolEntry {
   return {
     ...pool,
     adapter,
     replicas: pool.replicas.map(({ view, slot }) => {
-      const isLoaded = view.adapters?.includes(adapter.name) === true;
-      const state = view.state === 'ready' && !isLoaded ? 'starting' : view.state;
-      const { servedModel, fields = {} } = adapter;
-      return { slot, view: { ...view, servedModel, fields, state } };
+      const loaded = view.adapters?.find(({ name }) => name === adapter);
+      if (loaded === undefined)
+        return { slot, view: { ...view, state: view.state === 'ready' ? 'starting' : view.state } };
+      const { servedModel, fields = {} } = loaded;
+      return { slot, view: { ...view, servedModel, fields } };
     }),
   };
 }

@@ -1,6 +1,7 @@
 /** The fleet as gateways see it, and as people do: both made from the machine's state and the configuration. */
 import type { ReplicaStatus } from '../../contract/admin-api.ts';
 import type {
+  AdapterView,
   EngineCapabilities,
   EngineKind,
   FleetSnapshot,
@@ -19,6 +20,8 @@ export interface ViewParts {
   /** By id; replicas on their way out included. */
   replicas: ReadonlyMap<string, SupervisedReplica>;
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
+  /** What a replica has loaded in its present generation. */
+  adaptersOf(replica: Replica): AdapterView[];
 }
 
 /** Without a driver there is no process, so the number is never used. */
@@ -37,6 +40,7 @@ export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapsho
   const pools = parts.models.map((model) => ({
     model: model.modelName,
     aliases: [...model.aliases],
+    ...adapterNames(model),
     replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
       replicaView(replica, supervised, parts),
     ),
@@ -70,8 +74,13 @@ function leavingPools({ replicas }: FleetState, models: ViewParts['models']): Po
   return [...leaving.values()];
 }
 
+function adapterNames({ loraAdapters = [] }: SupervisedModel): { adapters?: string[] } {
+  return loraAdapters.length === 0 ? {} : { adapters: loraAdapters.map(({ name }) => name) };
+}
+
 function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView {
   const driver = parts.drivers.get(model.engine);
+  const adapters = parts.adaptersOf(replica);
   return {
     id: replica.spec.id,
     generation: replica.generation,
@@ -82,6 +91,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     reason: replica.reason,
     window: windowOf(model, driver),
     capabilities: driver?.capabilities ?? NO_CAPABILITIES,
+    ...(adapters.length > 0 && { adapters }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
   };
 }

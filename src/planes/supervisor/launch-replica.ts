@@ -74,6 +74,7 @@ async function prepare(
     maxBatchSize: windowOf(model, driver),
     maxSeqLength: model.maxSeqLength,
     threads: model.threads,
+    adapters: model.loraAdapters ?? [],
     command: model.command === undefined ? undefined : [...model.command],
     env: { ...model.env },
   };

@@ -10,6 +10,7 @@ import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { parseJsonObject } from '../json/parse-object.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
+import type { AdapterAnswer, AdapterShelf } from './adapters.ts';
 import { answerEmbeddings } from './answer-embeddings.ts';
 import { answerGeneration } from './answer-generation.ts';
 import { answerDetokenize, answerTokenize } from './answer-tokens.ts';
@@ -25,6 +26,8 @@ export interface VllmDialectOptions {
   clock: Clock;
   /** When given, all paths but /health, /ready, /version and /metrics want `Authorization: Bearer KEY`. */
   apiKey?: string;
+  /** LoRA adapters beside the model; needs a core that has `adapted`. */
+  adapters?: AdapterShelf;
   /** What requests leave open. Default: temperature 1, as in the OpenAI API. */
   sampling?: SamplingDefaults;
   /** Seconds named in `Retry-After` when the core is full. Default 1. */
@@ -49,6 +52,8 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 interface Work {
   exchange: HttpExchange;
   fields: Fields;
+  /** As the request names it: the model, or an adapter on it. */
+  core: EngineCore;
   /** Fires when the client has gone. */
   signal: AbortSignal;
   requestId: string;
@@ -62,11 +67,11 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
   const idle: (() => void)[] = [];
 
   const generate = (work: Work, parse: typeof parseChat) => {
-    const spec = parse(core, work.fields, sampling);
+    const spec = parse(work.core, work.fields, sampling);
     refuseWhenFull();
     return answerGeneration(
       {
-        core,
+        core: work.core,
         clock,
         exchange: work.exchange,
         signal: work.signal,
@@ -107,7 +112,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
         { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
         renderMetrics(core, state.stoppedByString),
       ),
-    '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: [modelObject(core, startedS)] }),
+    '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: modelObjects(options, startedS) }),
   };
 
   const works: Record<string, (work: Work) => void | Promise<void>> = {
@@ -118,6 +123,15 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     '/tokenize': ({ exchange, fields }) => sendJson(exchange, answerTokenize(core, fields)),
     '/detokenize': ({ exchange, fields }) => sendJson(exchange, answerDetokenize(core, fields)),
   };
+
+  const { adapters } = options;
+  const adapterCalls: Record<string, (fields: Fields) => AdapterAnswer> =
+    adapters === undefined
+      ? {}
+      : {
+          '/v1/load_lora_adapter': (fields) => adapters.load(fields),
+          '/v1/unload_lora_adapter': (fields) => adapters.unload(fields),
+        };
 
   const knownPaths = [...Object.keys(reads), ...Object.keys(works)].join(', ');
 
@@ -132,11 +146,11 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     );
     if (exchange.clientGone) return;
     const fields = parseJsonObject(await exchange.readBody(BODY_BYTES_MAX));
-    checkModel(core, fields);
+    const named = coreFor(options, fields);
     if (state.draining) {
       throw new PlatformError('shutting_down', 'the engine is being stopped', { retryAfterS: 1 });
     }
-    await answer({ exchange, fields, signal: gone.signal, requestId });
+    await answer({ exchange, fields, core: named, signal: gone.signal, requestId });
   };
 
   const tracked = async (run: () => Promise<void>) => {
@@ -152,11 +166,16 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
   const route = async (exchange: HttpExchange, requestId: string): Promise<void> => {
     const { path, method } = exchange;
     if (options.apiKey !== undefined && !OPEN_PATHS.has(path)) checkBearer(exchange.headers, options.apiKey);
-    const read = path.startsWith('/v1/models/') ? modelRead(core, startedS) : reads[path];
+    const read = path.startsWith('/v1/models/') ? modelRead(options, startedS) : reads[path];
+    const adapterCall = adapterCalls[path];
     const work = works[path];
     if (read !== undefined) {
       if (method !== 'GET' && method !== 'HEAD') throw wrongMethod(exchange, 'GET');
       read(exchange);
+    } else if (adapterCall !== undefined) {
+      if (method !== 'POST') throw wrongMethod(exchange, 'POST');
+      const { status, text } = adapterCall(parseJsonObject(await exchange.readBody(BODY_BYTES_MAX)));
+      exchange.send(status, text.startsWith('{') ? { ...JSON_TYPE } : { 'content-type': 'text/plain' }, text);
     } else if (work !== undefined) {
       if (method !== 'POST') throw wrongMethod(exchange, 'POST');
       await tracked(() => answerWork(exchange, requestId, work));
@@ -210,9 +229,12 @@ function wrongMethod(exchange: HttpExchange, allowed: string): PlatformError {
   });
 }
 
-function checkModel(core: EngineCore, fields: Fields): void {
+type Named = Pick<VllmDialectOptions, 'core' | 'adapters'>;
+
+function coreFor({ core, adapters }: Named, fields: Fields): EngineCore {
   const model = fields.model ?? core.info.model;
-  if (model === core.info.model) return;
+  if (model === core.info.model) return core;
+  if (typeof model === 'string' && adapters?.has(model)) return core.adapted?.(model) ?? core;
   if (typeof model !== 'string') throw refuse('model', model, 'the name of a model');
   throw new PlatformError(
     'model_not_found',
@@ -221,11 +243,16 @@ function checkModel(core: EngineCore, fields: Fields): void {
   );
 }
 
-function modelRead(core: EngineCore, startedS: number): (exchange: HttpExchange) => void {
+function modelRead(named: Named, startedS: number): (exchange: HttpExchange) => void {
   return (exchange) => {
-    checkModel(core, { model: unescapePath(exchange.path.slice('/v1/models/'.length)) });
-    sendJson(exchange, modelObject(core, startedS));
+    const model = unescapePath(exchange.path.slice('/v1/models/'.length));
+    coreFor(named, { model });
+    sendJson(exchange, modelObjects(named, startedS).find(({ id }) => id === model) ?? {});
   };
+}
+
+function modelObjects({ core, adapters }: Named, startedS: number): { id?: string }[] {
+  return [modelObject(core, startedS), ...(adapters?.models(core.info, startedS) ?? [])];
 }
 
 /** Names that are not valid percent-encoding are looked up as they are. */

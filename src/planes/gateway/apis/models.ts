@@ -44,6 +44,6 @@ function modelObjects({ view }: PoolEntry): ModelObject[] {
     owned_by: 'open-autoglm',
     ...(view.contextLength !== undefined && { max_model_len: view.contextLength }),
   });
-  const adapters = (view.adapters ?? []).map(({ name }) => ({ ...object(name), parent: view.model }));
+  const adapters = (view.adapters ?? []).map((name) => ({ ...object(name), parent: view.model }));
   return [...[view.model, ...view.aliases].map(object), ...adapters];
 }
