@@ -41,14 +41,25 @@ export function nextDeadlineMs({ replicas, settings }: AdapterState): number {
   for (const replica of Object.values(replicas)) {
     if (replica.acting !== null) dueMs = Math.min(dueMs, replica.acting.deadlineMs);
     else if (replica.isReady)
-      dueMs = Math.min(
-        dueMs,
-        replica.listAtMs,
-        ...Object.values(replica.failures).map(({ retryAtMs }) => retryAtMs),
-        ...Object.values(replica.unwantedSinceMs).map((sinceMs) => sinceMs + settings.settleMs),
-      );
+      dueMs = Math.min(dueMs, replica.listAtMs, ...openWork(replica, settings).map((work) => work.dueMs));
   }
   return dueMs;
+}
+
+type Work = { dueMs: number } & ({ kind: 'unload'; name: string } | { kind: 'load'; adapter: LoraAdapter });
+
+/** What separates the engine from what it should have, and when each part may be done: what stands in the way first. */
+function openWork(replica: ReplicaAdapters, { settleMs }: AdapterState['settings']): Work[] {
+  const { loaded, wanted, failures, unwantedSinceMs, isChangeable } = replica;
+  if (loaded === null || !isChangeable) return [];
+  const retryAtMs = (name: string) => failures[name]?.retryAtMs ?? 0;
+  const unwanted = Object.entries(unwantedSinceMs).map(([name, sinceMs]): Work => {
+    return { kind: 'unload', name, dueMs: Math.max(sinceMs + settleMs, retryAtMs(name)) };
+  });
+  const missing = wanted
+    .filter(({ name }) => !loaded.some((found) => found.name === name))
+    .map((adapter): Work => ({ kind: 'load', adapter, dueMs: retryAtMs(adapter.name) }));
+  return [...unwanted, ...missing];
 }
 
 function observe(draft: Draft, observed: readonly ObservedReplica[]): void {
@@ -113,7 +124,11 @@ function failedToList(draft: Draft, replica: ReplicaAdapters): void {
 function listed(draft: Draft, replica: ReplicaAdapters, found: readonly FoundAdapter[]): void {
   const { nowMs, settings } = draft.state;
   if (JSON.stringify(found) !== JSON.stringify(replica.loaded)) draft.publish();
-  draft.put({ ...replica, loaded: found, listAtMs: nowMs + settings.listIntervalMs });
+  // What came about all the same is no failure any more.
+  const isOpen = (name: string) =>
+    !replica.wanted.some((wanted) => wanted.name === name && found.some((one) => isIt(one, wanted)));
+  const failures = Object.fromEntries(Object.entries(replica.failures).filter(([name]) => isOpen(name)));
+  draft.put({ ...replica, failures, loaded: found, listAtMs: nowMs + settings.listIntervalMs });
 }
 
 /** Only the engine knows by which name it is to be asked for: it is looked at again. */
@@ -149,33 +164,20 @@ function proceed(draft: Draft, replica: ReplicaAdapters): void {
     draft.put(replica);
   }
   if (!replica.isReady) return;
+  replica = markUnwanted(replica, nowMs);
+  draft.put(replica);
   const { replica: id, generation } = replica;
   if (replica.loaded === null || replica.listAtMs <= nowMs) {
     const timeoutMs = settings.listTimeoutMs;
     return draft.order(replica, { type: 'list', replica: id, generation, timeoutMs }, timeoutMs);
   }
-  if (!replica.isChangeable) return;
-  const marked = markUnwanted(replica, nowMs);
-  draft.put(marked);
+  const work = openWork(replica, settings).find(({ dueMs }) => dueMs <= nowMs);
+  if (work === undefined) return;
   const timeoutMs = settings.loadTimeoutMs;
-  const unwanted = Object.keys(marked.unwantedSinceMs).find(
-    (name) => (marked.unwantedSinceMs[name] ?? 0) + settings.settleMs <= nowMs && isDue(marked, name, nowMs),
-  );
-  if (unwanted !== undefined)
-    return draft.order(
-      marked,
-      { type: 'unload', replica: id, generation, adapter: unwanted, timeoutMs },
-      timeoutMs,
-    );
-  const missing = marked.wanted.find(
-    ({ name }) => !marked.loaded?.some((found) => found.name === name) && isDue(marked, name, nowMs),
-  );
-  if (missing !== undefined)
-    draft.order(marked, { type: 'load', replica: id, generation, adapter: missing, timeoutMs }, timeoutMs);
-}
-
-function isDue({ failures }: ReplicaAdapters, name: string, nowMs: number): boolean {
-  return (failures[name]?.retryAtMs ?? 0) <= nowMs;
+  const order = { replica: id, generation, timeoutMs };
+  if (work.kind === 'load')
+    draft.order(replica, { type: 'load', ...order, adapter: work.adapter }, timeoutMs);
+  else draft.order(replica, { type: 'unload', ...order, adapter: work.name }, timeoutMs);
 }
 
 /** Of an engine that is not ours only what stands in the way of a wanted one is taken. */
