@@ -9,7 +9,15 @@
  * - `test: start` and `test-command`: the two commands of the README; their scripts must exist (CI runs the second one)
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/assembly/config/load-config.ts';
@@ -80,8 +88,9 @@ function autoglmCommands(text: string): string[][] {
 
 function checkCommand(words: string[]): void {
   const program = createProgram({} as CommandContext);
-  const command = program.commands.find((known) => known.name() === words[0]);
-  expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
+  const outer = program.commands.find((known) => known.name() === words[0]);
+  expect(outer, `autoglm ${words.join(' ')}`).toBeDefined();
+  const command = outer?.commands.find((known) => known.name() === words[1]) ?? outer;
   for (const word of words.filter((text) => text.startsWith('-'))) {
     const known = command!.options.flatMap(({ long, short }) => [long, short]);
     expect(known, `autoglm ${words.join(' ')}`).toContain(word.split('=')[0]);
@@ -158,6 +167,14 @@ describe('code blocks of the documentation', () => {
   });
 });
 
+/** The package by its name, as those who install it have it, made of the sources. */
+function linkPackage(dir: string): void {
+  const home = join(dir, 'node_modules', 'open-autoglm');
+  mkdirSync(home, { recursive: true });
+  writeFileSync(join(home, 'package.json'), JSON.stringify({ type: 'module', exports: './index.js' }));
+  writeFileSync(join(home, 'index.js'), `export * from ${JSON.stringify(join(ROOT, 'src', 'index.ts'))};\n`);
+}
+
 describe('examples, run against a live system', () => {
   let installation: Installation;
   let dir: string;
@@ -165,6 +182,7 @@ describe('examples, run against a live system', () => {
   beforeAll(async () => {
     installation = new Installation('gateway: { port: 0 }\nadmin: { port: 0 }\n');
     dir = mkdtempSync(join(ROOT, 'node_modules', '.docs-test-'));
+    linkPackage(dir);
     await installation.serve().waitFor(/^ready: 2 replicas/m);
   });
 
