@@ -170,6 +170,32 @@ describe('models that come and go', () => {
     ]);
   });
 
+  it('end an answer with the model that began it, also when its alias has moved and its engine dies', async () => {
+    system = await startSystem({ models: [simulatorPool('v1', 2)] });
+    await done('POST', '', { model_name: 'v2', engine: 'simulator' });
+    await system.until(isReady('v2', 1));
+    await done('PUT', '/v1/aliases/prod');
+    const undisturbed = await openStream('v1', 200).whole;
+    expect(contentOf((await openStream('v2', 200).whole).text)).toBe(contentOf(undisturbed.text));
+    const stream = openStream('prod', 200);
+    await stream.begun;
+    await done('PUT', '/v2/aliases/prod', { move: true });
+    const status = await system.until((found) =>
+      (poolOf(found, 'v1')?.replicas ?? []).some(({ inFlight }) => inFlight > 0),
+    );
+    killQuietly(poolOf(status, 'v1')?.replicas.find(({ inFlight }) => inFlight > 0)?.pid ?? 0);
+    const { text } = await stream.whole;
+    expect(contentOf(text)).toBe(contentOf(undisturbed.text));
+    expect(text).toContain('x-autoglm-continuation');
+    const line = await eventually(() =>
+      readFileSync(join(system.stateDir, 'logs', 'gateway.log'), 'utf8')
+        .split('\n')
+        .find((candidate) => candidate.includes('"continuations":1')),
+    );
+    expect(JSON.parse(line)).toMatchObject({ model: 'v1', replica: expect.stringMatching(/^v1\//) });
+    expect((await chat('prod')).status).toBe(200);
+  });
+
   it('are refused with the words of the configuration file, and nothing has changed then', async () => {
     system = await startSystem({ models: [{ ...simulatorPool('base', 1), aliases: ['b'] }] });
     const before = await models();

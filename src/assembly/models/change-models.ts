@@ -24,8 +24,24 @@ export interface Change {
   message: string;
 }
 
-/** Keys that say which program runs, or how: whoever may set them may run anything. */
-const PROGRAM_KEYS = ['command', 'env', 'args'];
+/** All others say which program runs, or how (`command`, `args`, `env`): whoever may set them may run anything. */
+const HARMLESS_KEYS = [
+  'model_name',
+  'engine',
+  'model',
+  'served_model_name',
+  'aliases',
+  'lora_adapters',
+  'replicas',
+  'urls',
+  'api_key',
+  'quantize',
+  'tensor_parallel_size',
+  'max_batch_size',
+  'max_seq_length',
+  'threads',
+  'start_timeout_ms',
+];
 
 /** `trusted`: whether the caller has shown a key of the admin API. */
 export function loadModel(now: ModelsNow, body: Record<string, unknown>, trusted: boolean): Change {
@@ -35,13 +51,13 @@ export function loadModel(now: ModelsNow, body: Record<string, unknown>, trusted
   if (written !== undefined) return loadFromFile(now, written, Object.keys(body).length > 1);
   if (merged.kept.models.some(({ model_name }) => model_name === name))
     throw conflict(`model "${String(name)}" is loaded already; unload it first, or change its replicas`);
-  const program = PROGRAM_KEYS.find((key) => body[key] !== undefined);
+  const entry = parseModelEntry(body);
+  const program = Object.keys(body).find((key) => !HARMLESS_KEYS.includes(key));
   if (program !== undefined && !trusted)
     throw new PlatformError(
       'forbidden',
       `${program}: found in a model to load, but the admin API has no keys, so anyone on this machine could run a program; set \`admin.keys\`, or write the model into ${file}`,
     );
-  const entry = parseModelEntry(body);
   requireFreeNames(merged, entry);
   const { aliases: _aliases, lora_adapters: _adapters, ...stored } = body;
   const located = now.locate(entry);

@@ -19,7 +19,7 @@ export interface ObservedReplica {
   isReady: boolean;
   /** Ours: what it has and should not have may be taken from it. */
   isManaged: boolean;
-  /** Takes adapters while it runs. */
+  /** Takes adapters while it runs, and is to go on running. */
   isChangeable: boolean;
   wanted: readonly LoraAdapter[];
 }

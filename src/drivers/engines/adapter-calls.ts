@@ -23,7 +23,7 @@ function listByModels(servedModelOf: (target: EngineTarget, name: string) => str
     const data = dataIn(response);
     if (data === undefined) return { ok: false, detail: detailOf(response) };
     const adapters = data.flatMap((entry): ListedAdapter[] => {
-      const { id, parent, root } = entry as { id?: unknown; parent?: unknown; root?: unknown };
+      const { id, parent, root } = (entry ?? {}) as { id?: unknown; parent?: unknown; root?: unknown };
       if (typeof id !== 'string' || typeof parent !== 'string') return [];
       const servedModel = servedModelOf(target, id);
       return [{ name: id, servedModel, ...(typeof root === 'string' && { path: root }) }];

@@ -83,7 +83,8 @@ export class AdapterKeeper {
         generation: replica.generation,
         isReady: stateOf(replica) === 'ready',
         isManaged: replica.spec.managed,
-        isChangeable: calls.load !== undefined,
+        // One that was started otherwise than its pool says now is started anew before long.
+        isChangeable: calls.load !== undefined && replica.startedHash === replica.spec.launchHash,
         wanted,
       },
     ];
@@ -132,7 +133,16 @@ export class AdapterKeeper {
     const limit = AbortSignal.timeout(call.timeoutMs);
     const signal = AbortSignal.any([limit, this.#closing.signal]);
     const wanted = supervised.model.loraAdapters ?? [];
-    this.#deliver(await carryOut(call, { calls, target, wanted, signal }));
+    try {
+      this.#deliver(await carryOut(call, { calls, target, wanted, signal }));
+    } catch (error) {
+      const { replica, type } = call;
+      this.#parts.options.log('error', 'a call for an adapter failed by a bug', {
+        replica,
+        type,
+        error: String(error),
+      });
+    }
   }
 
   #arm(): void {
