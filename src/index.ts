@@ -1,4 +1,6 @@
 /** What the package offers to Node programs. Everything else is inside, and may change. */
+import './library/require-node.ts';
+
 export type {
   ModelList,
   ModelStatus,

@@ -21,8 +21,6 @@ import {
 } from './generation.ts';
 import { OwnedSystem } from './owned-system.ts';
 
-const NODE_MAJOR_MIN = 24;
-
 export class InferenceEngine {
   /** Resolves when the first replica takes requests; rejects with PlatformError when none can be started. */
   readonly ready: Promise<void>;
@@ -33,7 +31,6 @@ export class InferenceEngine {
 
   /** Starts at once. Throws PlatformError `config_invalid` for options that can never work. */
   constructor(options: InferenceEngineOptions = {}) {
-    requireNode();
     const environment = readEnvironment();
     const entry = modelEntryOf(options, environment);
     requireFile(entry, options.quantize, environment);
@@ -123,14 +120,6 @@ export class InferenceEngine {
       signal.removeEventListener('abort', onAbort);
     }
   }
-}
-
-function requireNode(): void {
-  if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR_MIN) return;
-  throw new PlatformError(
-    'config_invalid',
-    `found Node ${process.versions.node}; InferenceEngine needs Node ${NODE_MAJOR_MIN} or later`,
-  );
 }
 
 /** What can be known of the file before anything is started: that it is there, whole, and quantized as it should be. */
