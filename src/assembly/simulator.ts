@@ -2,8 +2,11 @@
  * The simulator as a process: reads its options, starts the pretend engine phase by phase, serves until SIGTERM, then drains. It needs
  * no parent: it survives the one that started it, and a closed terminal.
  */
+import { existsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
+import type { LoraAdapter } from '../contract/lora.ts';
 import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { leavePort } from '../drivers/process/engine-ports.ts';
@@ -16,6 +19,7 @@ import { exitByFault, printNow, spawnOrphan, writeXid } from '../simulator/fault
 import { createSimulatorFront, currentAnswer } from '../simulator/front.ts';
 import { shareGpuMemory, takeGpuMemory } from '../simulator/gpu-memory.ts';
 import { parseSimulatorArgs, type SimulatorConfig, simulatorHelp } from '../simulator/options.ts';
+import { AdapterShelf } from '../wire/vllm/adapters.ts';
 import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
 import { SIMULATED_ENGINES, type SimulatedEngineProfile } from './simulated-engines.ts';
 
@@ -23,6 +27,11 @@ export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
 
 const STATS_INTERVAL_MS = 10_000;
 const USAGE_ERROR = 2;
+
+/** Names of a hub are taken as they are; a path must be there. */
+function adapterShelf(adapters: readonly LoraAdapter[]): AdapterShelf {
+  return new AdapterShelf({ adapters, exists: (path) => !isAbsolute(path) || existsSync(path) });
+}
 
 /** Runs until the process is told to stop, or a fault ends it. Resolves when it is ready. */
 export async function runSimulator(argv: readonly string[]): Promise<void> {
@@ -108,6 +117,7 @@ class SimulatorProcess {
       devMode: config.dialect === 'vllm' && config.controlCalls,
       ...(variant !== undefined && { variant: variant(config) }),
       ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
+      ...(config.adapters !== undefined && { adapters: adapterShelf(config.adapters) }),
     });
     this.#server = createHttpServer({
       handle: createSimulatorFront({

@@ -91,6 +91,19 @@ export interface ReplicaView {
   capabilities: EngineCapabilities;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
+  /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
+  adapters?: AdapterView[];
+  /** Top-level fields that a request needs here where the client did not give them. Default: none. */
+  fields?: Readonly<Record<string, unknown>>;
+}
+
+/** A LoRA adapter in one replica. */
+export interface AdapterView {
+  name: string;
+  /** What `model` must be for the engine to use it. */
+  servedModel: string;
+  /** Further top-level fields that the engine needs in each request for it. */
+  fields?: Readonly<Record<string, unknown>>;
 }
 
 export interface PoolView {
@@ -102,6 +115,10 @@ export interface PoolView {
   /** Tokens; undefined where the engine has not said. */
   contextLength?: number;
   replicas: ReplicaView[];
+  /** Names of its LoRA adapters: models of their own for clients. Default: none. */
+  adapters?: string[];
+  /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
+  leaving?: true;
 }
 
 export interface FleetSnapshot {
