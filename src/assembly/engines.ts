@@ -6,14 +6,18 @@ import { llamaServer } from '../drivers/engines/llama-server.ts';
 import { openai } from '../drivers/engines/openai.ts';
 import { sglang } from '../drivers/engines/sglang.ts';
 import { createSimulatorDriver } from '../drivers/engines/simulator.ts';
+import { createTritonDriver } from '../drivers/engines/triton.ts';
 import { vllm } from '../drivers/engines/vllm.ts';
+import { askGrpc } from '../drivers/kserve/grpc-probes.ts';
 import { SIMULATOR_DEFAULT_WINDOW, simulatorCapabilities, simulatorLaunch } from '../simulator/launch.ts';
+import { openEngineTransport } from './engine-transport.ts';
 
 const DRIVERS: Record<EngineKind, EngineDriver> = {
   embedded,
   vllm,
   sglang,
   'llama-server': llamaServer,
+  triton: createTritonDriver({ openTransport: openEngineTransport, askGrpc }),
   openai,
   simulator: createSimulatorDriver({
     capabilities: simulatorCapabilities,

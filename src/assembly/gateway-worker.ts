@@ -6,11 +6,11 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
-import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
 import { SharedState } from '../planes/gateway/shared-state.ts';
+import { openEngineTransport } from './engine-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 
 const TELEMETRY_MS = 250;
@@ -25,7 +25,7 @@ let facts: Fact[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile);
-const transport = createUndiciTransport();
+const transport = openEngineTransport();
 
 function flushTelemetry(): void {
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });

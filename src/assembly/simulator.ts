@@ -6,6 +6,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { EngineCore } from '../contract/ports/engine-core.ts';
+import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { SimulatedEngine, type StepTimer } from '../simulator/engine.ts';
 import { createLog, type LogLine, PHASE_LINES, statsLine } from '../simulator/engine-log.ts';
@@ -23,23 +24,33 @@ import {
 } from '../simulator/options.ts';
 import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
 
+import { createSimulatedTriton, type SimulatedTriton } from './simulator-triton.ts';
+
 export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
 
 const STATS_INTERVAL_MS = 10_000;
 const USAGE_ERROR = 2;
 
+interface DialectParts {
+  core: EngineCore;
+  config: SimulatorConfig;
+  clock: Clock;
+  front(answer: (exchange: HttpExchange) => void): (exchange: HttpExchange) => void;
+}
+
+/** What stands behind the port; some dialects have further ones. */
+type Dialect = Pick<VllmDialect, 'handle' | 'drain'> & Partial<SimulatedTriton>;
+
 /** One line per dialect. */
-const DIALECTS: Record<
-  SimulatorDialect,
-  (core: EngineCore, config: SimulatorConfig, clock: Clock) => VllmDialect
-> = {
-  vllm: (core, config, clock) =>
+const DIALECTS: Record<SimulatorDialect, (parts: DialectParts) => Dialect> = {
+  vllm: ({ core, config, clock }) =>
     createVllmDialect({
       core,
       clock,
       release: '0.11.0+simulated',
       ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
     }),
+  triton: createSimulatedTriton,
 };
 
 /** Runs until the process is told to stop, or a fault ends it. Resolves when it is ready. */
@@ -78,7 +89,7 @@ class SimulatorProcess {
   readonly #log: LogLine;
   readonly #board: FaultBoard;
   readonly #engine: SimulatedEngine;
-  readonly #dialect: VllmDialect;
+  readonly #dialect: Dialect;
   readonly #server: ReturnType<typeof createHttpServer>;
   #faultTimer: NodeJS.Timeout | undefined;
   #draining = false;
@@ -113,16 +124,16 @@ class SimulatorProcess {
       },
       currentAnswer,
     });
-    this.#dialect = DIALECTS[config.dialect](this.#engine, config, this.#clock);
-    this.#server = createHttpServer({
-      handle: createSimulatorFront({
+    const front = (answer: (exchange: HttpExchange) => void) =>
+      createSimulatorFront({
         board: this.#board,
         clock: this.#clock,
-        answer: (exchange) => this.#dialect.handle(exchange),
+        answer,
         onArmed: (armed) => this.#engine.reconsiderFaults(armed),
-        extraMetrics: () => this.#extraMetrics(),
-      }),
-    });
+        extraMetrics: () => (config.dialect === 'vllm' ? this.#extraMetrics() : ''),
+      });
+    this.#dialect = DIALECTS[config.dialect]({ core: this.#engine, config, clock: this.#clock, front });
+    this.#server = createHttpServer({ handle: front((exchange) => this.#dialect.handle(exchange)) });
     for (const fault of config.faults) this.#board.arm(fault);
   }
 
@@ -132,7 +143,9 @@ class SimulatorProcess {
     await this.#passPhases();
     const { host, portFile, modelName } = this.#config;
     let port: number;
+    let ports: Record<string, number> | undefined;
     try {
+      ports = await this.#dialect.listenBeside?.();
       ({ port } = await this.#server.listen({ host, port: this.#config.port }));
     } catch (error) {
       printNow([
@@ -146,7 +159,7 @@ class SimulatorProcess {
     }
     const url = `http://${host}:${port}`;
     process.stdout.write(
-      `${JSON.stringify({ event: 'listening', url, port, pid: process.pid, model: modelName })}\n`,
+      `${JSON.stringify({ event: 'listening', url, port, ...(ports && { ports }), pid: process.pid, model: modelName })}\n`,
     );
     this.#log('INFO', 'api_server.py:1992', `Starting vLLM API server 0 on ${url}`);
     this.#reportStats();
@@ -191,6 +204,7 @@ class SimulatorProcess {
     const deadline = AbortSignal.timeout(this.#config.drainMs);
     this.#log('INFO', 'launcher.py:102', 'Shutting down FastAPI HTTP server.');
     this.#server.announceClose();
+    this.#dialect.announceClose?.();
     await Promise.race([
       this.#dialect.drain(),
       new Promise((resolve) => deadline.addEventListener('abort', resolve)),

@@ -1,8 +1,30 @@
 /**
  * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
  */
-export const ENGINE_KINDS = ['embedded', 'vllm', 'sglang', 'llama-server', 'openai', 'simulator'] as const;
+export const ENGINE_KINDS = [
+  'embedded',
+  'vllm',
+  'sglang',
+  'llama-server',
+  'triton',
+  'openai',
+  'simulator',
+] as const;
 export type EngineKind = (typeof ENGINE_KINDS)[number];
+
+/**
+ * The words in which a replica is spoken to. KServe is the Open Inference Protocol (v2): tensors, over HTTP with JSON or over
+ * gRPC. The request loop always writes OpenAI's; `drivers/kserve` translates.
+ */
+export const ENGINE_PROTOCOLS = ['openai', 'kserve-http', 'kserve-grpc'] as const;
+export type EngineProtocol = (typeof ENGINE_PROTOCOLS)[number];
+
+/** How messages become the text that a KServe model takes: a Jinja template, as models publish it. */
+export interface ChatTemplate {
+  source: string;
+  /** What the template reads as `eos_token`; the text that ends a turn. */
+  eosToken: string;
+}
 
 /** Named states of a replica, one sentence each; `decide/recovery` is the one place that changes them. */
 export const REPLICA_STATES = [
@@ -59,6 +81,10 @@ export interface ReplicaView {
   capabilities: EngineCapabilities;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
+  /** KServe only; without one, chat is refused. */
+  chatTemplate?: ChatTemplate;
 }
 
 export interface PoolView {

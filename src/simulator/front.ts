@@ -15,12 +15,30 @@ import type { AnswerFaults } from './sequence.ts';
 
 const BODY_BYTES_MAX = 64 * 1024 * 1024;
 const METRICS_PATH = '/metrics';
+const HEALTH_PATHS = /^(\/v2)?\/health(\/|$)|^\/v1\/models$/;
+const GENERATION_PATHS = /^\/v1\/|^\/v2\/models\/[^/]+\/(infer|generate|generate_stream)$/;
 
 /** Carries the exchange from the HTTP side to the engine, so that a fault of a request can reach its answer. */
 const currentExchange = new AsyncLocalStorage<AnswerFaults>();
 
 export function currentAnswer(): AnswerFaults | undefined {
   return currentExchange.getStore();
+}
+
+/** For answers that are no exchange: each step of the generator belongs to `faults`. */
+export async function* withAnswer<T>(
+  faults: AnswerFaults,
+  answers: AsyncGenerator<T, void>,
+): AsyncGenerator<T, void> {
+  try {
+    for (;;) {
+      const step = await currentExchange.run(faults, () => answers.next());
+      if (step.done === true) return;
+      yield step.value;
+    }
+  } finally {
+    await answers.return();
+  }
 }
 
 export interface SimulatorFrontOptions extends FaultRoutesOptions {
@@ -65,8 +83,8 @@ class SimulatorFront {
       return handleFaultRoute(exchange, this.#options);
     }
     if (exchange.path === METRICS_PATH) return this.#metrics(exchange);
-    if (exchange.path === '/health' || exchange.path === '/v1/models') await this.#starve();
-    const generates = exchange.method === 'POST' && exchange.path.startsWith('/v1/');
+    if (HEALTH_PATHS.test(exchange.path)) await this.#starve();
+    const generates = exchange.method === 'POST' && GENERATION_PATHS.test(exchange.path);
     if (generates) this.#generationRequests++;
     const ordinal = this.#generationRequests;
     let body: Buffer | undefined;
@@ -109,12 +127,10 @@ function answerFault(exchange: HttpExchange, fault: FaultOf<'http-error' | 'empt
   }
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (fault.retryAfterS !== undefined) headers['retry-after'] = String(fault.retryAfterS);
-  const error = {
-    message: `status ${fault.status} by a fault of the simulator`,
-    type: 'server_error',
-    param: null,
-    code: null,
-  };
+  const message = `status ${fault.status} by a fault of the simulator`;
+  const error = exchange.path.startsWith('/v2/')
+    ? message
+    : { message, type: 'server_error', param: null, code: null };
   exchange.send(fault.status, headers, JSON.stringify({ error }));
 }
 

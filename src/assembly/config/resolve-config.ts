@@ -1,6 +1,7 @@
 /**
  * From the validated form to the form that runs: absolute paths, numbers that depend on this machine, hashes instead of
- * keys, units and names as the planes use them. Frozen. Does no I/O but to ask where the state directory really lies.
+ * keys, units and names as the planes use them. Frozen. Does no I/O but to ask where the state directory really lies, and to
+ * read chat templates.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
@@ -8,8 +9,9 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
-import type { EngineKind } from '../../contract/fleet.ts';
+import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import { readChatTemplate } from './chat-template-file.ts';
 import { inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import type { LoadedConfig } from './load-config.ts';
@@ -38,6 +40,10 @@ export interface ResolvedModel {
   maxSeqLength: number | undefined;
   threads: number | undefined;
   startTimeoutMs: number;
+  /** Undefined: openai. */
+  protocol: EngineProtocol | undefined;
+  chatTemplate: ChatTemplate | undefined;
+  metricsUrl: string | undefined;
 }
 
 export interface SupervisorSettings {
@@ -149,7 +155,7 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     aliases: model.aliases,
     engine: model.engine,
     servedModel: model.served_model_name ?? defaultServedModel(model, source),
-    urls: model.urls?.map((url) => url.replace(/\/+$/, '').replace(/\/v1$/, '')),
+    urls: model.urls?.map(originOf),
     engineKey: model.api_key,
     replicas: model.urls?.length ?? model.replicas,
     model: source,
@@ -159,7 +165,19 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     maxSeqLength: model.max_seq_length,
     threads: model.threads,
     startTimeoutMs: model.start_timeout_ms,
+    protocol: model.protocol,
+    chatTemplate:
+      model.chat_template === undefined ? undefined : readChatTemplate(model.chat_template, fromHere),
+    metricsUrl: model.metrics_url,
   };
+}
+
+/** gRPC is HTTP/2: its addresses are told by the protocol, not by the scheme. */
+function originOf(url: string): string {
+  return url
+    .replace(/^grpc(s?):/, 'http$1:')
+    .replace(/\/+$/, '')
+    .replace(/\/v1$/, '');
 }
 
 function modelSource(model: ModelConfig, fromHere: (path: string) => string): string {
@@ -175,7 +193,11 @@ function modelSource(model: ModelConfig, fromHere: (path: string) => string): st
  * model is known there by the name that the user loads it under.
  */
 function defaultServedModel(model: ModelConfig, source: string): string {
-  const named = model.model !== undefined && (model.urls !== undefined || model.command !== undefined);
+  const named =
+    model.model !== undefined &&
+    // Triton's `model` is the repository, which holds many.
+    model.engine !== 'triton' &&
+    (model.urls !== undefined || model.command !== undefined);
   return named ? source : model.model_name;
 }
 

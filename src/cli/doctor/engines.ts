@@ -12,6 +12,11 @@ const GPU_TIMEOUT_MS = 10_000;
 const PROGRAMS: readonly { kind: EngineKind; program: string; install: string }[] = [
   { kind: 'vllm', program: 'vllm', install: 'https://docs.vllm.ai' },
   { kind: 'sglang', program: 'sglang', install: 'https://docs.sglang.ai' },
+  {
+    kind: 'triton',
+    program: 'tritonserver',
+    install: 'https://docs.nvidia.com/deeplearning/triton-inference-server',
+  },
   { kind: 'llama-server', program: 'llama-server', install: 'https://github.com/ggml-org/llama.cpp' },
 ];
 

@@ -3,7 +3,7 @@
  * In the contract: no driver keeps state between calls, each call ends by its signal, and no call throws for an engine that
  * is down (the result says so). Not in the contract: process control (see process-host.ts) and request traffic.
  */
-import type { EngineCapabilities, EngineKind } from '../fleet.ts';
+import type { ChatTemplate, EngineCapabilities, EngineKind, EngineProtocol } from '../fleet.ts';
 
 /** How to start one replica. */
 export interface LaunchPlan {
@@ -30,12 +30,19 @@ export interface LaunchContext {
   threads: number | undefined;
   command: string[] | undefined;
   env: Record<string, string>;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
 }
 
 export interface EngineTarget {
   url: string;
   servedModel: string;
   engineKey?: string;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
+  chatTemplate?: ChatTemplate;
+  /** Where the engine publishes its metrics; default: as the driver knows. `{host}` is the host of `url`. */
+  metricsUrl?: string;
 }
 
 /** Rungs of the readiness ladder, from the bottom. */
@@ -62,10 +69,14 @@ export interface EngineMetrics {
 export interface EngineDriver {
   readonly kind: EngineKind;
   readonly capabilities: EngineCapabilities;
+  /** Where they depend on the protocol; default: `capabilities`. */
+  capabilitiesOver?(protocol: EngineProtocol): EngineCapabilities;
   /** Requests in flight at once when the configuration does not say. */
   readonly defaultWindow: number;
   /** Undefined for engines that we cannot start (`url:` only). Throws PlatformError `engine_binary_missing` or `model_file_invalid`. */
   launch?(context: LaunchContext, signal: AbortSignal): Promise<LaunchPlan>;
   probe(target: EngineTarget, rung: ReadinessRung, signal: AbortSignal): Promise<ProbeResult>;
   readMetrics(target: EngineTarget, signal: AbortSignal): Promise<EngineMetrics | undefined>;
+  /** Loads or unloads the model of the target while the engine runs. Resolves when it is done, or with why it is not. */
+  setModelLoaded?(target: EngineTarget, loaded: boolean, signal: AbortSignal): Promise<ProbeResult>;
 }

@@ -76,6 +76,7 @@ async function prepare(
     threads: model.threads,
     command: model.command === undefined ? undefined : [...model.command],
     env: { ...model.env },
+    ...(model.protocol !== undefined && { protocol: model.protocol }),
   };
   return { plan: await driver.launch(context, signal), port };
 }
