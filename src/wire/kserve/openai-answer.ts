@@ -51,9 +51,8 @@ export class OpenAiAnswer {
       throw this.#noText(replies[0]);
     if (this.saysFinish && !this.finished)
       throw new PlatformError('engine_failed', 'the engine ended the request before its end');
-    const { endpoint, echo, promptCopy } = this.#plan;
-    const text =
-      promptCopy !== null && answer.startsWith(promptCopy) ? answer.slice(promptCopy.length) : answer;
+    const { endpoint, echo } = this.#plan;
+    const text = this.#withoutPrompt(answer);
     const end = { index: 0, logprobs: null, finish_reason: this.#finish ?? this.#guessFinish() };
     const usage = this.#usage();
     return {
@@ -69,7 +68,9 @@ export class OpenAiAnswer {
 
   /** Events for one more answer of the model; empty when it says nothing that a client reads. */
   events(reply: InferReply): string {
-    const text = this.#read(reply);
+    const read = this.#read(reply);
+    // A model that sends one answer puts all into it, with or without the prompt.
+    const text = this.#signature.decoupled ? read : this.#withoutPrompt(read);
     let events = this.#opened ? '' : this.#opening();
     this.#opened = true;
     if (text !== '') events += this.#chunk(this.#content(text), null);
@@ -85,6 +86,11 @@ export class OpenAiAnswer {
     const usage = this.#plan.includeUsage ? this.#usage() : null;
     const counted = usage === null ? '' : sseData({ ...this.#head(this.#chunkObject()), choices: [], usage });
     return `${opening}${end}${counted}${sseData('[DONE]')}`;
+  }
+
+  #withoutPrompt(text: string): string {
+    const { promptCopy } = this.#plan;
+    return promptCopy !== null && text.startsWith(promptCopy) ? text.slice(promptCopy.length) : text;
   }
 
   #opening(): string {
