@@ -106,13 +106,14 @@ async function probeHttp(
 ): Promise<ProbeResult> {
   if (rung === 'health') {
     const live = await ask(target, { path: '/v2/health/live' }, signal);
-    return live.ok ? ask(target, { path: '/v2/health/ready' }, signal) : live;
+    return live.result.ok ? (await ask(target, { path: '/v2/health/ready' }, signal)).result : live.result;
   }
   const path = `/v2/models/${encodeURIComponent(target.servedModel)}`;
-  const ready = await ask(target, { path: `${path}/ready` }, signal);
+  const { result: ready, silent } = await ask(target, { path: `${path}/ready` }, signal);
+  if (silent) return ready;
   if (!ready.ok) return { ok: false, detail: `model '${target.servedModel}' is not ready: ${ready.detail}` };
   const metadata = await ask(target, { path }, signal);
-  return metadata.ok ? judgeModel(target, metadata.body) : metadata;
+  return metadata.result.ok ? judgeModel(target, metadata.body) : metadata.result;
 }
 
 function judgeModel({ servedModel }: EngineTarget, body: string): ProbeResult {
@@ -149,17 +150,22 @@ async function setModelLoaded(
     target.protocol === 'kserve-http'
       ? `/v2/repository/models/${name}/${action}`
       : `/v1/models/${name}/${action}`;
-  const { ok, detail } = await ask(target, { path, body: {} }, signal);
+  const { ok, detail } = (await ask(target, { path, body: {} }, signal)).result;
   return ok ? { ok, detail: `model '${target.servedModel}' is ${action}ed` } : { ok, detail };
 }
 
-async function ask(
-  target: EngineTarget,
-  request: ProbeRequest,
-  signal: AbortSignal,
-): Promise<ProbeResult & { body: string }> {
+interface Asked {
+  result: ProbeResult;
+  body: string;
+  /** There was no answer at all. */
+  silent: boolean;
+}
+
+async function ask(target: EngineTarget, request: ProbeRequest, signal: AbortSignal): Promise<Asked> {
   const response = await exchange(target, request, signal);
-  if ('failure' in response) return { ok: false, detail: response.failure, body: '' };
+  if ('failure' in response)
+    return { result: { ok: false, detail: response.failure }, body: '', silent: true };
   const ok = response.status >= 200 && response.status < 300;
-  return { ok, detail: ok ? `HTTP ${response.status}` : statusText(response), body: response.body };
+  const detail = ok ? `HTTP ${response.status}` : statusText(response);
+  return { result: { ok, detail }, body: response.body, silent: false };
 }
