@@ -16,8 +16,12 @@ import { exitByFault, printNow, spawnOrphan, writeXid } from '../simulator/fault
 import { createSimulatorFront, currentAnswer } from '../simulator/front.ts';
 import { shareGpuMemory, takeGpuMemory } from '../simulator/gpu-memory.ts';
 import { parseSimulatorArgs, type SimulatorConfig, simulatorHelp } from '../simulator/options.ts';
-import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
-import { SIMULATED_ENGINES, type SimulatedEngineProfile } from './simulated-engines.ts';
+import {
+  openDialect,
+  SIMULATED_ENGINES,
+  type SimulatedDialect,
+  type SimulatedEngineProfile,
+} from './simulated-engines.ts';
 
 export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
 
@@ -61,7 +65,7 @@ class SimulatorProcess {
   readonly #board: FaultBoard;
   readonly #engine: SimulatedEngine;
   readonly #profile: SimulatedEngineProfile;
-  readonly #dialect: VllmDialect;
+  readonly #dialect: SimulatedDialect;
   /** Resolves when the start phases are over. */
   readonly #loaded = Promise.withResolvers<void>();
   readonly #server: ReturnType<typeof createHttpServer>;
@@ -100,24 +104,16 @@ class SimulatorProcess {
       },
       currentAnswer,
     });
-    const { release, variant } = this.#profile;
-    this.#dialect = createVllmDialect({
-      core: this.#engine,
-      clock: this.#clock,
-      release,
-      devMode: config.dialect === 'vllm' && config.controlCalls,
-      ...(variant !== undefined && { variant: variant(config) }),
-      ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
-    });
-    this.#server = createHttpServer({
-      handle: createSimulatorFront({
+    const front = (answer: (exchange: HttpExchange) => void) =>
+      createSimulatorFront({
         board: this.#board,
         clock: this.#clock,
-        answer: (exchange) => this.#answer(exchange),
+        answer,
         onArmed: (armed) => this.#engine.reconsiderFaults(armed),
         extraMetrics: () => this.#extraMetrics(),
-      }),
-    });
+      });
+    this.#dialect = openDialect(this.#profile, { core: this.#engine, config, clock: this.#clock, front });
+    this.#server = createHttpServer({ handle: front((exchange) => this.#answer(exchange)) });
     for (const fault of config.faults) this.#board.arm(fault);
   }
 
@@ -138,7 +134,9 @@ class SimulatorProcess {
   async #listen(): Promise<string> {
     const { host, portFile, modelName } = this.#config;
     let port: number;
+    let ports: Record<string, number> | undefined;
     try {
+      ports = await this.#dialect.listenBeside?.();
       ({ port } = await this.#server.listen({ host, port: this.#config.port }));
     } catch (error) {
       printNow([
@@ -149,7 +147,7 @@ class SimulatorProcess {
     if (portFile !== undefined) leavePort(portFile, port);
     const url = `http://${host}:${port}`;
     process.stdout.write(
-      `${JSON.stringify({ event: 'listening', url, port, pid: process.pid, model: modelName })}\n`,
+      `${JSON.stringify({ event: 'listening', url, port, ...(ports && { ports }), pid: process.pid, model: modelName })}\n`,
     );
     return url;
   }
@@ -198,6 +196,7 @@ class SimulatorProcess {
     const deadline = AbortSignal.timeout(this.#config.drainMs);
     this.#log('INFO', ...this.#profile.log.stopping);
     this.#server.announceClose();
+    this.#dialect.announceClose?.();
     await Promise.race([
       this.#dialect.drain(),
       new Promise((resolve) => deadline.addEventListener('abort', resolve)),

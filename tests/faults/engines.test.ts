@@ -29,6 +29,9 @@ const directory = mkdtempSync(join(tmpdir(), 'autoglm-engines-'));
 const bin = writeStandIns(directory);
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+/** What stand-ins do beside what their options say. */
+const WORK = ['--step-ms', '8', '--mean-tokens', '400'];
+
 const ENGINES: Engine[] = [
   {
     kind: 'vllm',
@@ -57,6 +60,12 @@ const ENGINES: Engine[] = [
     env: { STAND_IN_PULLED: 'pretend:8b-q8_0' },
     metrics: false,
   },
+  {
+    kind: 'triton',
+    model: { model: './repository', protocol: 'kserve-http', chat_template: 'chatml' },
+    env: { STAND_IN_ARGS: JSON.stringify([...WORK, '--triton-backend', 'tensorrtllm']) },
+    metrics: true,
+  },
 ];
 
 let system: SystemUnderTest | undefined;
@@ -77,7 +86,7 @@ function start({ kind, model, env }: Engine, replicas: number): Promise<SystemUn
         ...model,
         env: {
           PATH: `${bin}:${process.env.PATH}`,
-          STAND_IN_ARGS: JSON.stringify(['--step-ms', '8', '--mean-tokens', '400']),
+          STAND_IN_ARGS: JSON.stringify(WORK),
           ...env,
         },
       },
@@ -137,8 +146,9 @@ function killServing(): (count: number) => Promise<void> {
 }
 
 /** The tiers that the driver's capabilities announce for plain chat at temperature 0, with and without white space at the cut. */
-function tiersAnnounced(kind: EngineKind): string[] {
-  const capabilities = engineDrivers.get(kind)?.capabilities;
+function tiersAnnounced({ kind, model: { protocol = 'openai' } }: Engine): string[] {
+  const driver = engineDrivers.get(kind);
+  const capabilities = driver?.capabilitiesOver?.(protocol) ?? driver?.capabilities;
   if (capabilities === undefined) throw new Error(`no driver for ${kind}`);
   const no = { seeded: false, tools: false, structured: false, logprobs: false, penalties: false };
   const request = { endpoint: 'chat', greedy: true, n: 1, stopStrings: false, echo: false } as const;
@@ -166,7 +176,7 @@ describe.each(ENGINES.map((engine) => [engine.kind, engine] as const))('%s', (ki
     const hit = await stream(question, killServing());
     expect(hit).toBe(calm);
     const [tier, ...more] = await tiersSeen();
-    expect(tiersAnnounced(kind)).toContain(tier);
+    expect(tiersAnnounced(engine)).toContain(tier);
     expect(more).toEqual([]);
     await system.until(({ pools }) => pools[0]?.ready === 2, 20_000);
   });
@@ -177,7 +187,12 @@ describe.each(ENGINES.map((engine) => [engine.kind, engine] as const))('%s', (ki
     const servedModel = String(
       engine.kind === 'tgi' || engine.kind === 'ollama' ? engine.model.model : 'demo',
     );
-    const target: EngineTarget = { url: replica?.url ?? '', servedModel };
+    const { protocol } = engine.model;
+    const target: EngineTarget = {
+      url: replica?.url ?? '',
+      servedModel,
+      ...(protocol !== undefined && { protocol }),
+    };
     const soon = () => AbortSignal.timeout(10_000);
     await stream('Warm the cache.');
 

@@ -79,6 +79,7 @@ async function prepare(
     args: [...(model.args ?? [])],
     command: model.command === undefined ? undefined : [...model.command],
     env: { ...model.env },
+    ...(model.protocol !== undefined && { protocol: model.protocol }),
   };
   return { plan: await driver.launch(context, signal), port };
 }

@@ -6,7 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
-import type { EngineKind, FleetSnapshot } from '../../contract/fleet.ts';
+import type { ChatTemplate, EngineKind, EngineProtocol, FleetSnapshot } from '../../contract/fleet.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
@@ -41,6 +41,10 @@ export interface SupervisedModel {
   /** Further arguments of the engine's own command line. */
   args?: readonly string[];
   startTimeoutMs: number;
+  /** Default: openai. */
+  protocol?: EngineProtocol | undefined;
+  chatTemplate?: ChatTemplate | undefined;
+  metricsUrl?: string | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */
