@@ -8,8 +8,11 @@ import { openai } from '../drivers/engines/openai.ts';
 import { sglang } from '../drivers/engines/sglang.ts';
 import { createSimulatorDriver } from '../drivers/engines/simulator.ts';
 import { tgi } from '../drivers/engines/tgi.ts';
+import { createTritonDriver } from '../drivers/engines/triton.ts';
 import { vllm } from '../drivers/engines/vllm.ts';
+import { askGrpc } from '../drivers/kserve/grpc-probes.ts';
 import { SIMULATOR_DEFAULT_WINDOW, simulatorCapabilities, simulatorLaunch } from '../simulator/launch.ts';
+import { openEngineTransport } from './engine-transport.ts';
 
 const DRIVERS: Record<EngineKind, EngineDriver> = {
   embedded,
@@ -18,6 +21,7 @@ const DRIVERS: Record<EngineKind, EngineDriver> = {
   tgi,
   'llama-server': llamaServer,
   ollama,
+  triton: createTritonDriver({ openTransport: openEngineTransport, askGrpc }),
   openai,
   simulator: createSimulatorDriver({
     capabilities: simulatorCapabilities,

@@ -5,16 +5,14 @@
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
-import { createHttp1Transport } from '../drivers/http/http1/http1-transport.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
-import { createTransportByScheme } from '../drivers/http/transport-by-scheme.ts';
-import { createUndiciTransport } from '../drivers/http/undici-transport.ts';
 import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
 import { SharedState } from '../planes/gateway/shared-state.ts';
+import { openEngineTransport } from './engine-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 
 const TELEMETRY_MS = 250;
@@ -29,10 +27,7 @@ let facts: Fact[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile, { batched: true });
-const transport = createTransportByScheme(
-  createHttp1Transport({ clock: systemClock }),
-  createUndiciTransport(),
-);
+const transport = openEngineTransport();
 const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
 

@@ -2,11 +2,8 @@
  * The simulator as a process: reads its options, starts the pretend engine phase by phase, serves until SIGTERM, then drains. It needs
  * no parent: it survives the one that started it, and a closed terminal.
  */
-import { existsSync } from 'node:fs';
-import { isAbsolute } from 'node:path';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
-import type { LoraAdapter } from '../contract/lora.ts';
 import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { leavePort } from '../drivers/process/engine-ports.ts';
@@ -19,19 +16,17 @@ import { exitByFault, printNow, spawnOrphan, writeXid } from '../simulator/fault
 import { createSimulatorFront, currentAnswer } from '../simulator/front.ts';
 import { shareGpuMemory, takeGpuMemory } from '../simulator/gpu-memory.ts';
 import { parseSimulatorArgs, type SimulatorConfig, simulatorHelp } from '../simulator/options.ts';
-import { AdapterShelf } from '../wire/vllm/adapters.ts';
-import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
-import { SIMULATED_ENGINES, type SimulatedEngineProfile } from './simulated-engines.ts';
+import {
+  openDialect,
+  SIMULATED_ENGINES,
+  type SimulatedDialect,
+  type SimulatedEngineProfile,
+} from './simulated-engines.ts';
 
 export { simulatorHelp, simulatorOptions } from '../simulator/options.ts';
 
 const STATS_INTERVAL_MS = 10_000;
 const USAGE_ERROR = 2;
-
-/** Names of a hub are taken as they are; a path must be there. */
-function adapterShelf(adapters: readonly LoraAdapter[]): AdapterShelf {
-  return new AdapterShelf({ adapters, exists: (path) => !isAbsolute(path) || existsSync(path) });
-}
 
 /** Runs until the process is told to stop, or a fault ends it. Resolves when it is ready. */
 export async function runSimulator(argv: readonly string[]): Promise<void> {
@@ -70,7 +65,7 @@ class SimulatorProcess {
   readonly #board: FaultBoard;
   readonly #engine: SimulatedEngine;
   readonly #profile: SimulatedEngineProfile;
-  readonly #dialect: VllmDialect;
+  readonly #dialect: SimulatedDialect;
   /** Resolves when the start phases are over. */
   readonly #loaded = Promise.withResolvers<void>();
   readonly #server: ReturnType<typeof createHttpServer>;
@@ -109,25 +104,16 @@ class SimulatorProcess {
       },
       currentAnswer,
     });
-    const { release, variant } = this.#profile;
-    this.#dialect = createVllmDialect({
-      core: this.#engine,
-      clock: this.#clock,
-      release,
-      devMode: config.dialect === 'vllm' && config.controlCalls,
-      ...(variant !== undefined && { variant: variant(config) }),
-      ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
-      ...(config.adapters !== undefined && { adapters: adapterShelf(config.adapters) }),
-    });
-    this.#server = createHttpServer({
-      handle: createSimulatorFront({
+    const front = (answer: (exchange: HttpExchange) => void) =>
+      createSimulatorFront({
         board: this.#board,
         clock: this.#clock,
-        answer: (exchange) => this.#answer(exchange),
+        answer,
         onArmed: (armed) => this.#engine.reconsiderFaults(armed),
         extraMetrics: () => this.#extraMetrics(),
-      }),
-    });
+      });
+    this.#dialect = openDialect(this.#profile, { core: this.#engine, config, clock: this.#clock, front });
+    this.#server = createHttpServer({ handle: front((exchange) => this.#answer(exchange)) });
     for (const fault of config.faults) this.#board.arm(fault);
   }
 
@@ -148,7 +134,9 @@ class SimulatorProcess {
   async #listen(): Promise<string> {
     const { host, portFile, modelName } = this.#config;
     let port: number;
+    let ports: Record<string, number> | undefined;
     try {
+      ports = await this.#dialect.listenBeside?.();
       ({ port } = await this.#server.listen({ host, port: this.#config.port }));
     } catch (error) {
       printNow([
@@ -159,7 +147,7 @@ class SimulatorProcess {
     if (portFile !== undefined) leavePort(portFile, port);
     const url = `http://${host}:${port}`;
     process.stdout.write(
-      `${JSON.stringify({ event: 'listening', url, port, pid: process.pid, model: modelName })}\n`,
+      `${JSON.stringify({ event: 'listening', url, port, ...(ports && { ports }), pid: process.pid, model: modelName })}\n`,
     );
     return url;
   }
@@ -208,6 +196,7 @@ class SimulatorProcess {
     const deadline = AbortSignal.timeout(this.#config.drainMs);
     this.#log('INFO', ...this.#profile.log.stopping);
     this.#server.announceClose();
+    this.#dialect.announceClose?.();
     await Promise.race([
       this.#dialect.drain(),
       new Promise((resolve) => deadline.addEventListener('abort', resolve)),

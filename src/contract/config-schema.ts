@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
-import { ENGINE_KINDS } from './fleet.ts';
+import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
 const secret = (lengthMin: number, text: string) =>
@@ -32,7 +32,7 @@ const port = z.number().int().min(0).max(65535);
 const positiveMs = (defaultMs: number, text: string) =>
   z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
 
-const engineUrl = z.url({ protocol: /^https?$/ });
+const engineUrl = z.url({ protocol: /^(https?|grpcs?)$/ });
 const urlEntry = z.union([
   engineUrl,
   z.strictObject({
@@ -98,12 +98,32 @@ export const modelSchema = z
         'LoRA adapters: each is a model of its own for clients, served by the replicas of this one. vllm, sglang and llama-server.',
       ),
     replicas: z.number().int().min(1).max(64).default(1).describe('Engines to start. Ignored with `urls`.'),
+    protocol: z
+      .enum(ENGINE_PROTOCOLS)
+      .optional()
+      .describe(
+        'How a Triton server is spoken to: by its OpenAI front end, or by KServe v2 over HTTP or gRPC. Default: openai. Only with engine triton.',
+      ),
+    chat_template: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'How chats become text for a KServe model: chatml, llama3, mistral, plain, or a file, relative to this one: a Jinja template or a tokenizer_config.json. Default: none, and chats are refused. Only with protocol kserve-http or kserve-grpc.',
+      ),
+    metrics_url: z
+      .string()
+      .regex(/^https?:\/\/.+/, 'expected an http address such as http://{host}:8002/metrics')
+      .optional()
+      .describe(
+        'Where a Triton server publishes its metrics; {host} is the host of each engine. Default: /metrics of port 8002 beside ports 8000 and 8001, else of the next port. Only with engine triton.',
+      ),
     urls: z
       .array(urlEntry)
       .min(1)
       .optional()
       .describe(
-        'Engines that run already: they are watched and used, never started or stopped. Origin, or origin with /v1; or a map with `url` and what sets this engine apart: `served_model_name`, `api_key`, `max_batch_size`.',
+        'Engines that run already: they are watched and used, never started or stopped. Origin, or origin with /v1 (grpc://host:8001 is http:// for protocol kserve-grpc); or a map with `url` and what sets this engine apart: `served_model_name`, `api_key`, `max_batch_size`.',
       ),
     api_key: secret(1, 'Bearer key that the engine wants. `${NAME}` reads the environment.').optional(),
     command: z
@@ -182,10 +202,56 @@ export const modelSchema = z
         code: 'custom',
         path: ['engine'],
         message:
-          'found "embedded" with `urls`; say which engine runs there: vllm, sglang, tgi, llama-server, ollama or openai',
+          'found "embedded" with `urls`; say which engine runs there: vllm, sglang, tgi, llama-server, ollama, triton or openai',
       });
     }
+    for (const issue of tritonIssues(model)) context.addIssue({ code: 'custom', ...issue });
   });
+
+/** Keys that only Triton's ways of speaking have. */
+function tritonIssues(model: {
+  engine: string;
+  protocol?: string | undefined;
+  chat_template?: string | undefined;
+  metrics_url?: string | undefined;
+  urls?: z.output<typeof urlEntry>[] | undefined;
+  command?: string[] | undefined;
+  model?: string | undefined;
+}): { path: string[]; message: string }[] {
+  const issues: { path: string[]; message: string }[] = [];
+  const isTriton = model.engine === 'triton';
+  const speaksKServe = isTriton && model.protocol?.startsWith('kserve-') === true;
+  for (const key of ['protocol', 'metrics_url'] as const) {
+    if (model[key] !== undefined && !isTriton)
+      issues.push({
+        path: [key],
+        message: `found with engine "${model.engine}"; only engine "triton" has it`,
+      });
+  }
+  if (model.chat_template !== undefined && !speaksKServe) {
+    const found = `found with engine "${model.engine}" and protocol "${model.protocol ?? 'openai'}"`;
+    const right =
+      'only protocols "kserve-http" and "kserve-grpc" of engine "triton" need it, others template chats themselves';
+    issues.push({ path: ['chat_template'], message: `${found}; ${right}` });
+  }
+  if (isTriton && model.urls === undefined && model.command === undefined && model.model === undefined) {
+    issues.push({
+      path: ['model'],
+      message:
+        'missing: engine "triton" needs the path of a model repository, `urls:` of running servers or a `command:`',
+    });
+  }
+  const grpc = model.urls
+    ?.map((entry) => (typeof entry === 'string' ? entry : entry.url))
+    .find((url) => /^grpcs?:/.test(url));
+  if (grpc !== undefined && model.protocol !== 'kserve-grpc') {
+    issues.push({
+      path: ['urls'],
+      message: `found ${grpc}; would be right with \`protocol: kserve-grpc\` only`,
+    });
+  }
+  return issues;
+}
 
 export const configSchema = z.strictObject({
   state_dir: z

@@ -8,10 +8,25 @@ export const ENGINE_KINDS = [
   'tgi',
   'llama-server',
   'ollama',
+  'triton',
   'openai',
   'simulator',
 ] as const;
 export type EngineKind = (typeof ENGINE_KINDS)[number];
+
+/**
+ * The words in which a replica is spoken to. KServe is the Open Inference Protocol (v2): tensors, over HTTP with JSON or over
+ * gRPC. The request loop always writes OpenAI's; `drivers/kserve` translates.
+ */
+export const ENGINE_PROTOCOLS = ['openai', 'kserve-http', 'kserve-grpc'] as const;
+export type EngineProtocol = (typeof ENGINE_PROTOCOLS)[number];
+
+/** How messages become the text that a KServe model takes: a Jinja template, as models publish it. */
+export interface ChatTemplate {
+  source: string;
+  /** What the template reads as `eos_token`; the text that ends a turn. */
+  eosToken: string;
+}
 
 /** Named states of a replica, one sentence each; `decide/recovery` is the one place that changes them. */
 export const REPLICA_STATES = [
@@ -95,6 +110,10 @@ export interface ReplicaView {
   adapters?: AdapterView[];
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
   fields?: Readonly<Record<string, unknown>>;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
+  /** KServe only; without one, chat is refused. */
+  chatTemplate?: ChatTemplate;
 }
 
 /** A LoRA adapter in one replica. */

@@ -18,6 +18,7 @@ const METRICS_PATH = '/metrics';
 /** Paths that a starved frontend answers late, in any dialect. */
 const PROBED_PATHS: ReadonlySet<string> = new Set([
   ...['/health', '/health_generate', '/ready', '/ping', '/v1/health', '/api/version'],
+  ...['/health/ready', '/v2/health/live', '/v2/health/ready'],
   ...['/v1/models', '/models', '/api/tags'],
 ]);
 /** End points of the engines' own that generate, beside those under /v1/. */
@@ -25,12 +26,29 @@ const NATIVE_GENERATION_PATHS: ReadonlySet<string> = new Set([
   ...['/generate', '/generate_stream', '/completion', '/completions', '/chat/completions'],
   ...['/api/generate', '/api/chat'],
 ]);
+const KSERVE_GENERATION_PATH = /^\/v2\/models\/[^/]+\/(infer|generate|generate_stream)$/;
 
 /** Carries the exchange from the HTTP side to the engine, so that a fault of a request can reach its answer. */
 const currentExchange = new AsyncLocalStorage<AnswerFaults>();
 
 export function currentAnswer(): AnswerFaults | undefined {
   return currentExchange.getStore();
+}
+
+/** For answers that are no exchange: each step of the generator belongs to `faults`. */
+export async function* withAnswer<T>(
+  faults: AnswerFaults,
+  answers: AsyncGenerator<T, void>,
+): AsyncGenerator<T, void> {
+  try {
+    for (;;) {
+      const step = await currentExchange.run(faults, () => answers.next());
+      if (step.done === true) return;
+      yield step.value;
+    }
+  } finally {
+    await answers.return();
+  }
 }
 
 export interface SimulatorFrontOptions extends FaultRoutesOptions {
@@ -76,9 +94,7 @@ class SimulatorFront {
     }
     if (exchange.path === METRICS_PATH) return this.#metrics(exchange);
     if (PROBED_PATHS.has(exchange.path)) await this.#starve();
-    const generates =
-      exchange.method === 'POST' &&
-      (exchange.path.startsWith('/v1/') || NATIVE_GENERATION_PATHS.has(exchange.path));
+    const generates = exchange.method === 'POST' && isGenerationPath(exchange.path);
     if (generates) this.#generationRequests++;
     const ordinal = this.#generationRequests;
     let body: Buffer | undefined;
@@ -114,6 +130,10 @@ class SimulatorFront {
   }
 }
 
+function isGenerationPath(path: string): boolean {
+  return path.startsWith('/v1/') || NATIVE_GENERATION_PATHS.has(path) || KSERVE_GENERATION_PATH.test(path);
+}
+
 function answerFault(exchange: HttpExchange, fault: FaultOf<'http-error' | 'empty-answer'>): void {
   if (fault.action === 'empty-answer') {
     exchange.send(200, { 'content-type': 'application/json' }, '');
@@ -121,12 +141,10 @@ function answerFault(exchange: HttpExchange, fault: FaultOf<'http-error' | 'empt
   }
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (fault.retryAfterS !== undefined) headers['retry-after'] = String(fault.retryAfterS);
-  const error = {
-    message: `status ${fault.status} by a fault of the simulator`,
-    type: 'server_error',
-    param: null,
-    code: null,
-  };
+  const message = `status ${fault.status} by a fault of the simulator`;
+  const error = exchange.path.startsWith('/v2/')
+    ? message
+    : { message, type: 'server_error', param: null, code: null };
   exchange.send(fault.status, headers, JSON.stringify({ error }));
 }
 

@@ -26,7 +26,7 @@ describe('parseSimulatorArgs', () => {
     [['--speed'], '--speed: a value is missing'],
     [['--port', '70000'], "--port: found '70000'; expected a whole number from 0 to 65535"],
     [['--port', '1.5'], "--port: found '1.5'"],
-    [['--dialect', 'vlm'], "--dialect: found 'vlm'; known: vllm, sglang, tgi, llama-server, ollama"],
+    [['--dialect', 'vlm'], "--dialect: found 'vlm'; known: vllm, sglang, tgi, llama-server, ollama, triton"],
     [['--faults', '/nowhere.json'], '--faults: /nowhere.json can not be read'],
     [['--fault', '{"action":"slow"}'], '--fault.factor: found nothing'],
   ])('refuses %j', (argv, message) => {

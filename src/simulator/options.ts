@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { PlatformError } from '../contract/errors.ts';
 import type { LoraAdapter } from '../contract/lora.ts';
+import { TRITON_BACKENDS, type TritonBackend } from '../wire/triton/model-declaration.ts';
 import { type Fault, parseFaultText, START_PHASES, type StartPhase } from './faults/fault-script.ts';
 import { DEFAULT_STEP_COSTS, type StepCosts } from './scheduling/step-time.ts';
 
@@ -38,7 +39,7 @@ const number = (value: number, min: number, max: number, help: string): NumberOp
 const DAY_MS = 86_400_000;
 
 /** Dialects that the process can speak; each later one is a line here and one in assembly. */
-const SIMULATOR_DIALECTS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'] as const;
+const SIMULATOR_DIALECTS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama', 'triton'] as const;
 /** Those whose engines take LoRA adapters by calls. */
 const LORA_DIALECTS: readonly SimulatorDialect[] = ['vllm', 'sglang'];
 export type SimulatorDialect = (typeof SIMULATOR_DIALECTS)[number];
@@ -59,6 +60,20 @@ export const simulatorOptions = {
     0,
     1,
     "Whether calls are there that an engine must be told to have: vLLM's dev mode, llama-server's slot actions.",
+  ),
+  'triton-backend': {
+    kind: 'text',
+    default: 'vllm',
+    choices: TRITON_BACKENDS,
+    help: 'Dialect triton: the backend of the model, which decides its tensors.',
+  },
+  'grpc-port': integer(-1, -1, 65_535, 'Dialect triton: port for gRPC; 0 takes a free one, -1 none.'),
+  'metrics-port': integer(-1, -1, 65_535, 'Dialect triton: port for metrics; 0 takes a free one, -1 none.'),
+  'openai-port': integer(
+    -1,
+    -1,
+    65_535,
+    'Dialect triton: port of its OpenAI front end; 0 takes a free one, -1 none.',
   ),
   'model-name': { kind: 'text', default: 'simulated-model', help: 'Id in /v1/models.' },
   'enable-lora': {
@@ -115,6 +130,9 @@ export interface SimulatorConfig {
   dialect: SimulatorDialect;
   metrics: boolean;
   controlCalls: boolean;
+  tritonBackend: TritonBackend;
+  /** Further ports of dialect triton, by what they speak; undefined: not listened on. */
+  tritonPorts: { grpc: number | undefined; metrics: number | undefined; openai: number | undefined };
   modelName: string;
   apiKey: string | undefined;
   /** Undefined: LoRA is not enabled. */
@@ -162,6 +180,12 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
     dialect,
     metrics: figure('metrics') === 1,
     controlCalls: figure('control-calls') === 1,
+    tritonBackend: readChoice('triton-backend', text('triton-backend') as string) as TritonBackend,
+    tritonPorts: {
+      grpc: portOf(figure('grpc-port')),
+      metrics: portOf(figure('metrics-port')),
+      openai: portOf(figure('openai-port')),
+    },
     modelName: text('model-name') as string,
     apiKey: text('api-key'),
     adapters: takesAdapters ? (given.get('lora-modules') ?? []).map(readAdapter) : undefined,
@@ -198,6 +222,10 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
     kmsgFile: text('kmsg-file'),
     gpuFile: text('gpu-file'),
   };
+}
+
+function portOf(figure: number): number | undefined {
+  return figure < 0 ? undefined : figure;
 }
 
 function collect(argv: readonly string[]): Map<Name, string[]> {

@@ -14,6 +14,7 @@ import { openai } from '../../src/drivers/engines/openai.ts';
 import { sglang } from '../../src/drivers/engines/sglang.ts';
 import { createSimulatorDriver } from '../../src/drivers/engines/simulator.ts';
 import { tgi } from '../../src/drivers/engines/tgi.ts';
+import { createTritonDriver } from '../../src/drivers/engines/triton.ts';
 import { vllm } from '../../src/drivers/engines/vllm.ts';
 import {
   SIMULATOR_DEFAULT_WINDOW,
@@ -26,7 +27,15 @@ const simulator = createSimulatorDriver({
   defaultWindow: SIMULATOR_DEFAULT_WINDOW,
   launch: simulatorLaunch,
 });
-const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, tgi, llamaServer, ollama, openai, simulator];
+/** Over its OpenAI front end; triton-driver.test.ts asks it over KServe. */
+const triton = createTritonDriver({
+  openTransport: () => expect.unreachable('the OpenAI front end is asked by HTTP'),
+  askGrpc: () => expect.unreachable('the OpenAI front end is asked by HTTP'),
+});
+const DRIVERS: EngineDriver[] = [embedded, vllm, sglang, tgi, llamaServer, ollama, triton, openai, simulator];
+
+/** Each driver asks one of them. */
+const HEALTH_PATHS = ['/health', '/health/ready', '/api/version'];
 
 type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
 
@@ -49,6 +58,7 @@ beforeEach(async () => {
   answers = {
     '/health': json(200, ''),
     '/api/version': json(200, { version: '0.14.0' }),
+    '/health/ready': json(200, ''),
     '/v1/models': json(200, { object: 'list', data: [{ id: 'other' }, { id: 'demo' }] }),
     '/v1/completions': json(200, { choices: [{ text: '.' }] }),
   };
@@ -88,8 +98,7 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
   });
 
   it('ends by its signal when the engine does not answer', async () => {
-    for (const path of ['/health', '/api/version', '/v1/models', '/v1/completions', '/metrics'])
-      answers[path] = never;
+    for (const path of [...HEALTH_PATHS, '/v1/models', '/v1/completions', '/metrics']) answers[path] = never;
     const startMs = performance.now();
     for (const rung of ['health', 'model', 'generation'] as const)
       expect(await probe(driver, rung, 50), rung).toEqual({ ok: false, detail: 'no answer in time' });
@@ -99,7 +108,8 @@ describe.each(DRIVERS.map((driver) => [driver.kind, driver] as const))('%s', (ki
 
   it('says what an engine says that is not well', async () => {
     const busy = json(503, { error: { message: 'Loading model', type: 'unavailable_error', code: 503 } });
-    answers = { '/health': busy, '/api/version': busy, '/v1/models': busy, '/v1/completions': busy };
+    answers = { '/v1/models': busy, '/v1/completions': busy };
+    for (const path of HEALTH_PATHS) answers[path] = busy;
     for (const rung of ['health', 'model', 'generation'] as const)
       expect(await probe(driver, rung), rung).toEqual({ ok: false, detail: 'HTTP 503 Loading model' });
   });

@@ -31,6 +31,9 @@ const directory = mkdtempSync(join(tmpdir(), 'autoglm-engines-'));
 const bin = writeStandIns(directory);
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
+/** What stand-ins do beside what their options say. */
+const WORK = ['--step-ms', '8', '--mean-tokens', '400'];
+
 const ENGINES: Engine[] = [
   {
     kind: 'vllm',
@@ -58,6 +61,12 @@ const ENGINES: Engine[] = [
     model: { model: 'pretend:8b-q8_0', quantize: 'INT8' },
     env: { STAND_IN_PULLED: 'pretend:8b-q8_0' },
     metrics: false,
+  },
+  {
+    kind: 'triton',
+    model: { model: './repository', protocol: 'kserve-http', chat_template: 'chatml' },
+    env: { STAND_IN_ARGS: JSON.stringify([...WORK, '--triton-backend', 'tensorrtllm']) },
+    metrics: true,
   },
 ];
 
@@ -88,7 +97,7 @@ function start({ kind, model, env, real }: Engine, replicas: number): Promise<Sy
         ...model,
         env: {
           PATH: `${real ?? bin}:${process.env.PATH}`,
-          STAND_IN_ARGS: JSON.stringify(['--step-ms', '8', '--mean-tokens', '400']),
+          STAND_IN_ARGS: JSON.stringify(WORK),
           ...env,
         },
       },
@@ -152,8 +161,9 @@ function killServing(): (count: number) => Promise<void> {
 }
 
 /** The tiers that the driver's capabilities announce for plain chat at temperature 0, with and without white space at the cut. */
-function tiersAnnounced(kind: EngineKind): string[] {
-  const capabilities = engineDrivers.get(kind)?.capabilities;
+function tiersAnnounced({ kind, model: { protocol = 'openai' } }: Engine): string[] {
+  const driver = engineDrivers.get(kind);
+  const capabilities = driver?.capabilitiesOver?.(protocol) ?? driver?.capabilities;
   if (capabilities === undefined) throw new Error(`no driver for ${kind}`);
   const no = { seeded: false, tools: false, structured: false, logprobs: false, penalties: false };
   const request = { endpoint: 'chat', greedy: true, n: 1, stopStrings: false, echo: false } as const;
@@ -185,7 +195,7 @@ describe.each(
     const hit = await stream(QUESTION, killServing());
     expect(hit).toBe(calm);
     const [tier, ...more] = await tiersSeen();
-    expect(tiersAnnounced(kind)).toContain(tier);
+    expect(tiersAnnounced(engine)).toContain(tier);
     expect(more).toEqual([]);
     await system.until(({ pools }) => pools[0]?.ready === 2, 20_000);
   });
@@ -196,7 +206,12 @@ describe.each(
     const servedModel = String(
       engine.kind === 'tgi' || engine.kind === 'ollama' ? engine.model.model : 'demo',
     );
-    const target: EngineTarget = { url: replica?.url ?? '', servedModel };
+    const { protocol } = engine.model;
+    const target: EngineTarget = {
+      url: replica?.url ?? '',
+      servedModel,
+      ...(protocol !== undefined && { protocol }),
+    };
     const soon = () => AbortSignal.timeout(10_000);
     await stream(QUESTION);
 

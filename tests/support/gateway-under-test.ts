@@ -58,6 +58,8 @@ export interface TestReplica {
   engine?: ReplicaView['engine'];
   state?: ReplicaView['state'];
   capabilities?: Partial<EngineCapabilities>;
+  protocol?: ReplicaView['protocol'];
+  chatTemplate?: ReplicaView['chatTemplate'];
 }
 
 export function poolOf(model: string, replicas: TestReplica[], aliases: string[] = []): PoolView {
@@ -75,6 +77,8 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       reason: '',
       window: replica.window ?? 64,
       capabilities: { ...FULL_CAPABILITIES, ...replica.capabilities },
+      ...(replica.protocol !== undefined && { protocol: replica.protocol }),
+      ...(replica.chatTemplate !== undefined && { chatTemplate: replica.chatTemplate }),
     })),
   };
 }

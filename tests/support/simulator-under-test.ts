@@ -12,6 +12,8 @@ export interface SimulatorExit {
 
 export interface SimulatorUnderTest {
   url: string;
+  /** Further ports of dialect triton, by what they speak. */
+  ports: Record<string, number>;
   pid: number;
   child: ChildProcess;
   /** What it has printed on standard error. */
@@ -39,7 +41,11 @@ export async function startSimulator(
     while (!output.stdout.includes('\n')) {
       await new Promise((wake) => child.stdout?.once('data', wake));
     }
-    return JSON.parse(output.stdout.split('\n')[0] as string) as { url: string; pid: number };
+    return JSON.parse(output.stdout.split('\n')[0] as string) as {
+      url: string;
+      pid: number;
+      ports?: Record<string, number>;
+    };
   })();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -52,10 +58,15 @@ export async function startSimulator(
     throw new Error(`the simulator ended at its start (${JSON.stringify(exit)}): ${output.stderr}`);
   });
   ended.catch(() => {});
-  const { url, pid } = await Promise.race([ready, ended, late]).finally(() => clearTimeout(timer));
+  const {
+    url,
+    pid,
+    ports = {},
+  } = await Promise.race([ready, ended, late]).finally(() => clearTimeout(timer));
   const faults = `${url}/simulator/faults`;
   return {
     url,
+    ports,
     pid,
     child,
     log: () => output.stderr,

@@ -2,7 +2,7 @@
  * A program that takes the place of a real engine on PATH: `stand-in-engine.ts PROGRAM ARGS...`. It reads the options of that
  * engine by their real names, refuses what the engine would refuse, and becomes the simulator in the engine's dialect. So a
  * driver that starts an engine wrongly fails its test as it would fail its user. Option names are those of vLLM 0.33.0,
- * SGLang 0.5.23, TGI 3.3.6, llama.cpp b11434 and Ollama of August 2026.
+ * SGLang 0.5.23, TGI 3.3.6, llama.cpp b11434, and Ollama and Triton of August 2026.
  */
 import { existsSync, statSync } from 'node:fs';
 import { runSimulator } from '../../src/assembly/simulator.ts';
@@ -118,6 +118,28 @@ const PROGRAMS: Record<string, StandIn> = {
         ...['--model-name', process.env.STAND_IN_PULLED ?? 'nothing'],
         ...['--max-num-seqs', OLLAMA_NUM_PARALLEL],
         ...(context === undefined ? [] : ['--max-model-len', context]),
+      ];
+    },
+  },
+  tritonserver: {
+    words: [],
+    positional: 0,
+    options: {
+      ...values('--model-repository', '--model-control-mode', '--load-model', '--allow-http', '--allow-grpc'),
+      ...values('--http-address', '--http-port', '--grpc-address', '--grpc-port'),
+      ...values('--metrics-address', '--metrics-port'),
+    },
+    simulate: (given) => {
+      required(given, '--model-repository');
+      if (given.get('--model-control-mode') !== 'explicit')
+        fail("error: creating server: Invalid argument - '--load-model' wants control mode explicit");
+      const speaksGrpc = given.get('--allow-grpc') !== 'false';
+      const host = required(given, speaksGrpc ? '--grpc-address' : '--http-address');
+      return [
+        ...['--dialect', 'triton', '--host', host, '--model-name', required(given, '--load-model')],
+        // The simulator has its HTTP port always.
+        ...renamed(given, { '--http-port': '--port', '--grpc-port': '--grpc-port' }),
+        ...renamed(given, { '--metrics-port': '--metrics-port' }),
       ];
     },
   },

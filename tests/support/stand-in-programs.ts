@@ -3,7 +3,14 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const ENGINE = resolve(import.meta.dirname, 'stand-in-engine.ts');
-export const STAND_IN_PROGRAMS = ['vllm', 'python3', 'text-generation-launcher', 'llama-server', 'ollama'];
+export const STAND_IN_PROGRAMS = [
+  'vllm',
+  'python3',
+  'text-generation-launcher',
+  'llama-server',
+  'ollama',
+  'tritonserver',
+];
 
 /** Writes them below `directory`; the value is what PATH must begin with. */
 export function writeStandIns(directory: string): string {

@@ -176,8 +176,10 @@ function urlFault(url: URL): string | undefined {
     return 'found a user name or password in the address; put the key of the engine into `api_key`';
   }
   const rest = `${url.pathname}${url.search}${url.hash}`;
-  if (/^\/(v1\/?)?$/.test(rest)) return undefined;
-  return `found "${rest}" after the host; would be right: ${url.origin} or ${url.origin}/v1`;
+  if (/^(\/(v1\/?)?)?$/.test(rest)) return undefined;
+  // `origin` is null for schemes that browsers do not know, such as grpc.
+  const origin = `${url.protocol}//${url.host}`;
+  return `found "${rest}" after the host; would be right: ${origin} or ${origin}/v1`;
 }
 
 function checkExposure({ gateway, admin }: Config, environmentKeys: number): ConfigProblem[] {

@@ -99,7 +99,7 @@ describe('messages of the configuration', () => {
       'an unknown engine',
       'models:\n  - model_name: a\n    engine: vlm\n',
       [
-        'a.yaml:3:13: models[0].engine: found "vlm"; would be right: one of embedded, vllm, sglang, tgi, llama-server, ollama, openai, simulator',
+        'a.yaml:3:13: models[0].engine: found "vlm"; would be right: one of embedded, vllm, sglang, tgi, llama-server, ollama, triton, openai, simulator',
       ],
     ],
     [

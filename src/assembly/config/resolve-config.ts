@@ -1,6 +1,7 @@
 /**
  * From the validated form to the form that runs: absolute paths, numbers that depend on this machine, hashes instead of
- * keys, units and names as the planes use them. Frozen. Does no I/O but to ask where the state directory really lies.
+ * keys, units and names as the planes use them. Frozen. Does no I/O but to ask where the state directory really lies, and to
+ * read chat templates.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
@@ -8,9 +9,10 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
-import type { EngineKind } from '../../contract/fleet.ts';
+import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
+import { readChatTemplate } from './chat-template-file.ts';
 import { type Environment, inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import type { LoadedConfig } from './load-config.ts';
@@ -47,6 +49,10 @@ export interface ResolvedModel {
   args: string[];
   loraAdapters: LoraAdapter[];
   startTimeoutMs: number;
+  /** Undefined: openai. */
+  protocol: EngineProtocol | undefined;
+  chatTemplate: ChatTemplate | undefined;
+  metricsUrl: string | undefined;
 }
 
 export interface SupervisorSettings {
@@ -198,7 +204,7 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     aliases: model.aliases,
     engine: model.engine,
     servedModel,
-    urls: urls?.map(({ url }) => url.replace(/\/+$/, '').replace(/\/v1$/, '')),
+    urls: urls?.map(({ url }) => originOf(url)),
     engineKey: model.api_key,
     perUrl: (urls ?? []).map(({ served_model_name, api_key, max_batch_size }) => ({
       servedModel: served_model_name ?? servedModel,
@@ -221,6 +227,10 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
       path: looksLikePath(path) || model.engine === 'llama-server' ? fromHere(path) : path,
     })),
     startTimeoutMs: model.start_timeout_ms,
+    protocol: model.protocol,
+    chatTemplate:
+      model.chat_template === undefined ? undefined : readChatTemplate(model.chat_template, fromHere),
+    metricsUrl: model.metrics_url,
   };
 }
 
@@ -240,6 +250,14 @@ function isAddress(text: string): boolean {
   return /^(hf|huggingface|https?):/.test(text);
 }
 
+/** gRPC is HTTP/2: its addresses are told by the protocol, not by the scheme. */
+function originOf(url: string): string {
+  return url
+    .replace(/^grpc(s?):/, 'http$1:')
+    .replace(/\/+$/, '')
+    .replace(/\/v1$/, '');
+}
+
 function modelSource(model: ModelConfig, fromHere: (path: string) => string): string {
   if (model.model === undefined) return model.engine === 'embedded' ? DEMO_MODEL_FILE : model.model_name;
   if (isAddress(model.model)) return model.model;
@@ -257,7 +275,9 @@ function looksLikePath(text: string): boolean {
  */
 function defaultServedModel(model: ModelConfig, source: string): string {
   const named =
-    model.urls !== undefined || model.command !== undefined || NAMES_OF_THEIR_OWN.includes(model.engine);
+    // Triton's `model` is the repository, which holds many.
+    model.engine !== 'triton' &&
+    (model.urls !== undefined || model.command !== undefined || NAMES_OF_THEIR_OWN.includes(model.engine));
   return model.model !== undefined && named ? source : model.model_name;
 }
 

@@ -19,6 +19,11 @@ const PROGRAMS: readonly { kind: EngineKind; program: string; install: string }[
   },
   { kind: 'llama-server', program: 'llama-server', install: 'https://github.com/ggml-org/llama.cpp' },
   { kind: 'ollama', program: 'ollama', install: 'https://ollama.com' },
+  {
+    kind: 'triton',
+    program: 'tritonserver',
+    install: 'https://docs.nvidia.com/deeplearning/triton-inference-server',
+  },
 ];
 
 const WANT_A_GPU: readonly EngineKind[] = ['vllm', 'sglang', 'tgi'];

@@ -4,7 +4,7 @@
  * engine that is down (the result says so); a call that the engine has no way to carry out is absent, so that nobody waits for
  * it. Not in the contract: process control (see process-host.ts) and request traffic.
  */
-import type { AdapterView, EngineCapabilities, EngineKind } from '../fleet.ts';
+import type { AdapterView, ChatTemplate, EngineCapabilities, EngineKind, EngineProtocol } from '../fleet.ts';
 import type { LogRule } from '../log-rule.ts';
 import type { LoraAdapter } from '../lora.ts';
 
@@ -40,12 +40,19 @@ export interface LaunchContext {
   adapters?: readonly LoraAdapter[];
   command: string[] | undefined;
   env: Record<string, string>;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
 }
 
 export interface EngineTarget {
   url: string;
   servedModel: string;
   engineKey?: string;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
+  chatTemplate?: ChatTemplate;
+  /** Where the engine publishes its metrics; default: as the driver knows. `{host}` is the host of `url`. */
+  metricsUrl?: string;
 }
 
 /** Rungs of the readiness ladder, from the bottom. */
@@ -82,6 +89,8 @@ export interface EngineMetrics {
 export interface EngineDriver {
   readonly kind: EngineKind;
   readonly capabilities: EngineCapabilities;
+  /** Where they depend on the protocol; default: `capabilities`. */
+  capabilitiesOver?(protocol: EngineProtocol): EngineCapabilities;
   /** Requests in flight at once when the configuration does not say. */
   readonly defaultWindow: number;
   /** Undefined for engines that we cannot start (`url:` only). Throws PlatformError `engine_binary_missing` or `model_file_invalid`. */
@@ -103,6 +112,8 @@ export interface EngineDriver {
   ): Promise<ProbeResult>;
   /** LoRA adapters beside the model; undefined: the engine has none. */
   readonly adapters?: AdapterCalls;
+  /** Loads or unloads the model of the target while the engine runs. Resolves when it is done, or with why it is not. */
+  setModelLoaded?(target: EngineTarget, loaded: boolean, signal: AbortSignal): Promise<ProbeResult>;
 }
 
 /** An adapter that the engine has. */

@@ -4,6 +4,7 @@
  * `onError` carries how far the attempt came; `abort()` closes the connection at once.
  */
 import type { AttemptFailure } from '../facts.ts';
+import type { ChatTemplate, EngineProtocol } from '../fleet.ts';
 
 export interface UpstreamRequest {
   /** Origin of the engine, such as `http://127.0.0.1:40123`. */
@@ -13,6 +14,15 @@ export interface UpstreamRequest {
   headers: Record<string, string>;
   body: Uint8Array | null;
   connectTimeoutMs: number;
+  /** The engine does not speak OpenAI's dialect, in which path and body are written: they are translated on the way. */
+  kserve?: KServeTarget;
+}
+
+export interface KServeTarget {
+  protocol: Exclude<EngineProtocol, 'openai'>;
+  /** The name by which the engine knows the model. */
+  model: string;
+  chatTemplate?: ChatTemplate;
 }
 
 export interface UpstreamHandler {

@@ -9,6 +9,7 @@ import { llamaServerLog } from '../../simulator/logs/llama-server.ts';
 import { ollamaLog } from '../../simulator/logs/ollama.ts';
 import { sglangLog } from '../../simulator/logs/sglang.ts';
 import { tgiLog } from '../../simulator/logs/tgi.ts';
+import { tritonLog } from '../../simulator/logs/triton.ts';
 import { vllmLog } from '../../simulator/logs/vllm.ts';
 import { loadLogRules, readLogRuleFile } from './log-rules.ts';
 
@@ -18,9 +19,10 @@ const SIMULATED_LOGS: Record<string, DialectLog> = {
   tgi: tgiLog,
   'llama-server': llamaServerLog,
   ollama: ollamaLog,
+  triton: tritonLog,
 };
 
-const ENGINES = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'];
+const ENGINES = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama', 'triton'];
 const FILES = [...ENGINES, 'cuda'];
 
 describe.each(FILES)('the rules of %s', (name) => {
@@ -53,6 +55,8 @@ it.each([
   ['tgi', 'tgi-shard-killed', 'child-dead'],
   ['llama-server', 'llama-server-assert', 'cuda-sticky-error'],
   ['ollama', 'ollama-runner-dead', 'child-dead'],
+  ['triton', 'cuda-oom', 'gpu-out-of-memory'],
+  ['triton', 'triton-shared-memory', 'shared-memory-too-small'],
 ] as const)('%s: %s is %s', (engine, name, expected) => {
   expect(readLog(FAILURE_LOGS[name], lineMatcher(loadLogRules(engine))).cause?.class).toBe(expected);
 });

@@ -4,8 +4,9 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import type { AttemptFailure } from '../../contract/facts.ts';
+import type { ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
-import type { Transport, UpstreamCall } from '../../contract/ports/transport.ts';
+import type { Transport, UpstreamCall, UpstreamRequest } from '../../contract/ports/transport.ts';
 import type { DeadlineSweep, Watched } from './deadline-sweep.ts';
 import type { ReplicaEntry } from './fleet-table.ts';
 
@@ -65,6 +66,7 @@ export class Attempt implements Watched {
         headers: upstreamHeaders(request),
         body: request.body,
         connectTimeoutMs: context.settings.connectTimeoutMs,
+        ...kserveOf(request.replica.view),
       },
       {
         onHead: (status, headers) => {
@@ -133,6 +135,13 @@ export class Attempt implements Watched {
     this.#context.sweep.remove(this);
     return true;
   }
+}
+
+const OPENAI = {};
+
+function kserveOf({ protocol, servedModel, chatTemplate }: ReplicaView): Pick<UpstreamRequest, 'kserve'> {
+  if (protocol === undefined || protocol === 'openai') return OPENAI;
+  return { kserve: { protocol, model: servedModel, ...(chatTemplate !== undefined && { chatTemplate }) } };
 }
 
 /** Built from scratch: nothing of the client's headers goes on but what stands here. */

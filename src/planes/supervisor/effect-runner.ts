@@ -9,6 +9,7 @@ import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
+import { protocolOf } from './fleet-view.ts';
 import { engineUrl, isPermanent, launchReplica, logFileOf } from './launch-replica.ts';
 import { Launches } from './launches.ts';
 import { generationPrefix, parseOwner } from './owner-tag.ts';
@@ -185,11 +186,13 @@ export class EffectRunner {
       return { ok: false, detail: 'it is not in the configuration' };
     const url = rung === 'port' ? await this.#addressOf(watched, generation) : urlOf(replica);
     if (url === null) return { ok: false, detail: 'the engine has not said its port yet' };
-    const { servedModel, engineKey } = watched.model;
+    const { servedModel, engineKey, metricsUrl } = watched.model;
     const target: EngineTarget = {
       url,
       servedModel,
       ...(engineKey !== undefined && { engineKey: engineKey.reveal() }),
+      ...protocolOf(watched.model),
+      ...(metricsUrl !== undefined && { metricsUrl }),
     };
     return { ...(await driver.probe(target, rung, signal)), url };
   }

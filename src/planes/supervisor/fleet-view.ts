@@ -91,10 +91,27 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     state: stateOf(replica),
     reason: replica.reason,
     window: windowOf(model, driver),
-    capabilities: driver?.capabilities ?? NO_CAPABILITIES,
+    capabilities: capabilitiesOf(model, driver),
     ...(adapters.length > 0 && { adapters }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
+    ...protocolOf(model),
   };
+}
+
+/** What gateways and drivers are told of how an engine is spoken to. */
+export function protocolOf({
+  protocol,
+  chatTemplate,
+}: SupervisedModel): Pick<ReplicaView, 'protocol' | 'chatTemplate'> {
+  return {
+    ...(protocol !== undefined && protocol !== 'openai' && { protocol }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+  };
+}
+
+function capabilitiesOf({ protocol }: SupervisedModel, driver: EngineDriver | undefined): EngineCapabilities {
+  if (driver === undefined) return NO_CAPABILITIES;
+  return driver.capabilitiesOver?.(protocol ?? 'openai') ?? driver.capabilities;
 }
 
 export function windowOf(model: SupervisedModel, driver: EngineDriver | undefined): number {

@@ -80,6 +80,7 @@ async function prepare(
     adapters: model.loraAdapters ?? [],
     command: model.command === undefined ? undefined : [...model.command],
     env: { ...model.env },
+    ...(model.protocol !== undefined && { protocol: model.protocol }),
   };
   return { plan: await driver.launch(context, signal), port };
 }

@@ -33,7 +33,7 @@ export function supervisedReplicas(models: readonly SupervisedModel[]): Supervis
 
 /** Changes when the process would be started differently. What only gateways look at is not part of it. */
 function launchHash(model: SupervisedModel, url: string | null): string {
-  const { engine, servedModel, command, env, maxBatchSize, maxSeqLength, threads } = model;
+  const { engine, servedModel, command, env, maxBatchSize, maxSeqLength, threads, protocol } = model;
   const launch = url ?? [
     model.model,
     command,
@@ -46,7 +46,8 @@ function launchHash(model: SupervisedModel, url: string | null): string {
     model.args,
     ...adapterPart(model),
   ];
-  const text = JSON.stringify([engine, servedModel, launch]);
+  const spoken = protocol === undefined || protocol === 'openai' ? [] : [protocol];
+  const text = JSON.stringify([engine, servedModel, launch, ...spoken]);
   return createHash('sha256').update(text).digest('hex').slice(0, HASH_DIGITS);
 }
 

@@ -6,7 +6,13 @@ import type { Clock } from '../../base/clock.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
-import type { AdapterView, EngineKind, FleetSnapshot } from '../../contract/fleet.ts';
+import type {
+  AdapterView,
+  ChatTemplate,
+  EngineKind,
+  EngineProtocol,
+  FleetSnapshot,
+} from '../../contract/fleet.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
@@ -44,6 +50,10 @@ export interface SupervisedModel {
   /** Default: none. */
   loraAdapters?: readonly LoraAdapter[];
   startTimeoutMs: number;
+  /** Default: openai. */
+  protocol?: EngineProtocol | undefined;
+  chatTemplate?: ChatTemplate | undefined;
+  metricsUrl?: string | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */

@@ -89,6 +89,10 @@ export const FAILURE_LOGS = {
   'ollama-runner-dead': [
     'time=2026-11-21T10:00:00.000Z level=ERROR source=llama_server.go:1023 msg="llama-server terminated" error="exit status 2" exit=2',
   ],
+  'triton-shared-memory': [
+    "E1121 10:00:00.000000 1 model_lifecycle.cc:654] \"failed to load 'demo' version 1: Internal: Unable to initialize shared memory key 'triton_python_backend_shm_region_1' to requested size (1048576 bytes). If you are running Triton inside docker, use '--shm-size' flag to control the shared memory region size.\"",
+    'error: creating server: Internal - failed to load all models',
+  ],
   'missing-weights': [
     'OSError: model does not appear to have a file named config.json. Checkout the model page for available files.',
   ],
