@@ -17,6 +17,7 @@ import { assembleGateways, type Gateways } from './gateways.ts';
 import type { ModelRegistry } from './models/model-registry.ts';
 import type { NodeLog } from './node-log.ts';
 import { NodeSystem } from './node-system.ts';
+import type { OwnerOptions } from './owner-pipe.ts';
 import { ownStartTicks } from './processes.ts';
 import { Shutdown } from './shutdown.ts';
 import { assembleSupervisor } from './supervisor.ts';
@@ -27,7 +28,7 @@ export interface NodeProcessOptions {
   log: NodeLog;
   processHost: ProcessHost;
   sinceAtMs: number | undefined;
-  ownerFd: number | undefined;
+  owner: OwnerOptions | undefined;
 }
 
 export class NodeProcess {
@@ -47,7 +48,7 @@ export class NodeProcess {
   #tryShown = false;
   #linesBeforeBanner: string[] = [];
 
-  constructor({ config, registry, log, processHost, sinceAtMs, ownerFd }: NodeProcessOptions) {
+  constructor({ config, registry, log, processHost, sinceAtMs, owner }: NodeProcessOptions) {
     this.#config = config;
     this.#registry = registry;
     this.#log = log;
@@ -92,7 +93,7 @@ export class NodeProcess {
       gatewayHost: this.#gateways.host,
       supervisor: this.#supervisor,
       admin: this.#admin,
-      ownerFd,
+      owner,
     });
   }
 
