@@ -4,6 +4,7 @@
  * is given is translated before, by the API.
  */
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
+import { bytesOf, WrappedExchange } from '../wrapped-exchange.ts';
 
 /** Turns an answer of the OpenAI dialect into the client's. One per request; called in order, `end` once, last. */
 export interface AnswerTranslator {
@@ -17,8 +18,7 @@ export interface AnswerTranslator {
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-export class TranslatedExchange implements HttpExchange {
-  readonly #inner: HttpExchange;
+export class TranslatedExchange extends WrappedExchange {
   readonly #translator: AnswerTranslator;
   /** More headers for every answer. */
   readonly #headers: Readonly<Record<string, string>>;
@@ -31,98 +31,37 @@ export class TranslatedExchange implements HttpExchange {
     translator: AnswerTranslator,
     headers: Readonly<Record<string, string>> = {},
   ) {
-    this.#inner = inner;
+    super(inner);
     this.#translator = translator;
     this.#headers = headers;
   }
 
-  get method(): string {
-    return this.#inner.method;
-  }
-
-  get path(): string {
-    return this.#inner.path;
-  }
-
-  get query(): string {
-    return this.#inner.query;
-  }
-
-  get headers(): HttpExchange['headers'] {
-    return this.#inner.headers;
-  }
-
-  get fromLoopback(): boolean {
-    return this.#inner.fromLoopback;
-  }
-
-  get clientGone(): boolean {
-    return this.#inner.clientGone;
-  }
-
-  get headSent(): boolean {
-    return this.#inner.headSent;
-  }
-
-  get pendingBytes(): number {
-    return this.#inner.pendingBytes;
-  }
-
-  onClientGone(listener: () => void): void {
-    this.#inner.onClientGone(listener);
-  }
-
-  readBody(bytesMax: number): Promise<Buffer> {
-    return this.#inner.readBody(bytesMax);
-  }
-
-  bodyChunks(bytesMax: number): AsyncIterable<Buffer> {
-    return this.#inner.bodyChunks(bytesMax);
-  }
-
-  sendHead(status: number, headers: Record<string, string>): void {
+  override sendHead(status: number, headers: Record<string, string>): void {
     this.status = status;
-    this.#inner.sendHead(status, { ...headers, ...this.#headers });
+    this.inner.sendHead(status, { ...headers, ...this.#headers });
   }
 
-  write(chunk: Uint8Array | string): boolean {
+  override write(chunk: Uint8Array | string): boolean {
     const text = this.#translator.events(bytesOf(chunk));
     this.bytesOut += text.length;
-    return text === '' ? true : this.#inner.write(text);
+    return text === '' ? true : this.inner.write(text);
   }
 
-  onDrain(listener: () => void): void {
-    this.#inner.onDrain(listener);
-  }
-
-  onFinished(listener: () => void): void {
-    this.#inner.onFinished(listener);
-  }
-
-  end(chunk?: Uint8Array | string): void {
+  override end(chunk?: Uint8Array | string): void {
     const last = chunk === undefined ? '' : this.#translator.events(bytesOf(chunk));
     const text = last + this.#translator.end();
     this.bytesOut += text.length;
-    this.#inner.end(text);
+    this.inner.end(text);
   }
 
-  send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
+  override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
     const translated = this.#translator.answer(status, bytesOf(body));
     this.status = translated.status;
     this.bytesOut += translated.body.length;
-    this.#inner.send(
+    this.inner.send(
       translated.status,
       { ...headers, ...JSON_TYPE, ...translated.headers, ...this.#headers },
       translated.body,
     );
   }
-
-  destroy(): void {
-    this.#inner.destroy();
-  }
-}
-
-export function bytesOf(chunk: Uint8Array | string): Buffer {
-  if (typeof chunk === 'string') return Buffer.from(chunk);
-  return Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }

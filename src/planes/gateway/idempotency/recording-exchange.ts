@@ -4,8 +4,8 @@
  */
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
 import type { KeptAnswer } from '../../../contract/ports/idempotency-store.ts';
-import { bytesOf } from '../dialects/translated-exchange.ts';
 import type { RequestRecord } from '../request-record.ts';
+import { bytesOf, WrappedExchange } from '../wrapped-exchange.ts';
 
 /** An answer beyond this is given and not kept. */
 const KEPT_BYTES_MAX = 16 * 1024 * 1024;
@@ -21,8 +21,7 @@ export interface RecordingOptions {
   settle(answer: KeptAnswer | null): Promise<void>;
 }
 
-export class RecordingExchange implements HttpExchange {
-  readonly #inner: HttpExchange;
+export class RecordingExchange extends WrappedExchange {
   readonly #options: RecordingOptions;
   #status = 0;
   #headers: Record<string, string> = {};
@@ -31,7 +30,7 @@ export class RecordingExchange implements HttpExchange {
   #settled = false;
 
   constructor(inner: HttpExchange, options: RecordingOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#options = options;
   }
 
@@ -40,83 +39,35 @@ export class RecordingExchange implements HttpExchange {
     await this.#settle(false);
   }
 
-  get method(): string {
-    return this.#inner.method;
-  }
-
-  get path(): string {
-    return this.#inner.path;
-  }
-
-  get query(): string {
-    return this.#inner.query;
-  }
-
-  get headers(): HttpExchange['headers'] {
-    return this.#inner.headers;
-  }
-
-  get fromLoopback(): boolean {
-    return this.#inner.fromLoopback;
-  }
-
-  get clientGone(): boolean {
-    return this.#inner.clientGone;
-  }
-
-  get headSent(): boolean {
-    return this.#inner.headSent;
-  }
-
-  get pendingBytes(): number {
-    return this.#inner.pendingBytes;
-  }
-
-  onClientGone(listener: () => void): void {
-    this.#inner.onClientGone(listener);
-  }
-
-  readBody(): Promise<Buffer> {
+  override readBody(): Promise<Buffer> {
     return Promise.resolve(this.#options.body);
   }
 
-  async *bodyChunks(): AsyncGenerator<Buffer, void, undefined> {
+  override async *bodyChunks(): AsyncGenerator<Buffer, void, undefined> {
     yield this.#options.body;
   }
 
-  sendHead(status: number, headers: Record<string, string>): void {
+  override sendHead(status: number, headers: Record<string, string>): void {
     this.#noteHead(status, headers);
-    this.#inner.sendHead(status, { ...headers, ...this.#options.headers });
+    this.inner.sendHead(status, { ...headers, ...this.#options.headers });
   }
 
-  write(chunk: Uint8Array | string): boolean {
+  override write(chunk: Uint8Array | string): boolean {
     this.#note(chunk);
-    return this.#inner.write(chunk);
+    return this.inner.write(chunk);
   }
 
-  onDrain(listener: () => void): void {
-    this.#inner.onDrain(listener);
-  }
-
-  onFinished(listener: () => void): void {
-    this.#inner.onFinished(listener);
-  }
-
-  end(chunk?: Uint8Array | string): void {
+  override end(chunk?: Uint8Array | string): void {
     if (chunk !== undefined) this.#note(chunk);
-    void this.#settle(this.#isGood()).then(() => this.#inner.end(chunk));
+    void this.#settle(this.#isGood()).then(() => this.inner.end(chunk));
   }
 
-  send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
+  override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
     this.#noteHead(status, headers);
     this.#note(body);
     void this.#settle(this.#isGood()).then(() =>
-      this.#inner.send(status, { ...headers, ...this.#options.headers }, body),
+      this.inner.send(status, { ...headers, ...this.#options.headers }, body),
     );
-  }
-
-  destroy(): void {
-    this.#inner.destroy();
   }
 
   /** A stream that ends with an error has status 200 too; the record knows of it by then. */

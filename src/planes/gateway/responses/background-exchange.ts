@@ -12,7 +12,7 @@ import {
   type ResponsesTranslator,
 } from '../../../wire/responses/answer-translator.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
-import { bytesOf } from '../dialects/translated-exchange.ts';
+import { bytesOf } from '../wrapped-exchange.ts';
 
 /** Events that wait for the store; beyond them the engine is held back. */
 const WAITING_BYTES_MAX = 1_048_576;

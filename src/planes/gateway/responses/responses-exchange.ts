@@ -12,42 +12,41 @@ import {
   type ResponsesTranslator,
 } from '../../../wire/responses/answer-translator.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
-import { bytesOf, TranslatedExchange } from '../dialects/translated-exchange.ts';
+import { bytesOf, WrappedExchange } from '../wrapped-exchange.ts';
 
 /** Never rejects; gives back the response as it is to be shown. */
 export type KeepResponse = (response: ResponseObject) => Promise<ResponseObject>;
 
-export class ResponsesExchange extends TranslatedExchange {
-  readonly #inner: HttpExchange;
+export class ResponsesExchange extends WrappedExchange {
   readonly #translator: ResponsesTranslator;
   readonly #keep: KeepResponse;
   #begun = false;
 
   constructor(inner: HttpExchange, translator: ResponsesTranslator, keep: KeepResponse) {
-    super(inner, {
-      answer: () => ({ status: 500, body: '' }),
-      events: (frames) => this.#textOf(frames),
-      end: () => '',
-    });
-    this.#inner = inner;
+    super(inner);
     this.#translator = translator;
     this.#keep = keep;
+  }
+
+  override write(chunk: Uint8Array | string): boolean {
+    const text = this.#textOf(bytesOf(chunk));
+    return text === '' || this.inner.write(text);
   }
 
   override end(chunk?: Uint8Array | string): void {
     const text = this.#textOf(chunk === undefined ? Buffer.alloc(0) : bytesOf(chunk));
     const { events, response } = this.#translator.end();
     const before = text + textOf(events);
-    if (before !== '') this.#inner.write(before);
-    void this.#keep(response).then((kept) => this.#inner.end(eventText(this.#translator.last(kept))));
+    if (before !== '') this.inner.write(before);
+    void this.#keep(response).then((kept) => this.inner.end(eventText(this.#translator.last(kept))));
   }
 
   override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
-    if (status >= 400) return this.#inner.send(status, headers, body);
+    if (status >= 400) return this.inner.send(status, headers, body);
     const response = this.#translator.answer(bytesOf(body));
     if (response === null) return this.#sendBroken(headers);
     void this.#keep(response).then((kept) =>
-      this.#inner.send(status, { ...headers, 'content-type': 'application/json' }, JSON.stringify(kept)),
+      this.inner.send(status, { ...headers, 'content-type': 'application/json' }, JSON.stringify(kept)),
     );
   }
 
@@ -62,7 +61,7 @@ export class ResponsesExchange extends TranslatedExchange {
       'engine_failed',
       'the engine answered with something that is no chat answer',
     );
-    this.#inner.send(
+    this.inner.send(
       error.spec.status,
       { ...headers, 'content-type': 'application/json' },
       JSON.stringify(openAiErrorFrom(error)),
