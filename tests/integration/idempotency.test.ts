@@ -21,6 +21,7 @@ beforeAll(async () => {
   engine = await startScriptedEngine();
   stateDir = mkdtempSync(join(tmpdir(), 'autoglm-state-'));
   const settings = {
+    keepAliveMs: 100,
     keys: ['ada', 'bob'].map((name) => ({
       name,
       sha256: createHash('sha256').update(`sk-${name}`).digest('hex'),
@@ -91,6 +92,42 @@ describe('a repeated request', () => {
     expect(again.headers.get('x-request-id')).toBe(`call-${calls - 1}`);
     expect(await again.text()).toBe(text);
     expect(engine.seen.filter((seen) => seen.path.startsWith('/v1'))).toHaveLength(1);
+  });
+
+  it('has the headers of the first answer, with an id of its own in the dialect of its client', async () => {
+    const key = newKey();
+    const body = { ...chat, max_tokens: 20, stream: true };
+    const first = await post('/v1/messages', key, { body });
+    await first.text();
+    const again = await post('/v1/messages', key, { body });
+    await again.text();
+    expect(isReplay(again)).toBe(true);
+    for (const name of ['content-type', 'cache-control', 'x-accel-buffering'])
+      expect(again.headers.get(name), name).toBe(first.headers.get(name));
+    expect(again.headers.get('request-id')).toBe(`call-${calls - 1}`);
+  });
+
+  it('is served anew when the first stream ended with an error of the engine after a keep-alive', async () => {
+    const key = newKey();
+    const body = { ...chat, stream: true };
+    engine.next = [{ quietMs: 400, status: 400, body: '{"error":{"message":"too long","code":400}}' }];
+    const first = await post('/v1/chat/completions', key, { body });
+    expect(first.status).toBe(200);
+    expect(await first.text()).toContain('too long');
+    const again = await post('/v1/chat/completions', key, { body });
+    expect([isReplay(again), (await again.text()).includes('[DONE]')]).toEqual([false, true]);
+  });
+
+  it('is served anew when the first answer could not be put into the words of its client', async () => {
+    const key = newKey();
+    const tool = { name: 'f', input_schema: { type: 'object' } };
+    const body = { ...chat, max_tokens: 20, stream: true, tools: [tool] };
+    const call = { index: 0, id: 'c', type: 'function', function: { name: 'f', arguments: '{"a":' } };
+    engine.next = [{ chat: { deltas: [{ tool_calls: [call] }], finishReason: 'tool_calls' } }];
+    const first = await post('/v1/messages', key, { body });
+    expect(await first.text()).toContain('event: error');
+    const again = await post('/v1/messages', key, { body });
+    expect([isReplay(again), (await again.text()).includes('message_stop')]).toEqual([false, true]);
   });
 
   it('with another body or path is refused', async () => {

@@ -10,6 +10,7 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { PoolView, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { type Pick, pickReplica } from '../../decide/scheduling/pick-replica.ts';
+import { servesThisMachineOnly } from './authenticate.ts';
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -275,7 +276,7 @@ export class Admission {
     const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
     const why =
       ready === 0
-        ? statesOf(pool.view, this.#settings.keys.length === 0)
+        ? statesOf(pool.view, servesThisMachineOnly(this.#settings))
         : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
     const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
     return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, {
@@ -303,8 +304,8 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
   );
 }
 
-function noReplica({ view }: PoolEntry, { keys }: GatewaySettings): PlatformError {
-  const message = `no replica of model "${view.model}" can serve: ${statesOf(view, keys.length === 0)}`;
+function noReplica({ view }: PoolEntry, settings: GatewaySettings): PlatformError {
+  const message = `no replica of model "${view.model}" can serve: ${statesOf(view, servesThisMachineOnly(settings))}`;
   return new PlatformError('no_replica', message, { retryAfterS: 5 });
 }
 

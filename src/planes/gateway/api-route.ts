@@ -31,6 +31,11 @@ export interface ApiCall {
   readonly params: Readonly<Record<string, string>>;
 }
 
+/** Whose responses, files, batches and idempotency keys a call may see: those of its key. */
+export function ownerOf({ record }: ApiCall): string {
+  return record.keyName ?? '';
+}
+
 /** In whose shape errors of a route are written. */
 export type ErrorDialect = 'openai' | 'anthropic';
 

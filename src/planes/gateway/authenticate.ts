@@ -5,7 +5,13 @@
 import { hash } from 'node:crypto';
 import { PlatformError } from '../../contract/errors.ts';
 import { FILLER_OWNER_HEADER } from '../../contract/filler.ts';
+import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+
+/** Whether everybody who can reach the gateway is on this machine and needs no key: such callers may read reasons. */
+export function servesThisMachineOnly({ keys, host }: Pick<GatewaySettings, 'keys' | 'host'>): boolean {
+  return keys.length === 0 && LOOPBACK_HOST.test(host);
+}
 
 export class KeyRing {
   readonly #nameByHash: ReadonlyMap<string, string>;

@@ -162,7 +162,7 @@ export class GatewayPlane implements ApiContext {
     const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
     const once = route.idempotent === true && this.#settings.idempotencyTtlMs > 0;
     if (once && exchange.headers[KEY_HEADER] !== undefined)
-      await this.#claims.serve(call, (recorded) => route.handle(this, recorded));
+      await this.#claims.serve(call, route.errors ?? 'openai', (recorded) => route.handle(this, recorded));
     else await route.handle(this, call);
     this.settle(record);
   }

@@ -403,6 +403,7 @@ export class InferenceRun implements StreamRun, Watched {
     }
     this.record.outcome = 'failed-by-engine';
     this.record.status = 200;
+    this.record.errorCode = status < 500 ? 'invalid_request' : 'engine_failed';
     this.stream.failWith(errorEventOf(status, body));
   }
 

@@ -42,7 +42,10 @@ async function createMessage(gateway: ApiContext, call: ApiCall): Promise<void> 
   const { body, stopSequences, thinking } = translateRequest(fields, traitsOf(pool));
   const { requestId } = record;
   const translator = new AnthropicTranslator({ model: body.model, requestId, stopSequences, thinking });
-  const translated = new TranslatedExchange(exchange, translator, { 'request-id': requestId });
+  const translated = new TranslatedExchange(exchange, translator, { 'request-id': requestId }, () => {
+    // Whoever keeps the answer must know that it is none.
+    record.errorCode ??= translator.failure?.code ?? null;
+  });
   const envelope = parseEnvelope('chat', Buffer.from(writeJson('body', body)));
   await serveInference(gateway, translated, envelope, record);
   record.bytesOut = translated.bytesOut;

@@ -5,9 +5,9 @@ import { BATCH_ENDINGS, type StoredBatch } from '../../../contract/ports/batch-s
 import { parseJsonObject } from '../../../wire/json/parse-object.ts';
 import { batchObject, readBatchRequest } from '../../../wire/openai/batch/batch-object.ts';
 import { listPage, readPageQuery, unknownCursor } from '../../../wire/openai/list-page.ts';
-import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
+import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
 import { respondJson } from '../respond.ts';
-import { ownerOf, unknownFile } from './files.ts';
+import { unknownFile } from './files.ts';
 
 export const batchRoutes: readonly ApiRoute[] = [
   { method: 'POST', template: '/v1/batches', policy: 'key', handle: create },

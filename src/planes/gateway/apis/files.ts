@@ -9,7 +9,7 @@ import type { StoredFile } from '../../../contract/ports/file-store.ts';
 import { readUpload, type UploadFields } from '../../../wire/multipart/read-upload.ts';
 import { fileObject, readUploadFields } from '../../../wire/openai/files/file-object.ts';
 import { listPage, readPageQuery, unknownCursor } from '../../../wire/openai/list-page.ts';
-import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
+import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
 import { respondJson } from '../respond.ts';
 import { sendContent } from '../send-content.ts';
 
@@ -28,11 +28,6 @@ const FORM_BYTES_MAX = 1_048_576;
 const LIST_LIMITS = { limit: 10_000, limitMax: 10_000 };
 
 let uploads = 0;
-
-/** Names the owner of files and batches. */
-export function ownerOf({ record }: ApiCall): string {
-  return record.keyName ?? '';
-}
 
 async function upload(gateway: ApiContext, call: ApiCall): Promise<void> {
   if (uploads >= UPLOADS_MAX) {

@@ -16,7 +16,7 @@ function live(_gateway: ApiContext, { exchange, record }: ApiCall): void {
   respondJson(exchange, record, 200, { status: 'ok' });
 }
 
-function ready({ table, draining }: ApiContext, { exchange, record }: ApiCall): void {
+function ready({ table, draining, settings }: ApiContext, { exchange, record }: ApiCall): void {
   const pools = table.pools.map(({ view }) => ({
     model: view.model,
     ready: view.replicas.filter(({ state }) => state === 'ready').length,
@@ -25,7 +25,8 @@ function ready({ table, draining }: ApiContext, { exchange, record }: ApiCall): 
   const serves = !draining && pools.some((pool) => pool.ready > 0);
   respondJson(exchange, record, serves ? 200 : 503, {
     status: serves ? 'ready' : draining ? 'draining' : 'not ready',
-    pools,
+    // Names of models are for those who may list them.
+    ...(settings.keys.length === 0 && { pools }),
   });
 }
 

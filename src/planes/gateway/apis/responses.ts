@@ -21,7 +21,7 @@ import {
   responseObject,
 } from '../../../wire/responses/response-object.ts';
 import { poolName, unknownModel } from '../admission.ts';
-import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
+import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
 import { countChatTokens } from '../engine-tokenizer.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
@@ -85,10 +85,6 @@ function withStoreSetting(gateway: ApiContext, request: ResponsesRequest): Respo
   return { ...request, store: false, echo: { ...request.echo, store: false } };
 }
 
-function ownerOf({ record }: ApiCall): string {
-  return record.keyName ?? '';
-}
-
 function envelopeOf({ request, messages }: Creation): Envelope {
   return parseEnvelope('chat', Buffer.from(JSON.stringify(chatRequestOf(request, messages))));
 }
@@ -123,13 +119,15 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   const pool = gateway.table.find(request.model);
   record.model = pool === undefined ? null : poolName(pool);
   record.stream = request.stream;
-  gateway.background.assertRoom();
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
-  await store(gateway, call, creation, {
-    response,
-    eventsKept: request.stream,
-    aliveAtMs: gateway.clock.wallMs(),
-  });
+  {
+    using _place = gateway.background.reserve();
+    await store(gateway, call, creation, {
+      response,
+      eventsKept: request.stream,
+      aliveAtMs: gateway.clock.wallMs(),
+    });
+  }
   gateway.background.start({
     base,
     envelope,

@@ -20,6 +20,8 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 
 export class TranslatedExchange extends WrappedExchange {
   readonly #translator: AnswerTranslator;
+  /** Called when the answer is known, before its end reaches the client. */
+  readonly #beforeEnd: () => void;
   /** More headers for every answer. */
   readonly #headers: Readonly<Record<string, string>>;
   /** Status and bytes as the client got them; 0 before there was an answer. */
@@ -30,10 +32,12 @@ export class TranslatedExchange extends WrappedExchange {
     inner: HttpExchange,
     translator: AnswerTranslator,
     headers: Readonly<Record<string, string>> = {},
+    beforeEnd: () => void = () => {},
   ) {
     super(inner);
     this.#translator = translator;
     this.#headers = headers;
+    this.#beforeEnd = beforeEnd;
   }
 
   override sendHead(status: number, headers: Record<string, string>): void {
@@ -51,6 +55,7 @@ export class TranslatedExchange extends WrappedExchange {
     const last = chunk === undefined ? '' : this.#translator.events(bytesOf(chunk));
     const text = last + this.#translator.end();
     this.bytesOut += text.length;
+    this.#beforeEnd();
     this.inner.end(text);
   }
 
@@ -58,6 +63,7 @@ export class TranslatedExchange extends WrappedExchange {
     const translated = this.#translator.answer(status, bytesOf(body));
     this.status = translated.status;
     this.bytesOut += translated.body.length;
+    this.#beforeEnd();
     this.inner.send(
       translated.status,
       { ...headers, ...JSON_TYPE, ...translated.headers, ...this.#headers },

@@ -8,7 +8,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { PlatformError } from '../../../contract/errors.ts';
 import type { ClaimResult, KeptAnswer } from '../../../contract/ports/idempotency-store.ts';
-import type { ApiCall, ApiContext } from '../api-route.ts';
+import { type ApiCall, type ApiContext, type ErrorDialect, ownerOf } from '../api-route.ts';
 import { RecordingExchange } from './recording-exchange.ts';
 
 export const KEY_HEADER = 'idempotency-key';
@@ -27,14 +27,18 @@ export class IdempotencyClaims {
   }
 
   /** Serves the call by `serve`, or by the answer to an earlier one with the same key. */
-  async serve(call: ApiCall, serve: (call: ApiCall) => void | Promise<void>): Promise<void> {
+  async serve(
+    call: ApiCall,
+    errors: ErrorDialect,
+    serve: (call: ApiCall) => void | Promise<void>,
+  ): Promise<void> {
     const { exchange, record } = call;
     const key = checkedKey(exchange.headers[KEY_HEADER] ?? '');
     const body = await exchange.readBody(this.#gateway.settings.bodyBytesMax);
     record.bytesIn = body.length;
     const token = randomUUID();
     const found = await this.#claim(call, key, body, token);
-    if (found.kind === 'kept') return replay(call, found.answer);
+    if (found.kind === 'kept') return replay(call, found.answer, errors);
     if (found.kind === 'other-request') {
       throw new PlatformError(
         'idempotency_key_reused',
@@ -64,16 +68,17 @@ export class IdempotencyClaims {
   }
 
   async #claim(
-    { exchange, record }: ApiCall,
+    call: ApiCall,
     key: string,
     body: Buffer,
     token: string,
   ): Promise<ClaimResult | { kind: 'unkept' }> {
+    const { exchange, record } = call;
     const nowMs = this.#gateway.clock.wallMs();
     const fingerprint = createHash('sha256').update(exchange.path).update('\n').update(body).digest('hex');
     try {
       return await this.#gateway.stores.idempotency.claim({
-        owner: record.keyName ?? '',
+        owner: ownerOf(call),
         key,
         fingerprint,
         token,
@@ -124,13 +129,23 @@ function checkedKey(key: string): string {
   );
 }
 
-function replay({ exchange, record }: ApiCall, { status, headers, body }: KeptAnswer): void {
+function replay(
+  { exchange, record }: ApiCall,
+  { status, headers, body }: KeptAnswer,
+  errors: ErrorDialect,
+): void {
+  const { requestId } = record;
   record.status = status;
   record.outcome = 'completed';
   record.bytesOut = body.byteLength;
   exchange.send(
     status,
-    { ...headers, 'x-request-id': record.requestId, 'x-autoglm-idempotent-replay': 'true' },
+    {
+      ...headers,
+      'x-request-id': requestId,
+      ...(errors === 'anthropic' && { 'request-id': requestId }),
+      'x-autoglm-idempotent-replay': 'true',
+    },
     body,
   );
 }

@@ -28,6 +28,8 @@ interface Run {
 export class BackgroundRuns implements ResponseRuns {
   readonly #gateway: ApiContext;
   readonly #runs = new Map<string, Run>();
+  /** Places of runs that are being stored before they start. */
+  #reserved = 0;
   #beating = false;
   #onIdle: (() => void)[] = [];
 
@@ -35,8 +37,12 @@ export class BackgroundRuns implements ResponseRuns {
     this.#gateway = gateway;
   }
 
-  assertRoom(): void {
-    if (this.#runs.size < RUNS_MAX) return;
+  /** A place for one run, until it is started or given back. */
+  reserve(): Disposable {
+    if (this.#runs.size + this.#reserved < RUNS_MAX) {
+      this.#reserved++;
+      return { [Symbol.dispose]: () => void this.#reserved-- };
+    }
     throw new PlatformError('saturated', `${RUNS_MAX} background responses run already`, { retryAfterS: 5 });
   }
 

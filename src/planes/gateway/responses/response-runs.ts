@@ -14,8 +14,8 @@ export interface BackgroundRequest {
 }
 
 export interface ResponseRuns {
-  /** Throws `saturated` when there are too many. Ask before anything is stored. */
-  assertRoom(): void;
+  /** A place for one run, given back when it is disposed of: keep it until the run is started. Throws `saturated`. */
+  reserve(): Disposable;
   /** The row is in the store. Returns at once. */
   start(request: BackgroundRequest): void;
   /** Stops the engine of one that runs here; other workers hear of it by the store. */
