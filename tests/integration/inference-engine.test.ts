@@ -132,15 +132,17 @@ describe('an engine', () => {
   });
 
   it('goes on with a stream whose engine is killed in the middle', async () => {
-    const undisturbed = await engine.generate(LONG, { maxTokens: 400 });
-    const stream = engine.stream(LONG, { maxTokens: 400 });
+    const undisturbed = await engine.generate(LONG, { maxTokens: 1_500 });
+    const stream = engine.stream(LONG, { maxTokens: 1_500 });
     let text = '';
     let parts = 0;
     for await (const part of stream) {
       text += part;
       if (++parts === 5) {
-        const replicas = (await engine.status()).pools[0]?.replicas ?? [];
-        killQuietly(replicas.find(({ inFlight }) => inFlight > 0)?.pid ?? 0);
+        const busy = await until('the replica that answers is known', async () =>
+          (await engine.status()).pools[0]?.replicas.find(({ inFlight }) => inFlight > 0),
+        );
+        killQuietly(busy.pid ?? 0);
       }
     }
     expect(text).toBe(undisturbed.text);
