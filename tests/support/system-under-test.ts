@@ -3,7 +3,7 @@
  * directory of its own. Whatever it started is ended with the test, found by the owner tag in its environment.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -140,7 +140,7 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Living processes that name the state directory in their command line or environment, and the launcher. */
+/** Living processes that name the state directory in command line or environment, or work in it, and the launcher. */
 function processesOf(stateDir: string, launcherPid: number | undefined): number[] {
   const directory = join(stateDir, '..');
   return readdirSync('/proc')
@@ -152,14 +152,20 @@ function processesOf(stateDir: string, launcherPid: number | undefined): number[
 }
 
 function mentions(pid: number, directory: string): boolean {
-  for (const file of ['cmdline', 'environ', 'cwd-link']) {
+  const sources = [
+    () => readFileSync(`/proc/${pid}/cmdline`, 'latin1'),
+    () => readFileSync(`/proc/${pid}/environ`, 'latin1'),
+    // A program that is told nothing of ours, such as a real engine, still works where the supervisor put it.
+    () => readlinkSync(`/proc/${pid}/cwd`),
+  ];
+  return sources.some((read) => {
     try {
-      if (readFileSync(`/proc/${pid}/${file}`, 'latin1').includes(directory)) return true;
+      return read().includes(directory);
     } catch {
       // Gone, or not ours to read.
+      return false;
     }
-  }
-  return false;
+  });
 }
 
 export function isAlive(pid: number): boolean {
