@@ -3,11 +3,20 @@
  * directory of its own. Whatever it started is ended with the test, found by the owner tag in its environment.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
+import { statePaths } from '../../src/assembly/config/state-paths.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
 import type { ConfigInput } from '../../src/contract/config-schema.ts';
 import { eventually } from './gateway-under-test.ts';
@@ -39,7 +48,7 @@ export interface SystemUnderTest {
 export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promise<SystemUnderTest> {
   const adminPort = await freePort();
   const adminUrl = `http://127.0.0.1:${adminPort}`;
-  const directory = mkdtempSync(join(tmpdir(), 'autoglm-system-'));
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'autoglm-system-')));
   const stateDir = join(directory, 'state');
   const configFile = join(directory, 'autoglm.yaml');
   writeFileSync(
@@ -140,18 +149,25 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Living processes that name the state directory in command line or environment, or work in it, and the launcher. */
+/**
+ * Living processes that name the state directory in their command line or environment, engines that carry the owner tag of
+ * this installation (a `command:` need not name the directory), and the launcher.
+ */
 function processesOf(stateDir: string, launcherPid: number | undefined): number[] {
   const directory = join(stateDir, '..');
+  const owner = `AUTOGLM_OWNER=${statePaths(stateDir).instance}`;
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
     .filter(
-      (pid) => pid !== process.pid && (pid === launcherPid || mentions(pid, directory)) && isAlive(pid),
+      (pid) =>
+        pid !== process.pid &&
+        (pid === launcherPid || mentions(pid, directory) || mentions(pid, owner)) &&
+        isAlive(pid),
     );
 }
 
-function mentions(pid: number, directory: string): boolean {
+function mentions(pid: number, text: string): boolean {
   const sources = [
     () => readFileSync(`/proc/${pid}/cmdline`, 'latin1'),
     () => readFileSync(`/proc/${pid}/environ`, 'latin1'),
@@ -160,7 +176,7 @@ function mentions(pid: number, directory: string): boolean {
   ];
   return sources.some((read) => {
     try {
-      return read().includes(directory);
+      return read().includes(text);
     } catch {
       // Gone, or not ours to read.
       return false;

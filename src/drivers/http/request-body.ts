@@ -17,6 +17,8 @@ export interface BodyLimits {
 
 /** How long the rest of a body that nobody wants is read and thrown away. */
 const DISCARD_MS = 2_000;
+/** And how much of it at most. */
+const DISCARD_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Bodies that have not arrived in full, each with the moment at which it is given up. */
 export class BodyDeadlines {
@@ -62,6 +64,7 @@ export class RequestBody {
   readonly #limits: BodyLimits;
   readonly #deadlines: BodyDeadlines;
   #lateAtMs: number;
+  #discarding = false;
   /** Why the rest of the body will not come. */
   #fault: PlatformError | null = null;
   /** Of whoever waits for more of the body. */
@@ -187,6 +190,13 @@ export class RequestBody {
   #discardRest(): void {
     this.#lateAtMs = performance.now() + DISCARD_MS;
     this.#deadlines.add(this);
+    if (this.#discarding) return;
+    this.#discarding = true;
+    let bytes = 0;
+    this.request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > DISCARD_BYTES_MAX) this.request.socket.destroy();
+    });
     this.request.resume();
   }
 }
