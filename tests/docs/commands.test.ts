@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/assembly/config/load-config.ts';
 import type { CommandContext } from '../../src/cli/command-context.ts';
 import { createProgram } from '../../src/cli/program.ts';
+import { simulatorOptions } from '../../src/simulator/options.ts';
 import { collect, Installation, ROOT } from '../support/serve-harness.ts';
 
 interface Block {
@@ -87,7 +88,10 @@ function checkCommand(words: string[]): void {
     expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
   }
   for (const word of words.filter((text) => text.startsWith('-'))) {
-    const known = command!.options.flatMap(({ long, short }) => [long, short]);
+    const known =
+      command!.name() === 'simulate'
+        ? Object.keys(simulatorOptions).map((name) => `--${name}`)
+        : command!.options.flatMap(({ long, short }) => [long, short]);
     expect(known, `autoglm ${words.join(' ')}`).toContain(word.split('=')[0]);
   }
 }

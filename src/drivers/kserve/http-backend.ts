@@ -47,6 +47,7 @@ async function describe(transport: Transport, peer: Peer, signal: AbortSignal): 
   if (metadata.status !== 200) throw refused(metadata);
   // Only Triton says how many answers a model sends.
   const config = await fetchWhole(transport, get(peer, `${path}/config`), signal);
+  if (config.status >= 500 && config.status !== 501) throw refused(config);
   return signatureFromJson(parse(metadata.body), config.status === 200 ? parse(config.body) : undefined);
 }
 
