@@ -20,6 +20,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   planes: ['base', 'contract', 'wire', 'decide'],
   assembly: ['base', 'contract', 'wire', 'decide', 'drivers', 'simulator', 'planes'],
   cli: ['base', 'contract', 'client', 'assembly'],
+  library: ['base', 'contract', 'client', 'assembly'],
+  'index.ts': ['contract', 'library'],
 };
 
 /** Folders whose parts are strangers to each other: a driver never imports another kind of driver, and so on. */

@@ -32,7 +32,7 @@ export function cliPage(): string {
           'first of `gateway.keys` and AUTOGLM_API_KEYS, where the command reads the same configuration and `--url` names no other address',
         ],
         [
-          'the admin API (`status`, `drain`, `restart`)',
+          'the admin API (`status`, `models`, `drain`, `restart`)',
           '`--admin-key`',
           '`AUTOGLM_ADMIN_KEY`',
           'first of `admin.keys`, unless `--admin-url` names another address',
@@ -53,9 +53,10 @@ export function cliPage(): string {
   ].join('\n');
 }
 
-/** A command with commands of its own does nothing itself. */
+/** A command with commands of its own and no options does nothing itself. */
 function leaves(command: Command): Command[] {
-  return command.commands.length === 0 ? [command] : command.commands.flatMap(leaves);
+  const nested = command.commands.flatMap(leaves);
+  return nested.length === 0 || command.options.length > 0 ? [command, ...nested] : nested;
 }
 
 function fullName(command: Command): string {

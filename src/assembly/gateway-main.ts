@@ -80,6 +80,7 @@ class GatewayProcess {
         : new StorageHost({
             stateDir: options.stateDir,
             limits: settings.storeLimits,
+            deferred: true,
             log: (level, message, detail) => this.#logLine(level, message, detail),
             onReplaced: () => this.#workers.reconnectStorage(),
           });
@@ -122,6 +123,7 @@ class GatewayProcess {
       process.exit(1);
     }
     this.#sayListening();
+    this.#storage?.start();
     process.stdout.write(
       `${JSON.stringify({ message: 'gateway listening', id: this.#options.id, port: this.#port })}\n`,
     );

@@ -20,6 +20,7 @@ import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
 import { killOwned, type OwnedProcesses, stopOwned } from './end-processes.ts';
 import { takeLock } from './instance-lock.ts';
 import { ownedProcesses } from './owned-processes.ts';
+import { onOwnerGone } from './owner-pipe.ts';
 import { processEntry } from './process-entry.ts';
 import { prepareStateDir } from './state-dir.ts';
 
@@ -29,6 +30,8 @@ export interface LauncherOptions {
   environment: Environment;
   print(text: string): void;
   complain(text: string): void;
+  /** Descriptor of a pipe to a program that owns the whole system: when it breaks, everything is stopped. */
+  ownerFd?: number;
 }
 
 /** How the node process ended, as far as the launcher can tell. */
@@ -45,6 +48,9 @@ const HEALTHY_AFTER_MS = 10_000;
 const SAME_KEYPRESS_MS = 250;
 /** Beyond the drain deadlines of gateways and of engines. */
 const STOP_MARGIN_MS = 20_000;
+
+/** The first after standard input, output and error. */
+const OWNER_FD_OF_NODE = 3;
 
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const REFUSALS: readonly number[] = [
@@ -100,6 +106,8 @@ class Launcher {
 
   async run(): Promise<number> {
     const onSignal = (signal: NodeJS.Signals) => this.#onSignal(signal);
+    const { ownerFd } = this.#options;
+    if (ownerFd !== undefined) onOwnerGone(ownerFd, () => this.#onSignal('the owner has ended'));
     for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
     try {
       return await this.#keepAlive();
@@ -142,6 +150,7 @@ class Launcher {
 
   #spawnNode(first: boolean): ChildProcess {
     const { configPath, paths } = this.#config;
+    const { ownerFd } = this.#options;
     const cacheDir = getCompileCacheDir();
     return spawn(
       process.execPath,
@@ -151,11 +160,12 @@ class Launcher {
         paths.instance,
         ...(configPath === null ? [] : ['--config', configPath]),
         ...(first ? ['--since', String(this.#startedAtMs)] : []),
+        ...(ownerFd === undefined ? [] : ['--owner-fd', String(OWNER_FD_OF_NODE)]),
       ],
       {
         // A session of its own: Ctrl-C in the terminal reaches the launcher alone, which passes it on in order.
         detached: true,
-        stdio: ['ignore', 'inherit', 'inherit'],
+        stdio: ['ignore', 'inherit', 'inherit', ...(ownerFd === undefined ? [] : [ownerFd])],
         cwd: this.#options.environment.workDir,
         env: {
           ...this.#options.environment.variables,
@@ -197,7 +207,7 @@ class Launcher {
     });
   }
 
-  #onSignal(signal: NodeJS.Signals): void {
+  #onSignal(signal: string): void {
     const nowMs = systemClock.monotonicMs();
     if (this.#firstSignalMs === null) {
       this.#firstSignalMs = nowMs;

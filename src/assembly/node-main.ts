@@ -10,6 +10,7 @@ import { loadConfig } from './config/load-config.ts';
 import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
 import { settleGatewayPort } from './gateway-port.ts';
 import { type InstanceLock, takeLock } from './instance-lock.ts';
+import { ModelRegistry } from './models/model-registry.ts';
 import { NodeProcess } from './node.ts';
 import { openNodeLog } from './node-log.ts';
 import { createProcesses } from './processes.ts';
@@ -21,6 +22,8 @@ export interface NodeOptions {
   instance: string | undefined;
   /** When the user pressed Enter, Unix ms; for the ready line. */
   sinceAtMs: number | undefined;
+  /** A pipe to the program that owns the whole system; undefined: nobody does. */
+  ownerFd: number | undefined;
 }
 
 /** How long a successor waits for a node process that is just ending. */
@@ -29,16 +32,19 @@ const LOCK_POLL_MS = 50;
 
 export async function runNode(options: NodeOptions): Promise<void> {
   try {
-    const config = resolveConfig(loadConfig(options.configOption, readEnvironment()));
+    const loaded = loadConfig(options.configOption, readEnvironment());
+    const config = resolveConfig(loaded);
     assertSameInstance(config, options.instance);
     prepareStateDir(config.paths);
     // Held until this process ends, however it ends.
     await waitForLock(config);
     const log = openNodeLog(config.paths.nodeLog);
+    const registry = new ModelRegistry({ loaded, file: config.paths.runtimeModels, log: log.write });
     const processHost = createProcesses();
     const port = await settleGatewayPort(config, processHost);
     const settled = { ...config, gateway: { ...config.gateway, port } };
-    await new NodeProcess({ config: settled, log, processHost, sinceAtMs: options.sinceAtMs }).start();
+    const { sinceAtMs, ownerFd } = options;
+    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs, ownerFd }).start();
   } catch (thrown) {
     refuse(thrown);
   }

@@ -7,6 +7,8 @@ it('gives one state per replica the value 1', () => {
       {
         model: 'm',
         aliases: [],
+        source: 'file',
+        leaving: false,
         ready: 1,
         total: 1,
         queued: 0,

@@ -1,7 +1,7 @@
 /**
  * Entry of the node process. Kept small so that the compile cache is on before anything else is loaded.
  *
- * Options: [--config FILE] [--instance ID] [--since MS]. `autoglm serve` starts it; an init system may do so as well.
+ * Options: [--config FILE] [--instance ID] [--since MS] [--owner-fd N]. `autoglm serve` starts it; an init system may do so as well.
  */
 import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     config: { type: 'string' },
     instance: { type: 'string' },
     since: { type: 'string' },
+    'owner-fd': { type: 'string' },
   },
 });
 const { runNode } = await import('./node-main.ts');
@@ -19,4 +20,5 @@ await runNode({
   configOption: values.config,
   instance: values.instance,
   sinceAtMs: values.since === undefined ? undefined : Number(values.since),
+  ownerFd: values['owner-fd'] === undefined ? undefined : Number(values['owner-fd']),
 });

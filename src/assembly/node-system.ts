@@ -8,13 +8,15 @@ import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { GatewayHost } from '../planes/control/gateway-host.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
-import type { AdminSystem, NodePhase } from './admin/admin-system.ts';
+import type { AdminSystem, ModelAdmin, NodePhase } from './admin/admin-system.ts';
 import { mergeMetrics } from './admin/merge-metrics.ts';
 import { readEnvironment } from './config/environment.ts';
 import { loadConfig } from './config/load-config.ts';
 import { localOrigin } from './config/loopback.ts';
 import { RELEASE } from './config/release.ts';
 import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
+import { createModelAdmin } from './models/model-admin.ts';
+import type { ModelRegistry } from './models/model-registry.ts';
 import { nodeMetrics } from './node-metrics.ts';
 
 /** How the process ends when an action asks for it. */
@@ -23,6 +25,7 @@ export type EndRequest = 'restart' | 'stop' | 'kill';
 export interface NodeSystemOptions {
   config: ResolvedConfig;
   startedAtMs: number;
+  registry: ModelRegistry;
   supervisor: Supervisor;
   gatewayHost: GatewayHost;
   adminAddress(): string;
@@ -34,11 +37,21 @@ const FACTS_MAX = 1_000;
 export class NodeSystem implements AdminSystem {
   phase: NodePhase = 'starting';
   adoptedEngines = 0;
+  /** The supervisor has taken up what a former one left: models may be changed from here on. */
+  supervising = false;
+  readonly models: ModelAdmin;
   readonly #options: NodeSystemOptions;
   readonly #facts: Fact[] = [];
 
   constructor(options: NodeSystemOptions) {
     this.#options = options;
+    const { registry, supervisor } = options;
+    this.models = createModelAdmin({
+      registry,
+      replicas: () => supervisor.status(),
+      adaptersOf: (id) => supervisor.adaptersOf(id),
+      refusal: () => this.#refusal(),
+    });
   }
 
   get canServe(): boolean {
@@ -95,8 +108,8 @@ export class NodeSystem implements AdminSystem {
   }
 
   async restartPool(model: string): Promise<ActionResult> {
-    const { config, supervisor } = this.#options;
-    const known = config.models.map(({ modelName }) => modelName);
+    const { registry, supervisor } = this.#options;
+    const known = registry.models.map(({ modelName }) => modelName);
     if (!known.includes(model)) {
       throw new PlatformError('not_found', `unknown pool "${model}"; known: ${known.join(', ')}`);
     }
@@ -136,6 +149,11 @@ export class NodeSystem implements AdminSystem {
     return { ok: true, message: immediate ? 'killing everything' : 'draining, then stopping engines' };
   }
 
+  #refusal(): string | null {
+    if (this.phase === 'stopping') return 'the system is being stopped';
+    return this.supervising ? null : 'the system is just starting; try again in a moment';
+  }
+
   #knownReplica(id: string): string {
     const known = this.#options.supervisor.status().map((replica) => replica.id);
     if (known.includes(id)) return id;
@@ -144,19 +162,29 @@ export class NodeSystem implements AdminSystem {
 
   #pools(reports: readonly GatewayReport[]): PoolStatus[] {
     const replicas = this.#options.supervisor.status();
-    return this.#options.config.models.map(({ modelName, aliases }) => {
+    const { merged } = this.#options.registry;
+    const served = merged.models.map(({ config, source }) => ({
+      model: config.model_name,
+      aliases: [...config.aliases],
+      source,
+      leaving: false,
+    }));
+    const names = new Set(served.map(({ model }) => model));
+    const leaving = [...new Set(replicas.map(({ model }) => model))]
+      .filter((model) => !names.has(model))
+      .map((model) => ({ model, aliases: [], source: 'runtime' as const, leaving: true }));
+    return [...served, ...leaving].map((pool) => {
       const own = replicas
-        .filter(({ model }) => model === modelName)
+        .filter(({ model }) => model === pool.model)
         .map((replica) => ({
           ...replica,
           inFlight: total(reports.map(({ replicaInFlight }) => replicaInFlight[replica.id] ?? 0)),
         }));
       return {
-        model: modelName,
-        aliases: [...aliases],
+        ...pool,
         ready: own.filter(({ state }) => state === 'ready').length,
         total: own.length,
-        queued: total(reports.map(({ poolQueued }) => poolQueued[modelName] ?? 0)),
+        queued: total(reports.map(({ poolQueued }) => poolQueued[pool.model] ?? 0)),
         replicas: own,
       };
     });

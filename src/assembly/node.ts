@@ -15,6 +15,7 @@ import { removeNodeRecord, writeNodeRecord } from './config/node-record.ts';
 import { RELEASE } from './config/release.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import { assembleGateways, type Gateways } from './gateways.ts';
+import type { ModelRegistry } from './models/model-registry.ts';
 import type { NodeLog } from './node-log.ts';
 import { NodeSystem } from './node-system.ts';
 import { ownStartTicks } from './processes.ts';
@@ -23,13 +24,16 @@ import { assembleSupervisor } from './supervisor.ts';
 
 export interface NodeProcessOptions {
   config: ResolvedConfig;
+  registry: ModelRegistry;
   log: NodeLog;
   processHost: ProcessHost;
   sinceAtMs: number | undefined;
+  ownerFd: number | undefined;
 }
 
 export class NodeProcess {
   readonly #config: ResolvedConfig;
+  readonly #registry: ModelRegistry;
   readonly #log: NodeLog;
   readonly #startedAtMs = systemClock.wallMs();
   readonly #sinceAtMs: number;
@@ -46,8 +50,9 @@ export class NodeProcess {
   #tryShown = false;
   #linesBeforeBanner: string[] = [];
 
-  constructor({ config, log, processHost, sinceAtMs }: NodeProcessOptions) {
+  constructor({ config, registry, log, processHost, sinceAtMs, ownerFd }: NodeProcessOptions) {
     this.#config = config;
+    this.#registry = registry;
     this.#log = log;
     this.#sinceAtMs = sinceAtMs ?? this.#startedAtMs;
     this.#adminAddress = localOrigin(config.admin.host, config.admin.port);
@@ -66,14 +71,17 @@ export class NodeProcess {
     for (const file of [config.paths.nodeLog, ...this.#gateways.logFiles]) logFiles.watch(file);
     this.#supervisor = assembleSupervisor({
       ...parts,
+      models: registry.models,
       logFiles,
       onFleet: (fleet) => this.#gateways.host.publishFleet(fleet),
       onFact: (fact) => this.#onFact(fact),
       collectInFlight: () => this.#collectInFlight(),
     });
+    registry.onChange((models) => this.#supervisor.configure(models));
     this.#system = new NodeSystem({
       config,
       startedAtMs: this.#startedAtMs,
+      registry,
       supervisor: this.#supervisor,
       gatewayHost: this.#gateways.host,
       adminAddress: () => this.#adminAddress,
@@ -89,6 +97,7 @@ export class NodeProcess {
       supervisor: this.#supervisor,
       admin: this.#admin,
       closeBatches: async () => this.#batches?.close(),
+      ownerFd,
     });
   }
 
@@ -122,9 +131,11 @@ export class NodeProcess {
   }
 
   async #startPlanes(): Promise<void> {
+    await this.#registry.start();
     // The supervisor first: a gateway that is adopted must never see a fleet without its engines.
     const { adopted } = await this.#supervisor.start();
     this.#system.adoptedEngines = adopted;
+    this.#system.supervising = true;
     try {
       await this.#gateways.start(this.#supervisor.fleet());
     } catch (error) {
@@ -179,6 +190,7 @@ export class NodeProcess {
     this.#log.say(banner(RELEASE, this.#config, addresses));
     if (this.#system.adoptedEngines > 0)
       this.#log.say(`  ${this.#system.adoptedEngines} running engines adopted`);
+    for (const note of this.#registry.merged.notes) this.#log.say(`  note: ${note}`);
     this.#bannerShown = true;
     for (const line of this.#linesBeforeBanner.splice(0)) this.#log.say(line);
     this.#considerTryLines();
@@ -188,7 +200,7 @@ export class NodeProcess {
   #considerTryLines(): void {
     if (this.#tryShown || !this.#bannerShown) return;
     const ready = this.#supervisor.status().filter(({ state }) => state === 'ready');
-    const model = this.#config.models.find(({ modelName }) => ready.some((one) => one.model === modelName));
+    const model = this.#registry.models.find(({ modelName }) => ready.some((one) => one.model === modelName));
     if (model === undefined) return;
     this.#tryShown = true;
     this.#log.say(tryLines(this.#config, this.#system.gatewayAddress, model.modelName));
@@ -200,7 +212,7 @@ export class NodeProcess {
   }
 
   async #announceReady(): Promise<void> {
-    const longestMs = Math.max(...this.#config.models.map(({ startTimeoutMs }) => startTimeoutMs));
+    const longestMs = Math.max(0, ...this.#registry.models.map(({ startTimeoutMs }) => startTimeoutMs));
     const ready = await this.#supervisor.untilReady(longestMs, this.#shutdown.signal);
     if (this.#shutdown.signal.aborted) return;
     const replicas = this.#supervisor.status();

@@ -3,6 +3,7 @@ import { extname, join } from 'node:path';
 
 export type ProcessName =
   | 'node-process'
+  | 'owned-serve-process'
   | 'gateway-process'
   | 'embedded-engine-process'
   | 'simulator-process';

@@ -13,6 +13,7 @@ import { removeNodeRecord } from './config/node-record.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import type { NodeLog } from './node-log.ts';
 import type { EndRequest, NodeSystem } from './node-system.ts';
+import { onOwnerGone } from './owner-pipe.ts';
 
 export interface ShutdownParts {
   config: ResolvedConfig;
@@ -24,6 +25,8 @@ export interface ShutdownParts {
   admin: AdminServer;
   /** Lets go of batches, so that whoever comes next goes on with them. */
   closeBatches(): Promise<void>;
+  /** When this pipe breaks, nobody is left whom all this is for. */
+  ownerFd: number | undefined;
 }
 
 /** The same key press arrives twice: from the terminal and from npm, which passes signals on. */
@@ -33,6 +36,8 @@ const ANSWER_MS = 100;
 const ADMIN_CLOSE_MS = 1_000;
 /** Without it their leases run out a few seconds later. */
 const BATCHES_CLOSE_MS = 2_000;
+/** Whoever owned us has ended, and with it every client: what does not end soon has nobody to end for. */
+const OWNER_GONE_MS = 5_000;
 
 export class Shutdown {
   readonly #parts: ShutdownParts;
@@ -49,6 +54,8 @@ export class Shutdown {
   }
 
   listen(): void {
+    const { ownerFd } = this.#parts;
+    if (ownerFd !== undefined) onOwnerGone(ownerFd, () => this.#onOwnerGone());
     // Our terminal may close; the launcher decides what that means.
     process.on('SIGHUP', () => {});
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#onSignal(signal));
@@ -84,6 +91,12 @@ export class Shutdown {
     } else if (nowMs - this.#firstSignalMs > SAME_KEYPRESS_MS) {
       void this.#kill();
     }
+  }
+
+  #onOwnerGone(): void {
+    this.#parts.log.write('info', 'stopping', { signal: 'the owner has ended' });
+    setTimeout(() => void this.#kill(), OWNER_GONE_MS);
+    void this.#stop();
   }
 
   /** Gateway first, so that no request meets an engine that ends; the admin server last, so that `status` can watch. */

@@ -1,4 +1,7 @@
 /** The engines that the simulator can pretend to be: dialect, log lines, and what is answered while weights are being loaded. */
+import { existsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import type { LoraAdapter } from '../contract/lora.ts';
 import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import type { DialectLog } from '../simulator/engine-log.ts';
 import { llamaServerLog } from '../simulator/logs/llama-server.ts';
@@ -12,6 +15,7 @@ import { llamaServerLoading, llamaServerVariant } from '../wire/llama-server/var
 import { ollamaVariant } from '../wire/ollama/variant.ts';
 import { sglangVariant } from '../wire/sglang/variant.ts';
 import { tgiVariant } from '../wire/tgi/variant.ts';
+import { AdapterShelf } from '../wire/vllm/adapters.ts';
 import { createVllmDialect, type VllmDialect } from '../wire/vllm/dialect.ts';
 import type { DialectVariant } from '../wire/vllm/dialect-variant.ts';
 import {
@@ -59,6 +63,11 @@ export const SIMULATED_ENGINES: Record<SimulatorDialect, SimulatedEngineProfile>
   triton: { release: '2.62.0+simulated', log: tritonLog, dialect: createSimulatedTriton },
 };
 
+/** Names of a hub are taken as they are; a path must be there. */
+function adapterShelf(adapters: readonly LoraAdapter[]): AdapterShelf {
+  return new AdapterShelf({ adapters, exists: (path) => !isAbsolute(path) || existsSync(path) });
+}
+
 export function openDialect(
   { release, variant, dialect }: SimulatedEngineProfile,
   parts: DialectParts,
@@ -72,5 +81,6 @@ export function openDialect(
     devMode: config.dialect === 'vllm' && config.controlCalls,
     ...(variant !== undefined && { variant: variant(config) }),
     ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
+    ...(config.adapters !== undefined && { adapters: adapterShelf(config.adapters) }),
   });
 }

@@ -14,6 +14,8 @@ const RESTART_DELAY_MS = 1_000;
 
 export interface StorageHostOptions extends StorageStart {
   log(level: 'warn' | 'error', message: string, detail: Record<string, unknown>): void;
+  /** Start the thread by `start()`, when what matters more has been started. Calls made before wait for it. */
+  deferred?: boolean;
   /** The thread was replaced: whoever holds a port of the former one needs a new one. */
   onReplaced?(): void;
 }
@@ -21,18 +23,27 @@ export interface StorageHostOptions extends StorageStart {
 export class StorageHost {
   readonly #options: StorageHostOptions;
   readonly #clients: StoreClient[] = [];
-  #thread: Worker;
+  #thread: Worker | null = null;
+  /** Ports that the thread is to be given when it starts. */
+  #early: MessagePort[] = [];
   #closed = false;
 
   constructor(options: StorageHostOptions) {
     this.#options = options;
-    this.#thread = this.#start();
+    if (options.deferred !== true) this.start();
+  }
+
+  start(): void {
+    if (this.#thread !== null || this.#closed) return;
+    this.#thread = this.#launch();
+    for (const port of this.#early.splice(0)) this.#connect(port);
   }
 
   /** For another thread, which gives it to `createStoreClient`. */
   newPort(): MessagePort {
     const { port1, port2 } = new MessageChannel();
-    this.#thread.postMessage({ type: 'connect', port: port1 } satisfies ToStorage, [port1]);
+    if (this.#thread === null) this.#early.push(port1);
+    else this.#connect(port1);
     return port2;
   }
 
@@ -51,13 +62,19 @@ export class StorageHost {
   async close(): Promise<void> {
     this.#closed = true;
     for (const client of this.#clients) client.close();
-    const ended = new Promise((resolve) => this.#thread.once('exit', resolve));
-    this.#thread.ref();
-    this.#thread.postMessage({ type: 'close' } satisfies ToStorage);
+    const thread = this.#thread;
+    if (thread === null) return;
+    const ended = new Promise((resolve) => thread.once('exit', resolve));
+    thread.ref();
+    thread.postMessage({ type: 'close' } satisfies ToStorage);
     await ended;
   }
 
-  #start(): Worker {
+  #connect(port: MessagePort): void {
+    this.#thread?.postMessage({ type: 'connect', port } satisfies ToStorage, [port]);
+  }
+
+  #launch(): Worker {
     const { stateDir, limits, log } = this.#options;
     const thread = new Worker(new URL(`./storage-thread${extname(import.meta.url)}`, import.meta.url), {
       workerData: { stateDir, limits } satisfies StorageStart,
@@ -74,7 +91,7 @@ export class StorageHost {
 
   #replace(): void {
     if (this.#closed) return;
-    this.#thread = this.#start();
+    this.#thread = this.#launch();
     for (const client of this.#clients) client.connect(this.newPort());
     this.#options.onReplaced?.();
   }

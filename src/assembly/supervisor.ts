@@ -10,12 +10,14 @@ import type { LogRotation } from '../drivers/process/log-rotation.ts';
 import { openReplicaRecords } from '../drivers/storage/replica-records.ts';
 import { createSupervisor } from '../planes/supervisor/supervisor.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
-import type { ResolvedConfig } from './config/resolve-config.ts';
+import type { ResolvedConfig, ResolvedModel } from './config/resolve-config.ts';
 import { engineDrivers } from './engines.ts';
 import type { LogLevel } from './node-log.ts';
 
 export interface AssembleSupervisorOptions {
   config: ResolvedConfig;
+  /** Those of the file, with what was changed at run time. */
+  models: readonly ResolvedModel[];
   clock: Clock;
   processHost: ProcessHost;
   logFiles: LogRotation;
@@ -29,7 +31,6 @@ export function assembleSupervisor({ config, ...parts }: AssembleSupervisorOptio
   const { paths } = config;
   return createSupervisor({
     ...parts,
-    models: config.models,
     settings: config.supervisor,
     paths: { instance: paths.instance, logDir: paths.logDir, workDir: paths.root },
     inherited: config.inherited,

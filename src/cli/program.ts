@@ -130,6 +130,8 @@ export function createProgram(context: CommandContext): Command {
     .addOption(jsonOption())
     .action(async (target, options) => (await import('./restart.ts')).restart(target, options, context));
 
+  addModelCommands(program, context);
+
   program
     .command('simulate')
     .description('run one simulated engine (any dialect, seeded timing, scripted faults) in the foreground')
@@ -146,6 +148,74 @@ export function createProgram(context: CommandContext): Command {
     .action(async (options) => (await import('./version.ts')).version(options, context));
 
   return program;
+}
+
+/** Each option that says which system is meant, and `--json`. */
+function atSystem(command: Command): Command {
+  for (const option of [configOption(), adminOption(), adminKeyOption(), jsonOption()])
+    command.addOption(option);
+  return command;
+}
+
+const repeated = (value: string, before: string[] = []) => [...before, value];
+
+function addModelCommands(program: Command, context: CommandContext): void {
+  const models = atSystem(program.command('models'))
+    .description('list, load, unload and change models while everything runs')
+    .enablePositionalOptions()
+    .action(async (options) => (await import('./models/list.ts')).listModels(options, context));
+  const noWait = () => new Option('--no-wait', 'return as soon as it is under way');
+  const modelCommand = (name: string, text: string) =>
+    atSystem(models.command(name)).description(text).argument('<model>', 'as `autoglm models` shows it');
+
+  atSystem(models.command('list'))
+    .description('list what is served, and where it comes from')
+    .action(async (options) => (await import('./models/list.ts')).listModels(options, context));
+
+  atSystem(models.command('load'))
+    .description(
+      'load a model, and wait until it is ready; it is there again after restarts, until it is unloaded',
+    )
+    .argument('<name>', 'name that clients send; alone it brings back an unloaded model of the configuration')
+    .option('--engine <engine>', 'what serves it, as in the configuration (else embedded)')
+    .option('--model <model>', 'file, hf: address, or the name that the engine understands')
+    .option('--replicas <n>', 'engines to start (else 1)')
+    .option('--alias <name>', 'further name; repeatable', repeated)
+    .option('--url <url>', 'engine that runs already: watched, not started; repeatable', repeated)
+    .option('--adapter <name=path>', 'LoRA adapter to serve beside it; repeatable', repeated)
+    .option('--set <key=value>', 'any other key of `models` in the configuration; repeatable', repeated)
+    .addOption(noWait())
+    .action(async (name, options) => (await import('./models/load.ts')).loadModel(name, options, context));
+
+  modelCommand('unload', 'take a model out: no new requests, finish what runs, end its engines')
+    .addOption(noWait())
+    .action(async (name, options) =>
+      (await import('./models/change.ts')).unloadModel(name, options, context),
+    );
+
+  modelCommand('scale', 'change the number of replicas, and wait until they are ready')
+    .argument('<n>', 'replicas, 1 to 64')
+    .addOption(noWait())
+    .action(async (name, count, options) =>
+      (await import('./models/change.ts')).scaleModel(name, count, options, context),
+    );
+
+  modelCommand('alias', 'give a model a further name')
+    .argument('<alias>', 'the further name')
+    .option('--move', 'take it over from another model, without a gap')
+    .option('--remove', 'take the name away')
+    .action(async (name, alias, options) =>
+      (await import('./models/change.ts')).aliasModel(name, alias, options, context),
+    );
+
+  modelCommand('adapter', 'load a LoRA adapter into the replicas of a model, or unload it')
+    .argument('<adapter>', 'name that clients send for it')
+    .option('--path <path>', 'where the engine finds it')
+    .option('--remove', 'unload it')
+    .addOption(noWait())
+    .action(async (name, adapter, options) =>
+      (await import('./models/adapter.ts')).adaptModel(name, adapter, options, context),
+    );
 }
 
 function readSeconds(text: string): number {

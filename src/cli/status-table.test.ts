@@ -26,6 +26,8 @@ const status: SystemStatus = {
     {
       model: 'demo',
       aliases: ['d'],
+      source: 'file',
+      leaving: false,
       ready: 1,
       total: 2,
       queued: 1,

@@ -1,7 +1,7 @@
 /** The status of the system as text: pure, so that a test can read it. */
-import Table from 'cli-table3';
 import type { GatewayStatus, PoolStatus, ReplicaStatus, SystemStatus } from '../contract/admin-api.ts';
 import type { ReplicaState } from '../contract/fleet.ts';
+import { plainTable } from './plain-table.ts';
 import { type Colors, printable } from './terminal.ts';
 
 export interface RenderOptions {
@@ -48,7 +48,13 @@ function renderPool(pool: PoolStatus, { colors, nowMs }: RenderOptions): string 
   const all = pool.ready === pool.total;
   const paint = all ? colors.green : pool.ready === 0 ? colors.red : colors.yellow;
   const names = pool.aliases.length > 0 ? ` (also ${pool.aliases.join(', ')})` : '';
-  const title = `${colors.bold(printable(pool.model))}${names}   ${paint(`${pool.ready}/${pool.total} ready`)}   queued ${pool.queued}`;
+  const from = pool.leaving
+    ? 'unloaded, finishes what runs'
+    : pool.source === 'runtime'
+      ? 'loaded at run time'
+      : '';
+  const origin = from === '' ? '' : `   ${colors.dim(from)}`;
+  const title = `${colors.bold(printable(pool.model))}${names}${origin}   ${paint(`${pool.ready}/${pool.total} ready`)}   queued ${pool.queued}`;
   const table = plainTable(
     ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'last incident'],
     colors,
@@ -103,30 +109,4 @@ export function showSpan(ms: number): string {
   if (span < 7_200_000) return `${Math.round(span / 60_000)} min`;
   if (span < 172_800_000) return `${Math.round(span / 3_600_000)} h`;
   return `${Math.round(span / 86_400_000)} d`;
-}
-
-/** A table without lines: easy to read, easy to cut with other tools. */
-function plainTable(head: string[], colors: Colors) {
-  const none = '';
-  return new Table({
-    head: head.map((title) => colors.dim(title)),
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-    chars: {
-      top: none,
-      'top-mid': none,
-      'top-left': none,
-      'top-right': none,
-      bottom: none,
-      'bottom-mid': none,
-      'bottom-left': none,
-      'bottom-right': none,
-      left: none,
-      'left-mid': none,
-      mid: none,
-      'mid-mid': none,
-      right: none,
-      'right-mid': none,
-      middle: none,
-    },
-  });
 }

@@ -1,8 +1,11 @@
 /** `autoglm validate [file]`: checks the configuration and prints what would run, without starting anything. */
-import { loadConfig } from '../assembly/config/load-config.ts';
+import { type LoadedConfig, loadConfig } from '../assembly/config/load-config.ts';
 import { localOrigin } from '../assembly/config/loopback.ts';
+import { mergeModels } from '../assembly/config/merge-models.ts';
 import { requireModelFiles } from '../assembly/config/model-files.ts';
 import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
+import { resolveMerged } from '../assembly/config/resolve-merged.ts';
+import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 
 export function validate(
@@ -10,20 +13,52 @@ export function validate(
   options: CommonOptions,
   { environment, terminal }: CommandContext,
 ): void {
-  const config = resolveConfig(loadConfig(file ?? options.config, environment));
+  const loaded = loadConfig(file ?? options.config, environment);
+  const config = resolveConfig(loaded);
   requireModelFiles(config);
+  const served = servedModels(loaded, config);
   if (options.json) {
-    terminal.print(JSON.stringify(forPrograms(config), null, 2));
+    terminal.print(JSON.stringify(forPrograms(config, served), null, 2));
     return;
   }
   const { colors } = terminal;
   terminal.print(`${colors.green('valid:')} ${config.configPath ?? 'no file (zero config)'}`);
-  terminal.print(describe(config).join('\n'));
+  terminal.print(describe(config, served).join('\n'));
   for (const line of config.notHonoured) terminal.print(`${colors.yellow('not honoured:')} ${line}`);
+  for (const note of served.notes) terminal.print(colors.yellow(`note      ${note}`));
+}
+
+interface Served {
+  models: (ResolvedModel & { source: 'file' | 'runtime' })[];
+  notes: string[];
+}
+
+/** What would run: what the file says, with what was changed at run time in its state directory. */
+function servedModels(loaded: LoadedConfig, { paths }: ResolvedConfig): Served {
+  const { runtime, problem } = readRuntimeModels(paths.runtimeModels);
+  const { merged, resolved } = resolveMerged(
+    loaded,
+    mergeModels(loaded.file ?? 'zero config', loaded.config, runtime),
+    [],
+  );
+  const { models, unloaded, notes } = merged;
+  return {
+    models: resolved.map((model, index) => ({ ...model, source: models[index]?.source ?? 'file' })),
+    notes: [
+      ...notes,
+      ...unloaded.map(({ model_name }) => `model "${model_name}" was unloaded at run time and does not run`),
+      ...(problem === null
+        ? []
+        : [`${paths.runtimeModels} cannot be read and would be set aside: ${problem}`]),
+    ],
+  };
 }
 
 /** Hashes of keys and variables of engines stay here: their names are enough. */
-function forPrograms({ configPath, notHonoured, paths, gateway, admin, supervisor, models }: ResolvedConfig) {
+function forPrograms(
+  { configPath, notHonoured, paths, gateway, admin, supervisor }: ResolvedConfig,
+  { models, notes }: Served,
+) {
   return {
     valid: true,
     configPath,
@@ -33,10 +68,11 @@ function forPrograms({ configPath, notHonoured, paths, gateway, admin, superviso
     admin: { ...admin, keys: admin.keys.map(({ name }) => name) },
     supervisor,
     models: models.map((model) => ({ ...model, env: Object.keys(model.env) })),
+    notes,
   };
 }
 
-function describe({ gateway, admin, paths, models }: ResolvedConfig): string[] {
+function describe({ gateway, admin, paths }: ResolvedConfig, { models }: Served): string[] {
   return [
     `gateway   ${localOrigin(gateway.host, gateway.port)}/v1 (listens on ${gateway.host}, ${count(gateway.workers, 'worker')}, ${count(gateway.keys.length, 'key')})`,
     `admin     ${localOrigin(admin.host, admin.port)} (listens on ${admin.host}, ${count(admin.keys.length, 'key')})`,
@@ -45,7 +81,7 @@ function describe({ gateway, admin, paths, models }: ResolvedConfig): string[] {
   ];
 }
 
-function describeModel(model: ResolvedModel): string {
+function describeModel(model: Served['models'][number]): string {
   const names = [model.modelName, ...model.aliases].join(', ');
   const what =
     model.urls === undefined
@@ -56,6 +92,8 @@ function describeModel(model: ResolvedModel): string {
     model.maxBatchSize === undefined ? [] : [`${model.maxBatchSize} at once per replica`],
     model.maxSeqLength === undefined ? [] : [`context ${model.maxSeqLength}`],
     model.threads === undefined ? [] : [count(model.threads, 'thread')],
+    model.loraAdapters.map(({ name }) => `adapter ${name}`),
+    model.source === 'file' ? [] : ['loaded at run time'],
   ].flat();
   return `model     ${names}: ${what}${limits.length > 0 ? ` (${limits.join(', ')})` : ''}`;
 }

@@ -2,7 +2,7 @@
  * Typed client of the admin API, for Node and browsers. Every call ends by its timeout, and every failure is a PlatformError
  * that says what to do. Called by the commands of the CLI.
  */
-import { type ActionResult, ADMIN_HEADER, type SystemStatus } from '../contract/admin-api.ts';
+import { type ActionResult, ADMIN_HEADER, type ModelList, type SystemStatus } from '../contract/admin-api.ts';
 import { ERROR_SPECS, type ErrorCode, PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 
@@ -24,10 +24,22 @@ export interface AdminClient {
   drainReplica(id: string): Promise<ActionResult>;
   restartReplica(id: string): Promise<ActionResult>;
   restartPool(model: string): Promise<ActionResult>;
+  models(signal?: AbortSignal): Promise<ModelList>;
+  /** `entry`: as in `models` of the configuration. */
+  loadModel(entry: Readonly<Record<string, unknown>>): Promise<ActionResult>;
+  unloadModel(model: string): Promise<ActionResult>;
+  scaleModel(model: string, replicas: unknown): Promise<ActionResult>;
+  /** `move`: takes it over from another model. */
+  setAlias(model: string, alias: string, move: boolean): Promise<ActionResult>;
+  removeAlias(model: string, alias: string): Promise<ActionResult>;
+  setAdapter(model: string, adapter: string, path: string): Promise<ActionResult>;
+  removeAdapter(model: string, adapter: string): Promise<ActionResult>;
   restartGateway(): Promise<ActionResult>;
   restartNode(): Promise<ActionResult>;
   stop(immediate: boolean): Promise<ActionResult>;
 }
+
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 /** Answers larger than this are refused; the largest real one, facts, is far smaller. */
 const ANSWER_CHARACTERS_MAX = 16_777_216;
@@ -37,17 +49,18 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   const timeoutMs = options.timeoutMs ?? 10_000;
   const actionTimeoutMs = options.actionTimeoutMs ?? 120_000;
 
-  async function call<T>(method: 'GET' | 'POST', path: string, body?: unknown, signal?: AbortSignal) {
-    const limitMs = method === 'POST' ? actionTimeoutMs : timeoutMs;
+  async function call<T>(method: Method, path: string, body?: unknown, signal?: AbortSignal) {
+    const acts = method !== 'GET';
+    const limitMs = acts ? actionTimeoutMs : timeoutMs;
     const limit = AbortSignal.timeout(limitMs);
     const headers: Record<string, string> = { accept: 'application/json' };
-    if (method === 'POST') headers['content-type'] = 'application/json';
+    if (acts) headers['content-type'] = 'application/json';
     if (options.key !== undefined) headers.authorization = `Bearer ${options.key}`;
     try {
       const response = await fetch(`${url}${path}`, {
         method,
         headers,
-        body: method === 'POST' ? JSON.stringify(body ?? {}) : null,
+        body: acts ? JSON.stringify(body ?? {}) : null,
         redirect: 'error',
         signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
       });
@@ -57,7 +70,11 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     }
   }
 
-  const act = (path: string, body?: unknown) => call<ActionResult>('POST', `/api/v1${path}`, body);
+  const change = (method: Method, path: string, body?: unknown) =>
+    call<ActionResult>(method, `/api/v1${path}`, body);
+  const act = (path: string, body?: unknown) => change('POST', path, body);
+  const model = (name: string, kind?: 'aliases' | 'adapters', other = '') =>
+    `/models/${encodeURIComponent(name)}${kind === undefined ? '' : `/${kind}/${encodeURIComponent(other)}`}`;
   return {
     url,
     status: (signal) => call<SystemStatus>('GET', '/api/v1/status', undefined, signal),
@@ -66,6 +83,14 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     drainReplica: (id) => act(`${replicaPath(id)}/drain`),
     restartReplica: (id) => act(`${replicaPath(id)}/restart`),
     restartPool: (model) => act(`/pools/${encodeURIComponent(model)}/restart`),
+    models: (signal) => call<ModelList>('GET', '/api/v1/models', undefined, signal),
+    loadModel: (entry) => act('/models', entry),
+    unloadModel: (name) => change('DELETE', model(name)),
+    scaleModel: (name, replicas) => change('PATCH', model(name), { replicas }),
+    setAlias: (name, alias, move) => change('PUT', model(name, 'aliases', alias), { move }),
+    removeAlias: (name, alias) => change('DELETE', model(name, 'aliases', alias)),
+    setAdapter: (name, adapter, path) => change('PUT', model(name, 'adapters', adapter), { path }),
+    removeAdapter: (name, adapter) => change('DELETE', model(name, 'adapters', adapter)),
     restartGateway: () => act('/gateway/restart'),
     restartNode: () => act('/node/restart'),
     stop: (immediate) => act('/stop', { immediate }),

@@ -28,10 +28,43 @@ export interface ReplicaStatus {
 export interface PoolStatus {
   model: string;
   aliases: string[];
+  /** Whether the configuration (or its default) names it, or it was loaded at run time. */
+  source: 'file' | 'runtime';
+  /** It was unloaded, and its engines have not ended yet. */
+  leaving: boolean;
   ready: number;
   total: number;
   queued: number;
   replicas: ReplicaStatus[];
+}
+
+/** A name that was written in the configuration, or given at run time. */
+export interface SourcedName {
+  name: string;
+  source: 'file' | 'runtime';
+}
+
+export interface ModelStatus {
+  model: string;
+  source: 'file' | 'runtime';
+  /** `unloaded`: the configuration names it, and it was unloaded at run time. */
+  state: 'served' | 'leaving' | 'unloaded';
+  engine: EngineKind;
+  /** Path, address or name of what is loaded; addresses of engines that are watched. */
+  what: string;
+  ready: number;
+  replicas: number;
+  /** What the configuration says, where it was scaled at run time. */
+  replicasInFile: number | null;
+  aliases: SourcedName[];
+  /** `ready`: replicas that have it loaded. `problem`: why one has not. */
+  adapters: (SourcedName & { path: string; ready: number; problem: string | null })[];
+}
+
+export interface ModelList {
+  models: ModelStatus[];
+  /** What does not count as it was asked for, and why. */
+  notes: string[];
 }
 
 export interface GatewayStatus {
@@ -77,6 +110,14 @@ export interface ActionResult {
  *   POST /api/v1/pools/:pool/restart             -> ActionResult   (rolling, one replica at a time)
  *   POST /api/v1/gateway/restart                 -> ActionResult   (new process beside the old, then two-phase drain)
  *   POST /api/v1/node/restart                    -> ActionResult
+ *   GET  /api/v1/models                          -> ModelList
+ *   POST /api/v1/models {an entry of `models`}   -> ActionResult   (load: its replicas start)
+ *   DELETE /api/v1/models/:model                 -> ActionResult   (unload: drain, then end its engines)
+ *   PATCH  /api/v1/models/:model { replicas }    -> ActionResult
+ *   PUT    /api/v1/models/:model/aliases/:alias { move?: boolean } -> ActionResult
+ *   DELETE /api/v1/models/:model/aliases/:alias  -> ActionResult
+ *   PUT    /api/v1/models/:model/adapters/:adapter { path }        -> ActionResult
+ *   DELETE /api/v1/models/:model/adapters/:adapter                 -> ActionResult
  *   POST /api/v1/stop { immediate?: boolean }    -> ActionResult
  *   GET  /metrics, /livez, /readyz, /startupz, /health
  *   GET  /                                       -> status page (HTML)

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
+import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
 import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
@@ -52,7 +53,7 @@ const urlEntry = z.union([
   }),
 ]);
 
-const modelSchema = z
+export const modelSchema = z
   .strictObject({
     model_name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
     engine: z
@@ -80,6 +81,21 @@ const modelSchema = z
       .default([])
       .describe(
         'Models to ask instead, in this order, when no replica of this one can serve or all attempts failed before the first token. Never after a 4xx of the engine.',
+      ),
+    lora_adapters: z
+      .array(
+        z.strictObject({
+          name: z.string().min(1).max(200).describe('The name that clients send as `model`.'),
+          path: z
+            .string()
+            .min(1)
+            .describe('Where the engine finds it: a path, or a name that the engine understands.'),
+        }),
+      )
+      .max(256)
+      .default([])
+      .describe(
+        'LoRA adapters: each is a model of its own for clients, served by the replicas of this one. vllm, sglang and llama-server.',
       ),
     replicas: z.number().int().min(1).max(64).default(1).describe('Engines to start. Ignored with `urls`.'),
     protocol: z
@@ -464,7 +480,7 @@ export const configSchema = z.strictObject({
   models: z
     .array(modelSchema)
     .min(1)
-    .prefault([{ model_name: 'inference-ops-demo', engine: 'embedded', replicas: 2 }])
+    .prefault([{ model_name: BUILTIN_MODEL_NAME, engine: 'embedded', replicas: 2 }])
     .describe('The models to serve. Default: the built-in demo model, two replicas.'),
 });
 

@@ -61,6 +61,11 @@ export interface EngineCapabilities {
   chatContinuation: boolean;
   /** `POST /tokenize` takes `messages` as well as `prompt`, as vLLM does. */
   tokenize: boolean;
+  /**
+   * How delivered tokens are counted where `tokenize` is false. `events`: the engine sends one event for each token, also where it
+   * has no text yet. `tokenize-content`: `POST /tokenize` takes text as `content`, as llama-server does. Default: events with text.
+   */
+  countTokens?: 'events' | 'tokenize-content';
   /** When the same request gives the same text: never, at temperature 0, or with a fixed seed too (tier C). */
   determinism: 'none' | 'greedy' | 'seeded';
   /** Every stream event carries whole tokens, also while text is held back for a stop string. */
@@ -105,6 +110,19 @@ export interface ReplicaView {
   protocol?: EngineProtocol;
   /** KServe only; without one, chat is refused. */
   chatTemplate?: ChatTemplate;
+  /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
+  adapters?: AdapterView[];
+  /** Top-level fields that a request needs here where the client did not give them. Default: none. */
+  fields?: Readonly<Record<string, unknown>>;
+}
+
+/** A LoRA adapter in one replica. */
+export interface AdapterView {
+  name: string;
+  /** What `model` must be for the engine to use it. */
+  servedModel: string;
+  /** Further top-level fields that the engine needs in each request for it. */
+  fields?: Readonly<Record<string, unknown>>;
 }
 
 export interface PoolView {
@@ -116,6 +134,10 @@ export interface PoolView {
   /** Tokens; undefined where the engine has not said. */
   contextLength?: number;
   replicas: ReplicaView[];
+  /** Names of its LoRA adapters: models of their own for clients. Default: none. */
+  adapters?: string[];
+  /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
+  leaving?: true;
 }
 
 export interface FleetSnapshot {

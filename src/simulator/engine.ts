@@ -21,6 +21,7 @@ import {
   LatencyHistogram,
   REQUEST_BOUNDS,
 } from '../wire/vllm/latency-histogram.ts';
+import { adaptedCore } from './adapted-core.ts';
 import { renderChat } from './chat-template.ts';
 import { embedTokens } from './embedding.ts';
 import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
@@ -121,6 +122,10 @@ export class SimulatedEngine implements EngineCore {
     return embedTokens(this.#options.modelSeed, tokens);
   }
 
+  adapted(adapter: string): EngineCore {
+    return adaptedCore(this, adapter);
+  }
+
   canAccept(): boolean {
     return this.#scheduler.canAccept && !this.#closed;
   }
@@ -166,7 +171,7 @@ export class SimulatedEngine implements EngineCore {
         seed: request.sampling.seed ?? mix32(seed, this.#requests, 0x72657173),
         answer: currentAnswer(),
       },
-      { modelSeed, meanTokens, contextLength },
+      { modelSeed: seedWith(modelSeed, request.adapter), meanTokens, contextLength },
     );
     this.#live.add(sequence);
     this.#scheduler.add(sequence);
@@ -290,4 +295,10 @@ export class SimulatedEngine implements EngineCore {
       this.#drop(sequence, new PlatformError('shutting_down', 'the engine is closing'));
     }
   }
+}
+
+/** An adapter makes another model of it: other text for the same prompt, the same on every replica. */
+function seedWith(modelSeed: number, adapter: string | undefined): number {
+  if (adapter === undefined) return modelSeed;
+  return mix32(modelSeed, ...Buffer.from(adapter, 'utf8'));
 }

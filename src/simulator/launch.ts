@@ -40,6 +40,7 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     ...(context.maxSeqLength === undefined ? [] : ['--max-model-len', String(context.maxSeqLength)]),
     // The calls of vLLM's dev mode, by the variable that opens them there.
     ...(context.env.VLLM_SERVER_DEV_MODE === '1' ? ['--control-calls', '1'] : []),
+    ...adapterArgs(context),
     ...extraArgs(context),
     ...(context.args ?? []),
   ];
@@ -51,6 +52,11 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     env: context.env,
     portFrom: 'file',
   };
+}
+
+function adapterArgs({ adapters = [] }: LaunchContext): string[] {
+  if (adapters.length === 0) return [];
+  return ['--enable-lora', 'true', ...adapters.flatMap((one) => ['--lora-modules', JSON.stringify(one)])];
 }
 
 function extraArgs({ env, replicaId }: LaunchContext): string[] {

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { PlatformError } from '../contract/errors.ts';
+import type { LoraAdapter } from '../contract/lora.ts';
 import { TRITON_BACKENDS, type TritonBackend } from '../wire/triton/model-declaration.ts';
 import { type Fault, parseFaultText, START_PHASES, type StartPhase } from './faults/fault-script.ts';
 import { DEFAULT_STEP_COSTS, type StepCosts } from './scheduling/step-time.ts';
@@ -39,6 +40,8 @@ const DAY_MS = 86_400_000;
 
 /** Dialects that the process can speak; each later one is a line here and one in assembly. */
 const SIMULATOR_DIALECTS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama', 'triton'] as const;
+/** Those whose engines take LoRA adapters by calls. */
+const LORA_DIALECTS: readonly SimulatorDialect[] = ['vllm', 'sglang'];
 export type SimulatorDialect = (typeof SIMULATOR_DIALECTS)[number];
 
 export const simulatorOptions = {
@@ -73,6 +76,17 @@ export const simulatorOptions = {
     'Dialect triton: port of its OpenAI front end; 0 takes a free one, -1 none.',
   ),
   'model-name': { kind: 'text', default: 'simulated-model', help: 'Id in /v1/models.' },
+  'enable-lora': {
+    kind: 'text',
+    default: 'false',
+    choices: ['true', 'false'],
+    help: 'Take LoRA adapters, also while it runs.',
+  },
+  'lora-modules': {
+    kind: 'text',
+    repeatable: true,
+    help: 'Adapter to load at the start, as JSON: {"name": "a", "path": "/p"}. Repeatable.',
+  },
   'api-key': { kind: 'text', help: 'Bearer key that requests must bring.' },
   'model-seed': integer(1, 0, 0xffff_ffff, 'The model: replicas with the same seed write the same text.'),
   seed: integer(0, 0, 0xffff_ffff, 'Noise of this process, and seeds for requests without one; 0 draws one.'),
@@ -121,6 +135,8 @@ export interface SimulatorConfig {
   tritonPorts: { grpc: number | undefined; metrics: number | undefined; openai: number | undefined };
   modelName: string;
   apiKey: string | undefined;
+  /** Undefined: LoRA is not enabled. */
+  adapters: LoraAdapter[] | undefined;
   modelSeed: number;
   /** 0: draw one. */
   seed: number;
@@ -150,11 +166,18 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
   const given = collect(argv);
   const text = (name: Name) => given.get(name)?.at(-1) ?? (simulatorOptions[name] as TextOption).default;
   const figure = (name: Name) => readNumber(name, given.get(name)?.at(-1));
+  const dialect = readChoice('dialect', text('dialect') as string) as SimulatorDialect;
+  const takesAdapters = readChoice('enable-lora', text('enable-lora') as string) === 'true';
+  if (takesAdapters && !LORA_DIALECTS.includes(dialect))
+    throw new PlatformError(
+      'config_invalid',
+      `--enable-lora: found 'true' with --dialect ${dialect}; known with: ${LORA_DIALECTS.join(', ')}`,
+    );
   return {
     host: text('host') as string,
     port: figure('port'),
     portFile: text('port-file'),
-    dialect: readChoice('dialect', text('dialect') as string) as SimulatorDialect,
+    dialect,
     metrics: figure('metrics') === 1,
     controlCalls: figure('control-calls') === 1,
     tritonBackend: readChoice('triton-backend', text('triton-backend') as string) as TritonBackend,
@@ -165,6 +188,7 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
     },
     modelName: text('model-name') as string,
     apiKey: text('api-key'),
+    adapters: takesAdapters ? (given.get('lora-modules') ?? []).map(readAdapter) : undefined,
     modelSeed: figure('model-seed'),
     seed: figure('seed'),
     speed: figure('speed'),
@@ -250,6 +274,21 @@ function readChoice(name: Name, value: string): string {
   const choices = (simulatorOptions[name] as TextOption).choices ?? [];
   if (choices.includes(value)) return value;
   throw new PlatformError('config_invalid', `--${name}: found '${value}'; known: ${choices.join(', ')}`);
+}
+
+function readAdapter(json: string): LoraAdapter {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    value = undefined;
+  }
+  const { name, path } = (value ?? {}) as Record<string, unknown>;
+  if (typeof name === 'string' && typeof path === 'string') return { name, path };
+  throw new PlatformError(
+    'config_invalid',
+    `--lora-modules: found '${json.slice(0, 100)}'; expected JSON such as {"name": "sql", "path": "/adapters/sql"}`,
+  );
 }
 
 function readFaultFile(path: string): string {

@@ -180,6 +180,22 @@ describe.each(STORE_BACKENDS)('on $name', ({ create }) => {
       });
     });
 
+    it('make files known together with their end, and not those of a former holder', async () => {
+      await one.batches.create(batch(), 5);
+      const former = (await claimBy(one, 'a', 0))!;
+      const present = (await claimBy(other, 'b', 500))!;
+      const end = (id: string) => ({
+        status: 'completed' as const,
+        atMs: 9,
+        outputFileId: id,
+        files: [file({ id })],
+      });
+      expect(await one.batches.change(former, end('stale'))).toBe(false);
+      expect(await other.batches.change(present, end('real'))).toBe(true);
+      expect(await one.files.known(['stale', 'real'])).toEqual(['real']);
+      expect((await one.batches.find({ id: 'batch_1', owner: 'me' }))?.outputFileId).toBe('real');
+    });
+
     it('lose their answers when they are over, and go themselves long after', async () => {
       await one.batches.create(batch({ id: 'runs' }), 5);
       await one.batches.create(batch(), 5);

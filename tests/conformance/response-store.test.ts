@@ -1,6 +1,7 @@
 /** What the `ResponseStore` port promises, asked of every database that can hold it. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
+  CONVERSATION_BYTES_MAX,
   CONVERSATION_TURNS_MAX,
   type ResponseStore,
   type StoredResponse,
@@ -79,36 +80,40 @@ describe.each(STORE_BACKENDS)('responses on $name', ({ create }) => {
     await one.create(stored('resp_1'));
     await one.create(stored('resp_2', { previousId: 'resp_1' }));
     await one.create(stored('resp_3', { previousId: 'resp_2', expiresAtMs: NOW_MS + 9_000 }));
-    const { turns, missing } = await other.conversation({
-      id: 'resp_3',
-      owner: 'ada',
-      nowMs: NOW_MS + 8_000,
+    expect(await other.conversation({ id: 'resp_3', owner: 'ada', nowMs: NOW_MS + 8_000 })).toMatchObject({
+      kind: 'whole',
+      turns: [
+        { id: 'resp_1', inputJson: '["in of resp_1"]', status: 'completed' },
+        { id: 'resp_2' },
+        { id: 'resp_3' },
+      ],
     });
-    expect(turns.map(({ id }) => id)).toEqual(['resp_1', 'resp_2', 'resp_3']);
-    expect(turns[0]).toMatchObject({ inputJson: '["in of resp_1"]', status: 'completed' });
-    expect(missing).toBeNull();
   });
 
   it('names the turn of a conversation that is gone, expired or of another owner', async () => {
     await one.create(stored('resp_1'));
     await one.create(stored('resp_2', { previousId: 'resp_1' }));
     await one.remove({ id: 'resp_1', owner: 'ada' });
-    const read = async (id: string, owner = 'ada') =>
-      (await one.conversation({ id, owner, nowMs: NOW_MS })).missing;
-    expect(await read('resp_2')).toBe('resp_1');
-    expect(await read('resp_9')).toBe('resp_9');
-    expect(await read('resp_2', 'bob')).toBe('resp_2');
+    const read = (id: string, owner = 'ada') => one.conversation({ id, owner, nowMs: NOW_MS });
+    expect(await read('resp_2')).toEqual({ kind: 'broken', missing: 'resp_1' });
+    expect(await read('resp_9')).toEqual({ kind: 'broken', missing: 'resp_9' });
+    expect(await read('resp_2', 'bob')).toEqual({ kind: 'broken', missing: 'resp_2' });
   });
 
-  it('says that a conversation is too long by one turn more than it may have', async () => {
+  it('gives no conversation that is too long, by turns or by bytes', async () => {
     for (let turn = 0; turn <= CONVERSATION_TURNS_MAX + 5; turn++) {
       await one.create(stored(`resp_${turn}`, { previousId: turn === 0 ? null : `resp_${turn - 1}` }));
     }
     const read = (turn: number) => one.conversation({ id: `resp_${turn}`, owner: 'ada', nowMs: NOW_MS });
-    expect((await read(CONVERSATION_TURNS_MAX - 1)).turns).toHaveLength(CONVERSATION_TURNS_MAX);
-    const { turns, missing } = await read(CONVERSATION_TURNS_MAX + 5);
-    expect(turns).toHaveLength(CONVERSATION_TURNS_MAX + 1);
-    expect(missing).toBeNull();
+    expect(await read(CONVERSATION_TURNS_MAX - 1)).toMatchObject({ kind: 'whole' });
+    expect(await read(CONVERSATION_TURNS_MAX)).toEqual({ kind: 'too-long' });
+    expect(await read(CONVERSATION_TURNS_MAX + 5)).toEqual({ kind: 'too-long' });
+    const half = 'x'.repeat(CONVERSATION_BYTES_MAX / 2);
+    await one.create(stored('resp_big', { responseJson: half }));
+    await one.create(stored('resp_bigger', { responseJson: half, previousId: 'resp_big' }));
+    const readBig = (id: string) => one.conversation({ id, owner: 'ada', nowMs: NOW_MS });
+    expect(await readBig('resp_big')).toMatchObject({ kind: 'whole' });
+    expect(await readBig('resp_bigger')).toEqual({ kind: 'too-long' });
   });
 
   it('tells the runner at its next sign of life to stop what has ended or was removed elsewhere', async () => {

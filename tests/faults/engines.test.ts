@@ -5,7 +5,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { engineDrivers } from '../../src/assembly/engines.ts';
 import type { ConfigInput } from '../../src/contract/config-schema.ts';
@@ -23,6 +23,8 @@ interface Engine {
   model: Partial<ModelInput>;
   env?: Record<string, string>;
   metrics: boolean;
+  /** Directory of the real program. */
+  real?: string;
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'autoglm-engines-'));
@@ -68,13 +70,22 @@ const ENGINES: Engine[] = [
   },
 ];
 
+const { LLAMA_SERVER } = process.env;
+if (LLAMA_SERVER !== undefined)
+  ENGINES.push({
+    kind: 'llama-server',
+    model: { model: BUILTIN_MODEL.path, max_seq_length: 2048, args: ['--slot-save-path', directory] },
+    metrics: true,
+    real: dirname(LLAMA_SERVER),
+  });
+
 let system: SystemUnderTest | undefined;
 afterEach(async () => {
   await system?.stop();
   system = undefined;
 });
 
-function start({ kind, model, env }: Engine, replicas: number): Promise<SystemUnderTest> {
+function start({ kind, model, env, real }: Engine, replicas: number): Promise<SystemUnderTest> {
   return startSystem({
     models: [
       {
@@ -85,7 +96,7 @@ function start({ kind, model, env }: Engine, replicas: number): Promise<SystemUn
         max_seq_length: 4096,
         ...model,
         env: {
-          PATH: `${bin}:${process.env.PATH}`,
+          PATH: `${real ?? bin}:${process.env.PATH}`,
           STAND_IN_ARGS: JSON.stringify(WORK),
           ...env,
         },
@@ -94,6 +105,10 @@ function start({ kind, model, env }: Engine, replicas: number): Promise<SystemUn
     supervisor: { backoff_initial_ms: 50, probe_interval_ms: 500, probe_timeout_ms: 500 },
   });
 }
+
+/** Long enough that a kill meets the answer on its way, also from a small model. */
+const MAX_TOKENS = 200;
+const QUESTION = 'Write a long text about operating an inference service.';
 
 const replicasOf = async () => (await system?.status())?.pools[0]?.replicas ?? [];
 
@@ -106,7 +121,7 @@ async function stream(question: string, atEvent?: (count: number) => Promise<voi
       messages: [{ role: 'user', content: question }],
       stream: true,
       temperature: 0,
-      max_tokens: 60,
+      max_tokens: MAX_TOKENS,
     }),
   });
   expect(response.status).toBe(200);
@@ -137,7 +152,7 @@ async function stream(question: string, atEvent?: (count: number) => Promise<voi
 function killServing(): (count: number) => Promise<void> {
   let killed = false;
   return async (count) => {
-    if (killed || count < 20) return;
+    if (killed || count < 8) return;
     const serving = (await replicasOf()).find(({ inFlight }) => inFlight > 0);
     if (serving?.pid == null) return;
     killed = true;
@@ -165,15 +180,19 @@ async function tiersSeen(): Promise<unknown[]> {
   return facts.filter(({ type }) => type === 'streamContinued').map(({ tier }) => tier);
 }
 
-describe.each(ENGINES.map((engine) => [engine.kind, engine] as const))('%s', (kind, engine) => {
+describe.each(
+  ENGINES.map(
+    (engine) => [engine.real === undefined ? engine.kind : `${engine.kind} (real)`, engine] as const,
+  ),
+)('%s', (_name, engine) => {
+  const { kind } = engine;
   const driver = engineDrivers.get(kind);
 
   it('climbs the ladder, serves, and goes on elsewhere when it is killed in the middle of an answer', async () => {
     system = await start(engine, 2);
-    const question = 'Tell me about engines.';
-    const calm = await stream(question);
+    const calm = await stream(QUESTION);
     expect(calm.length).toBeGreaterThan(60);
-    const hit = await stream(question, killServing());
+    const hit = await stream(QUESTION, killServing());
     expect(hit).toBe(calm);
     const [tier, ...more] = await tiersSeen();
     expect(tiersAnnounced(engine)).toContain(tier);
@@ -194,7 +213,7 @@ describe.each(ENGINES.map((engine) => [engine.kind, engine] as const))('%s', (ki
       ...(protocol !== undefined && { protocol }),
     };
     const soon = () => AbortSignal.timeout(10_000);
-    await stream('Warm the cache.');
+    await stream(QUESTION);
 
     const metrics = await driver?.readMetrics(target, soon());
     if (!engine.metrics) expect(metrics).toBeUndefined();
@@ -204,7 +223,7 @@ describe.each(ENGINES.map((engine) => [engine.kind, engine] as const))('%s', (ki
     if (driver?.clearCache !== undefined)
       expect(await driver.clearCache(target, soon())).toMatchObject({ ok: true });
     if (driver?.drain !== undefined) {
-      const running = stream('A last question.');
+      const running = stream(QUESTION);
       await system.until(({ pools }) => (pools[0]?.replicas[0]?.inFlight ?? 0) > 0);
       expect(await driver.drain(target, soon())).toMatchObject({ ok: true });
       expect((await running).length).toBeGreaterThan(0);

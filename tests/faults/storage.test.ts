@@ -5,10 +5,11 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { sql } from 'kysely';
 import OpenAI from 'openai';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { StorageHost } from '../../src/assembly/storage-host.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import type { StoredResponse } from '../../src/contract/ports/response-store.ts';
@@ -181,6 +182,25 @@ describe('the state database', () => {
     for (let index = 0; index < 8; index++)
       expect(await read(all[(index + 3) % 8]!, `m${index}`)).not.toBeNull();
     expect(readdirSync(stateDir).filter((name) => /corrupt-\d+$/.test(name))).toHaveLength(1);
+  });
+
+  it('is served again when its thread died, to those who hold a connection', async () => {
+    const threads: Worker[] = [];
+    const spy = vi.spyOn(Worker.prototype, 'unref').mockImplementation(function (this: Worker) {
+      threads.push(this);
+    });
+    const { responses } = open().stores(PATIENT);
+    spy.mockRestore();
+    await responses.create(stored('r'));
+    await threads[0]?.terminate();
+    await expect(responses.create(stored('meanwhile'))).rejects.toMatchObject({
+      code: 'storage_unavailable',
+    });
+    await expect
+      .poll(() => responses.find({ id: 'r', owner: '', nowMs: Date.now() }).catch(() => null), {
+        timeout: 10_000,
+      })
+      .toMatchObject({ id: 'r' });
   });
 
   it('that was removed by hand is begun anew', async () => {

@@ -8,8 +8,8 @@
  */
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
-import { runLoad } from '../../bench/load-client.ts';
-import { median, percentile } from '../../bench/statistics.ts';
+import { measureBesideBatch } from '../../bench/beside-batch.ts';
+import { median } from '../../bench/statistics.ts';
 import { chatLines, readOutput, startBatch, untilBatch, untilOver } from '../support/batch-client.ts';
 import {
   killQuietly,
@@ -20,7 +20,6 @@ import {
 
 const LINES = 1_000;
 const ROUNDS = 4;
-const WARM_UP_MS = 3_000;
 /** Clients alone, before each batch. */
 const QUIET_MS = 7_000;
 let system: SystemUnderTest | undefined;
@@ -33,63 +32,31 @@ function clientOf({ v1 }: SystemUnderTest): OpenAI {
   return new OpenAI({ baseURL: v1(), apiKey: 'none', maxRetries: 0 });
 }
 
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
 describe('a batch of 1,000 lines beside clients', () => {
   it('leaves the p99 of clients within 10 %, and is completed', async () => {
     system = await startSystem({ models: [simulatorPool('sim', 2, ['--seed', '7'])] });
-    const client = clientOf(system);
-    const end = new AbortController();
-    const load = runLoad({
-      url: `${system.v1()}/chat/completions`,
-      requests: 100_000,
-      concurrency: 12,
-      signal: end.signal,
+    const { alone, beside, failed, linesFailed } = await measureBesideBatch({
+      origin: system.url(),
+      model: 'sim',
+      rounds: ROUNDS,
+      quietMs: QUIET_MS,
+      lines: LINES,
+      lineTokens: 60,
+      clients: 12,
+      clientTokens: 20,
       stream: false,
-      keep: 'timing',
-      body: (index) => ({
-        model: 'sim',
-        max_tokens: 20,
-        ignore_eos: true,
-        messages: [{ role: 'user', content: `Client ${index % 50}` }],
-      }),
     });
-    /** Spans of the clients' clock, in turns. */
-    const alone: [from: number, to: number][] = [];
-    const beside: [from: number, to: number][] = [];
-    await pause(WARM_UP_MS);
-    for (let round = 0; round < ROUNDS; round++) {
-      const quietFrom = performance.now();
-      await pause(QUIET_MS);
-      alone.push([quietFrom, performance.now()]);
-      const from = performance.now();
-      const { id } = await startBatch(client, chatLines(LINES, { max_tokens: 60, ignore_eos: true }));
-      const batch = await untilOver(client, id, 120_000);
-      beside.push([from, performance.now()]);
-      expect(batch).toMatchObject({
-        status: 'completed',
-        request_counts: { total: LINES, completed: LINES, failed: 0 },
-      });
-    }
-    end.abort();
-    const { records } = await load;
-    expect(records.filter(({ error }) => error !== null && error.class !== 'aborted')).toEqual([]);
-    const p99Of = ([from, to]: [number, number]) => {
-      const inside = records.filter(
-        (one) => one.error === null && one.startedAtMs >= from && one.startedAtMs < to,
-      );
-      expect(inside.length).toBeGreaterThan(200);
-      return percentile(
-        inside.map(({ totalMs }) => totalMs),
-        99,
-      );
-    };
-    const [without, together] = [alone.map(p99Of), beside.map(p99Of)];
+    expect([failed, linesFailed]).toEqual([0, 0]);
+    for (const { answers } of [...alone, ...beside]) expect(answers).toBeGreaterThan(200);
+    const [without, together] = [alone, beside].map((phases) => phases.map(({ p99Ms }) => p99Ms)) as [
+      number[],
+      number[],
+    ];
     const ratio = median(together) / median(without);
     const shown = (values: number[]) => values.map((value) => value.toFixed(0)).join(', ');
     console.log(
       `p99 of clients, ms: ${shown(without)} without, ${shown(together)} beside a batch; ratio of the medians ${ratio.toFixed(3)}; ` +
-        `batches took ${beside.map(([from, to]) => ((to - from) / 1000).toFixed(0)).join(', ')} s`,
+        `batches took ${beside.map(({ durationMs }) => (durationMs / 1000).toFixed(0)).join(', ')} s`,
     );
     expect(ratio).toBeLessThan(1.1);
   });

@@ -74,4 +74,17 @@ describe('fallbacks', () => {
     const answer = await ask(gateway, 'big');
     expect([answer.status, answer.headers.get('x-autoglm-fallback')]).toEqual([400, null]);
   });
+
+  it('may be adapters, which the engine is asked for by its own name, and are passed over when they are gone', async () => {
+    const base = await engine({});
+    const pool = poolOf('base', [{ url: base.url }]);
+    const adapters = [{ name: 'sql', servedModel: 'base:sql', fields: { lora: 1 } }];
+    const gateway = await gatewayOn([
+      falling(poolOf('big', [{ url: DEAD }]), 'unloaded', 'sql'),
+      { ...pool, adapters: ['sql'], replicas: pool.replicas.map((view) => ({ ...view, adapters })) },
+    ]);
+    const answer = await ask(gateway, 'big');
+    expect([answer.status, answer.headers.get('x-autoglm-fallback')]).toEqual([200, 'sql']);
+    expect(base.seen.at(-1)?.body).toMatchObject({ model: 'base:sql', lora: 1 });
+  });
 });

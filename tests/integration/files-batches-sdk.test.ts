@@ -136,8 +136,8 @@ describe('files', () => {
 
   it('belong to the key that made them', async () => {
     const id = await uploadInput(client, '{}\n');
-    for (const attempt of [other.files.retrieve(id), other.files.content(id), other.files.delete(id)])
-      expect((await errorOf(attempt)).status).toBe(404);
+    const attempts = [other.files.retrieve(id), other.files.content(id), other.files.delete(id)];
+    for (const error of await Promise.all(attempts.map(errorOf))) expect(error.status).toBe(404);
     const listed: string[] = [];
     for await (const file of other.files.list()) listed.push(file.id);
     expect(listed).not.toContain(id);

@@ -71,12 +71,39 @@ export const MUTATIONS: Record<string, Machine> = {
       return { state, effects };
     },
   },
+  'goes on with what was unloaded': {
+    ...MACHINE,
+    step: (state, event) => {
+      if (event.type !== 'configured') return MACHINE.step(state, event);
+      const named = new Set(event.replicas.map(({ id }) => id));
+      const former = Object.values(state.replicas)
+        .filter(({ spec, stray }) => !named.has(spec.id) && !stray)
+        .map(({ spec }) => spec);
+      return MACHINE.step(state, { ...event, replicas: [...event.replicas, ...former] });
+    },
+  },
+  'restarts every pool when one comes, goes or changes': {
+    ...MACHINE,
+    step: (before, event) => {
+      const { state, effects } = MACHINE.step(before, event);
+      return event.type === 'configured' ? restartAll(state, effects) : { state, effects };
+    },
+  },
   'takes a process for gone as soon as it was signalled': {
     ...MACHINE,
     step: (state, event) =>
       MACHINE.step(state, event.type === 'signalled' ? { ...event, gone: true } : event),
   },
 };
+
+function restartAll(state: FleetState, before: readonly RecoveryEffect[]): StepResult {
+  let result: StepResult = { state, effects: [...before] };
+  for (const id of Object.keys(state.replicas)) {
+    const told = MACHINE.step(result.state, { type: 'restartRequested', replica: id });
+    result = { state: told.state, effects: [...result.effects, ...told.effects] };
+  }
+  return result;
+}
 
 function withSettings(change: (settings: FleetState['settings']) => FleetState['settings']): Step {
   return (state, event) => {

@@ -8,7 +8,7 @@ import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
 import type { RecoveryEffect, RecoveryOrder } from '../../src/decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
-import { type Replica, stateOf } from '../../src/decide/recovery/replica.ts';
+import { type Replica, type ReplicaSpec, stateOf } from '../../src/decide/recovery/replica.ts';
 import type { PretendProcess } from './pretend-process.ts';
 
 /** Records hold whole milliseconds. */
@@ -41,6 +41,10 @@ export class Safety {
   /** Pools whose rolling restart was given up, which people were told. */
   readonly givenUp = new Set<string>();
   readonly #watched = new Map<string, Watched>();
+  /** Replicas that the newest configuration names; null before there was one. */
+  #wanted: ReadonlySet<string> | null = null;
+  /** The configuration that is just being taken in. */
+  #configuring: readonly ReplicaSpec[] | null = null;
 
   constructor(settings: RecoverySettings) {
     this.#settings = settings;
@@ -48,6 +52,8 @@ export class Safety {
 
   /** Before the machine gets the event. */
   onEvent(event: RecoveryEvent): void {
+    this.#configuring = event.type === 'configured' ? event.replicas : null;
+    if (event.type === 'configured') this.#wanted = new Set(event.replicas.map(({ id }) => id));
     if (event.type === 'inFlightReported') {
       const { drain } = this.#of(event.replica);
       if (drain !== null) drain.isEmpty = event.count === 0;
@@ -69,6 +75,8 @@ export class Safety {
 
   onStep(before: FleetState, after: FleetState, effects: readonly RecoveryEffect[]): void {
     const published = effects.some(({ type }) => type === 'publish');
+    if (this.#configuring !== null) this.#onConfigured(before, after, this.#configuring);
+    this.#configuring = null;
     for (const effect of effects) this.#onEffect(before, after, effect);
     for (const id in after.replicas) {
       const replica = after.replicas[id] as Replica;
@@ -141,6 +149,7 @@ export class Safety {
       case 'find':
       case 'signal':
         this.#onActing(after, effect);
+        if (effect.type === 'spawn') this.#onStart(effect.replica);
         if (effect.type === 'spawn') this.#onRestart(after, effect.replica);
         if (effect.type === 'signal') this.#onEnding(after, effect);
         return;
@@ -166,6 +175,28 @@ export class Safety {
         return;
       default:
         return;
+    }
+  }
+
+  /** What was unloaded, or was never there, is not started. */
+  #onStart(id: string): void {
+    if (this.#wanted !== null && !this.#wanted.has(id))
+      throw new Violation(`${id}: started though the configuration does not name it`);
+  }
+
+  /** Models that come, go or change cost the others nothing: a pool whose part is as before serves on as before. */
+  #onConfigured(before: FleetState, after: FleetState, specs: readonly ReplicaSpec[]): void {
+    const changed = new Set<string>();
+    const next = new Map(specs.map((spec) => [spec.id, spec]));
+    for (const { spec } of Object.values(before.replicas))
+      if (JSON.stringify(next.get(spec.id)) !== JSON.stringify(spec)) changed.add(spec.pool);
+    for (const { id, pool } of specs) if (before.replicas[id] === undefined) changed.add(pool);
+    for (const former of Object.values(before.replicas)) {
+      const { id, pool } = former.spec;
+      if (changed.has(pool) || before.rolling[pool] !== undefined || stateOf(former) !== 'ready') continue;
+      const present = after.replicas[id];
+      if (present === undefined || stateOf(present) !== 'ready' || present.generation !== former.generation)
+        throw new Violation(`${id}: taken out by a configuration that says of its pool what it said before`);
     }
   }
 

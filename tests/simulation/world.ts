@@ -425,14 +425,33 @@ export class World {
     this.#deliver({ type: 'configured', replicas: this.#specs });
   }
 
-  /** Some replicas gone, some launched differently. */
+  /** Pools unloaded and loaded, scaled down and up, and some replicas launched differently. */
   #otherSpecs(): ReplicaSpec[] {
+    const others = this.#specs.filter(({ pool }) => pool !== 'loaded');
+    if (others.length > 0 && this.#random.next() < 0.6) return [...others, ...this.#loadedPool()];
     const hash = this.#random.pick(['a', 'b', 'c']);
-    const kept = this.scenario.specs.filter(() => this.#random.next() < 0.8);
+    const pools = [...new Set(this.scenario.specs.map(({ pool }) => pool))];
+    const unloaded = this.#random.next() < 0.3 ? this.#random.pick(pools) : null;
+    const kept = this.scenario.specs.filter(({ pool }) => pool !== unloaded && this.#random.next() < 0.8);
     const specs = kept.length === 0 ? this.scenario.specs : kept;
-    return specs.map(({ pool, id, managed }) =>
-      spec(pool, Number(id.slice(pool.length + 1)), !managed, this.#random.next() < 0.3 ? hash : 'a'),
-    );
+    return [
+      ...specs.map(({ pool, id, managed }) =>
+        spec(pool, Number(id.slice(pool.length + 1)), !managed, this.#random.next() < 0.3 ? hash : 'a'),
+      ),
+      ...this.#further(pools[0] ?? 'p0'),
+      ...this.#loadedPool(),
+    ];
+  }
+
+  /** A pool that no configuration named at the start; empty: it is unloaded again. */
+  #loadedPool(): ReplicaSpec[] {
+    return Array.from({ length: this.#random.int(3) }, (_, ordinal) => spec('loaded', ordinal));
+  }
+
+  /** One more replica of a pool that was there. */
+  #further(pool: string): ReplicaSpec[] {
+    const isWatched = this.scenario.specs.some((known) => known.pool === pool && !known.managed);
+    return this.#random.next() < 0.3 && !isWatched ? [spec(pool, 7)] : [];
   }
 
   #planRecurring(mean: (faults: Faults) => number, happen: () => void): void {

@@ -13,7 +13,7 @@ import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
-const FULL_CAPABILITIES: EngineCapabilities = {
+export const FULL_CAPABILITIES: EngineCapabilities = {
   tokenReplay: true,
   chatContinuation: true,
   tokenize: true,

@@ -7,8 +7,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { runSimulator } from '../../src/assembly/simulator.ts';
 
-/** Value: takes one. Flag: takes none. */
-type Options = Readonly<Record<string, 'value' | 'flag'>>;
+/** Value: takes one. Flag: takes none. List: takes all up to the next option. */
+type Options = Readonly<Record<string, 'value' | 'flag' | 'list'>>;
 
 interface StandIn {
   options: Options;
@@ -29,12 +29,15 @@ const PROGRAMS: Record<string, StandIn> = {
       ...values('--host', '--port', '--served-model-name', '--max-num-seqs', '--max-model-len'),
       ...values('--tensor-parallel-size', '--quantization', '--api-key', '--gpu-memory-utilization'),
       '--enforce-eager': 'flag',
+      '--enable-lora': 'flag',
+      '--lora-modules': 'list',
     },
     simulate: (given, [model = '']) => [
       ...['--dialect', 'vllm', '--model-name', given.get('--served-model-name') ?? model],
       ...renamed(given, { '--host': '--host', '--port': '--port', '--max-num-seqs': '--max-num-seqs' }),
       ...renamed(given, { '--max-model-len': '--max-model-len', '--api-key': '--api-key' }),
       ...['--control-calls', process.env.VLLM_SERVER_DEV_MODE === '1' ? '1' : '0'],
+      ...adapters(given, '--lora-modules', (entry) => entry),
     ],
   },
   python3: {
@@ -44,12 +47,15 @@ const PROGRAMS: Record<string, StandIn> = {
       ...values('--model-path', '--host', '--port', '--served-model-name', '--max-running-requests'),
       ...values('--context-length', '--tp-size', '--quantization', '--api-key', '--mem-fraction-static'),
       '--enable-metrics': 'flag',
+      '--enable-lora': 'flag',
+      '--lora-paths': 'list',
     },
     simulate: (given) => [
       ...['--dialect', 'sglang', '--metrics', given.has('--enable-metrics') ? '1' : '0'],
       ...['--model-name', given.get('--served-model-name') ?? required(given, '--model-path')],
       ...renamed(given, { '--host': '--host', '--port': '--port', '--context-length': '--max-model-len' }),
       ...renamed(given, { '--max-running-requests': '--max-num-seqs', '--api-key': '--api-key' }),
+      ...adapters(given, '--lora-paths', ({ lora_name: name, lora_path: path }) => ({ name, path })),
     ],
   },
   'text-generation-launcher': {
@@ -152,7 +158,11 @@ function readArguments(program: string, argv: readonly string[]): string[] {
     const word = rest[at] as string;
     const kind = Object.hasOwn(options, word) ? options[word] : undefined;
     if (kind === 'flag') given.set(word, '');
-    else if (kind === 'value')
+    else if (kind === 'list') {
+      const entries: string[] = [];
+      while (at + 1 < rest.length && !rest[at + 1]?.startsWith('-')) entries.push(rest[++at] as string);
+      given.set(word, entries.join('\n'));
+    } else if (kind === 'value')
       given.set(word, rest[++at] ?? fail(`${program}: error: ${word}: expected one argument`));
     else if (!word.startsWith('-') && places.length < positional) places.push(word);
     else fail(`${program}: error: unrecognized arguments: ${word}`);
@@ -166,6 +176,18 @@ function renamed(given: ReadonlyMap<string, string>, names: Readonly<Record<stri
     const value = given.get(from);
     return value === undefined ? [] : [to, value];
   });
+}
+
+/** Adapters as JSON, which is how our drivers give them. */
+function adapters(
+  given: ReadonlyMap<string, string>,
+  name: string,
+  read: (entry: Record<string, unknown>) => object,
+): string[] {
+  if (!given.has('--enable-lora')) return given.has(name) ? fail(`error: ${name} needs --enable-lora`) : [];
+  const entries = (given.get(name) ?? '').split('\n').filter((line) => line !== '');
+  const modules = entries.map((line) => JSON.stringify(read(JSON.parse(line) as Record<string, unknown>)));
+  return ['--enable-lora', 'true', ...modules.flatMap((module) => ['--lora-modules', module])];
 }
 
 function required(given: ReadonlyMap<string, string>, name: string): string {

@@ -14,6 +14,7 @@ import type { AdminSystem } from './admin-system.ts';
 import { guard, type RoutePolicy } from './guard.ts';
 import { addActionRoutes } from './routes-actions.ts';
 import { addHealthRoutes } from './routes-health.ts';
+import { addModelRoutes } from './routes-models.ts';
 import { addPageRoute } from './routes-page.ts';
 import { addStatusRoutes } from './routes-status.ts';
 
@@ -88,6 +89,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   addHealthRoutes(app, options.system);
   addStatusRoutes(app, options.system);
   addActionRoutes(app, options.system);
+  addModelRoutes(app, options.system, options.settings);
   addPageRoute(app);
 
   return {

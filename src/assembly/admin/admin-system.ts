@@ -1,5 +1,5 @@
 /** What the admin server serves: the running system as its routes see it. `assembly/node-system.ts` is the real one. */
-import type { ActionResult, SystemStatus } from '../../contract/admin-api.ts';
+import type { ActionResult, ModelList, SystemStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
 
 /** `starting` until the gateway listens and one replica is ready for the first time, `stopping` from the first signal on. */
@@ -18,7 +18,24 @@ export interface AdminSystem {
   drainReplica(id: string): Promise<ActionResult>;
   restartReplica(id: string): Promise<ActionResult>;
   restartPool(model: string): Promise<ActionResult>;
+  readonly models: ModelAdmin;
   restartGateway(): Promise<ActionResult>;
   restartNode(): ActionResult;
   stop(immediate: boolean): ActionResult;
+}
+
+/**
+ * The models, changed while everything runs. Each answers when the change is on disk and under way; all throw PlatformError,
+ * and nothing has changed then.
+ */
+export interface ModelAdmin {
+  list(): ModelList;
+  /** `entry`: as in `models` of the configuration. `trusted`: the caller has shown a key. */
+  load(entry: Record<string, unknown>, trusted: boolean): Promise<ActionResult>;
+  unload(model: string): Promise<ActionResult>;
+  scale(model: string, replicas: unknown): Promise<ActionResult>;
+  setAlias(model: string, alias: string, move: boolean): Promise<ActionResult>;
+  removeAlias(model: string, alias: string): Promise<ActionResult>;
+  setAdapter(model: string, adapter: string, path: unknown): Promise<ActionResult>;
+  removeAdapter(model: string, adapter: string): Promise<ActionResult>;
 }

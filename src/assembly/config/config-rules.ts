@@ -4,6 +4,7 @@
  */
 import type { Config } from '../../contract/config-schema.ts';
 import type { EngineKind } from '../../contract/fleet.ts';
+import { LORA_ENGINES } from '../../contract/lora.ts';
 import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { checkEngineOptions } from './engine-option-rules.ts';
@@ -15,17 +16,21 @@ export interface RuleContext {
   environmentKeys: number;
   /** Whether the user wrote a value there; defaults give way to what was written instead of being a problem. */
   written(path: ConfigPath): boolean;
+  /** Models were loaded and unloaded since the file was read, so a fallback may name one that is not there now. Default false. */
+  modelsMayBeGone?: boolean;
 }
 
-export function checkConfigRules(config: Config, { environmentKeys, written }: RuleContext): ConfigProblem[] {
+export function checkConfigRules(config: Config, context: RuleContext): ConfigProblem[] {
+  const { environmentKeys, written, modelsMayBeGone = false } = context;
   return [
     ...checkCounts(config),
     ...checkModelNames(config),
     ...checkTexts(config),
     ...checkModelSources(config),
     ...checkEngineOptions(config),
+    ...checkAdapters(config),
     ...checkUrls(config),
-    ...checkFallbacks(config),
+    ...(modelsMayBeGone ? [] : checkFallbacks(config)),
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
@@ -66,12 +71,20 @@ function checkModelNames(config: Config): ConfigProblem[] {
     else {
       const remedy = place.endsWith('model_name')
         ? 'give each model its own name; use `replicas` or several `urls` for more engines of one model'
-        : 'leave this alias out or choose another';
+        : place.endsWith('.name')
+          ? 'give each adapter a name of its own'
+          : 'leave this alias out or choose another';
       problems.push({ path, message: `found "${name}", which is taken by ${other}; ${remedy}` });
     }
   };
   for (const [index, { model_name }] of config.models.entries()) {
     claim(model_name, ['models', index, 'model_name'], `models[${index}].model_name`);
+  }
+  for (const [index, { lora_adapters }] of config.models.entries()) {
+    for (const [position, { name }] of lora_adapters.entries()) {
+      const place = `models[${index}].lora_adapters[${position}].name`;
+      claim(name, ['models', index, 'lora_adapters', position, 'name'], place);
+    }
   }
   for (const [index, { aliases }] of config.models.entries()) {
     for (const [position, alias] of aliases.entries()) {
@@ -111,6 +124,30 @@ function checkModelSources(config: Config): ConfigProblem[] {
   return problems;
 }
 
+function checkAdapters({ models }: Config): ConfigProblem[] {
+  return models.flatMap(({ engine, lora_adapters, command, urls }, index) => {
+    if (lora_adapters.length === 0) return [];
+    const path = ['models', index, 'lora_adapters'];
+    if (!LORA_ENGINES.includes(engine)) {
+      const list = LORA_ENGINES.filter((kind) => kind !== 'simulator').join(', ');
+      return [
+        {
+          path,
+          message: `found ${lora_adapters.length} for engine "${engine}", which serves no adapters beside its model; would be right: one of ${list}, or a model of its own with the adapter merged in`,
+        },
+      ];
+    }
+    if (engine !== 'llama-server' || (command === undefined && urls === undefined)) return [];
+    return [
+      {
+        path,
+        message:
+          'found for a llama-server that is not started by us in its usual way; it numbers its adapters at its start, so leave `command` and `urls` out, or the adapters',
+      },
+    ];
+  });
+}
+
 function checkUrls({ models }: Config): ConfigProblem[] {
   return models.flatMap(({ urls = [] }, index) =>
     urls.flatMap((entry, position) => {
@@ -122,11 +159,11 @@ function checkUrls({ models }: Config): ConfigProblem[] {
 }
 
 function checkFallbacks({ models }: Config): ConfigProblem[] {
-  const names = models.flatMap(({ model_name, aliases }) => [model_name, ...aliases]);
-  return models.flatMap(({ model_name, aliases, fallbacks }, index) =>
-    fallbacks.flatMap((name, position) => {
+  const names = models.flatMap(namesOf);
+  return models.flatMap((model, index) =>
+    model.fallbacks.flatMap((name, position) => {
       const path = ['models', index, 'fallbacks', position];
-      if (name === model_name || aliases.includes(name))
+      if (namesOf(model).includes(name))
         return [{ path, message: `found "${name}", which is this model itself; name another one` }];
       if (names.includes(name)) return [];
       return [{ path, message: `found "${name}", which is no model here; known: ${names.join(', ')}` }];
@@ -228,4 +265,9 @@ function checkTimes(config: Config, written: RuleContext['written']): ConfigProb
       path,
       message: `found ${value}; would be right: at most ${limit}, the value of ${limitName}, because ${why}`,
     }));
+}
+
+/** Every name that clients may use. */
+function namesOf({ model_name, aliases, lora_adapters }: Config['models'][number]): string[] {
+  return [model_name, ...aliases, ...lora_adapters.map(({ name }) => name)];
 }

@@ -17,6 +17,7 @@ import { findConfig } from './find-config.ts';
 import { importLiteLlm, type LiteLlmImport } from './litellm/import-litellm.ts';
 import { showNotHonoured } from './litellm/not-honoured.ts';
 import { isLiteLlm } from './litellm/read-litellm.ts';
+import { isSecretPath } from './model-entry.ts';
 import { substitute } from './substitute.ts';
 
 export interface LoadedConfig {
@@ -66,11 +67,7 @@ export function parseConfig(
   if (missing.length > 0) fail(missing);
 
   const value = document.value ?? {};
-  const isSecret = (path: ConfigPath) =>
-    path.at(-1) === 'key' ||
-    path.at(-1) === 'api_key' ||
-    path.includes('env') ||
-    fromEnvironment.has(showPath(path));
+  const isSecret = (path: ConfigPath) => isSecretPath(path) || fromEnvironment.has(showPath(path));
   coerce(value, fromEnvironment);
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) {

@@ -11,8 +11,9 @@ import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
 import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { LoraAdapter } from '../../contract/lora.ts';
 import { readChatTemplate } from './chat-template-file.ts';
-import { inheritedVariables } from './environment.ts';
+import { type Environment, inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { PACKAGE_ROOT } from './release.ts';
@@ -46,6 +47,7 @@ export interface ResolvedModel {
   quantize: string | undefined;
   tensorParallelSize: number | undefined;
   args: string[];
+  loraAdapters: LoraAdapter[];
   startTimeoutMs: number;
   /** Undefined: openai. */
   protocol: EngineProtocol | undefined;
@@ -92,11 +94,7 @@ export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.
 
 export function resolveConfig({ file, config, environment, notHonoured }: LoadedConfig): ResolvedConfig {
   const settings = readEnvironmentSettings(environment);
-  const baseDir = file === null ? environment.workDir : dirname(file);
-  const fromHere = (path: string) => {
-    const home = path === '~' || path.startsWith('~/') ? join(environment.homeDir, path.slice(1)) : path;
-    return isAbsolute(home) ? home : resolve(baseDir, home);
-  };
+  const fromHere = pathsFrom(file === null ? environment.workDir : dirname(file), environment);
   const stateDir = config.state_dir === undefined ? settings.defaultStateDir : fromHere(config.state_dir);
   return deepFreeze({
     configPath: file,
@@ -112,6 +110,23 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
     models: config.models.map((model) => resolveModel(model, fromHere)),
     inherited: inheritedVariables(environment),
   });
+}
+
+/** Makes paths absolute: `~` is the home directory, others start at `baseDir`. */
+function pathsFrom(baseDir: string, { homeDir }: Environment): (path: string) => string {
+  return (path) => {
+    const home = path === '~' || path.startsWith('~/') ? join(homeDir, path.slice(1)) : path;
+    return isAbsolute(home) ? home : resolve(baseDir, home);
+  };
+}
+
+/** Models that do not come from the file alone, in the form that runs; relative paths start where those of the file do. */
+export function resolveModels(
+  { file, environment }: Pick<LoadedConfig, 'file' | 'environment'>,
+  models: readonly ModelConfig[],
+): ResolvedModel[] {
+  const fromHere = pathsFrom(file === null ? environment.workDir : dirname(file), environment);
+  return deepFreeze(models.map((model) => resolveModel(model, fromHere)));
 }
 
 function gatewaySettings(
@@ -207,6 +222,10 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     quantize: model.quantize,
     tensorParallelSize: model.tensor_parallel_size,
     args: model.args,
+    loraAdapters: model.lora_adapters.map(({ name, path }) => ({
+      name,
+      path: looksLikePath(path) || model.engine === 'llama-server' ? fromHere(path) : path,
+    })),
     startTimeoutMs: model.start_timeout_ms,
     protocol: model.protocol,
     chatTemplate:
@@ -225,12 +244,29 @@ function originOf(url: string): string {
     .replace(/\/v1$/, '');
 }
 
+/** The model that a person names at `workDir`, told to a process that was started elsewhere. */
+export function locateModel(
+  { engine, model }: { engine: string; model: string },
+  environment: Environment,
+): string {
+  const takesFiles = engine === 'embedded' || engine === 'llama-server';
+  if (isAddress(model) || !(takesFiles || looksLikePath(model))) return model;
+  return pathsFrom(environment.workDir, environment)(model);
+}
+
+function isAddress(text: string): boolean {
+  return /^(hf|huggingface|https?):/.test(text);
+}
+
 function modelSource(model: ModelConfig, fromHere: (path: string) => string): string {
   if (model.model === undefined) return model.engine === 'embedded' ? DEMO_MODEL_FILE : model.model_name;
-  if (/^(hf|huggingface|https?):/.test(model.model)) return model.model;
+  if (isAddress(model.model)) return model.model;
   const takesFiles = model.engine === 'embedded' || model.engine === 'llama-server';
-  const looksLikePath = /^(\.{0,2}\/|~\/|~$|\.{1,2}$)/.test(model.model);
-  return takesFiles || looksLikePath ? fromHere(model.model) : model.model;
+  return takesFiles || looksLikePath(model.model) ? fromHere(model.model) : model.model;
+}
+
+function looksLikePath(text: string): boolean {
+  return /^(\.{0,2}\/|~\/|~$|\.{1,2}$)/.test(text);
 }
 
 /**

@@ -19,6 +19,8 @@ export interface StatePaths {
   readonly nodeLog: string;
   /** What the living node process says about itself. */
   readonly nodeRecord: string;
+  /** What was loaded and changed at run time. */
+  readonly runtimeModels: string;
   readonly engineDir: string;
   readonly gatewayDir: string;
   /** Short enough for Unix sockets. */
@@ -36,6 +38,7 @@ export function statePaths(root: string): StatePaths {
     logDir: join(root, 'logs'),
     nodeLog: join(root, 'logs', 'node.log'),
     nodeRecord: join(root, 'node.json'),
+    runtimeModels: join(root, 'models.json'),
     engineDir: join(root, 'engines'),
     gatewayDir: join(root, 'gateways'),
     socketDir: fits ? inside : join(tmpdir(), `autoglm-${instance}`),

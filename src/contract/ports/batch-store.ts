@@ -4,6 +4,8 @@
  * second. Nothing of another owner is shown to a client. Not in the contract: that a call succeeds; it rejects with
  * `storage_unavailable` then.
  */
+import type { StoredFile } from './file-store.ts';
+
 const BATCH_STATUSES = [
   'validating',
   'in_progress',
@@ -52,7 +54,7 @@ export interface StoredBatch {
   total: number;
   completed: number;
   failed: number;
-  /** Named before they are written, so that a second writing replaces the first; shown to clients when the batch is over. */
+  /** Known when the batch is over. */
   outputFileId: string | null;
   errorFileId: string | null;
   problems: InputProblem[];
@@ -103,6 +105,8 @@ export interface BatchChange {
   /** Lines without an answer, which count as failed at the end. */
   unanswered?: number;
   problems?: InputProblem[];
+  /** Become known together with the change, or not at all: a former holder's files never do. */
+  files?: StoredFile[];
 }
 
 export interface BatchStore {

@@ -45,6 +45,8 @@ export interface GenerateRequest {
    * generated for penalties, and a grammar starts after them. Undefined: 0.
    */
   generatedPrefix?: number;
+  /** LoRA adapter that the answer is computed with; undefined: none. */
+  adapter?: string;
   /** Functions that the answer may call, or must; only for cores with `canCallTools`. Calls are written as in wire/vllm/chat-output.ts. */
   tools?: ToolUse;
   /** The answer begins with a thought between `<think>` and `</think>`; only for cores with `canReason`. */
@@ -147,6 +149,8 @@ export interface EngineCore {
   /** Each array holds the tokens of one step. The return value says why it ended. */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GeneratedToken[], CoreFinish, void>;
   embed(tokens: readonly number[], signal: AbortSignal): Promise<number[]>;
+  /** The same engine, asked through one of its LoRA adapters. Undefined: the core knows none. */
+  adapted?(adapter: string): EngineCore;
   /** False when no further request can be queued; the front end then answers 503 with Retry-After. */
   canAccept(): boolean;
   metrics(): EngineCoreMetrics;

@@ -4,8 +4,9 @@
  * engine that is down (the result says so); a call that the engine has no way to carry out is absent, so that nobody waits for
  * it. Not in the contract: process control (see process-host.ts) and request traffic.
  */
-import type { ChatTemplate, EngineCapabilities, EngineKind, EngineProtocol } from '../fleet.ts';
+import type { AdapterView, ChatTemplate, EngineCapabilities, EngineKind, EngineProtocol } from '../fleet.ts';
 import type { LogRule } from '../log-rule.ts';
+import type { LoraAdapter } from '../lora.ts';
 
 /** How to start one replica. */
 export interface LaunchPlan {
@@ -35,6 +36,8 @@ export interface LaunchContext {
   tensorParallelSize?: number | undefined;
   /** Further arguments, after all others. */
   args?: readonly string[];
+  /** LoRA adapters to load at the start. Default: none. */
+  adapters?: readonly LoraAdapter[];
   command: string[] | undefined;
   env: Record<string, string>;
   /** Default: openai. */
@@ -109,4 +112,25 @@ export interface EngineDriver {
   ): Promise<ProbeResult>;
   /** Loads or unloads the model of the target while the engine runs. Resolves when it is done, or with why it is not. */
   setModelLoaded?(target: EngineTarget, loaded: boolean, signal: AbortSignal): Promise<ProbeResult>;
+  /** LoRA adapters beside the model; undefined: the engine has none. */
+  readonly adapters?: AdapterCalls;
+}
+
+/** An adapter that the engine has. */
+export interface ListedAdapter extends AdapterView {
+  /** Where it has it from; undefined where the engine does not say. */
+  path?: string;
+}
+
+/** Calls of an engine that serves LoRA adapters. Like all of a driver they end by their signal and do not throw. */
+export interface AdapterCalls {
+  /** `wanted` helps where an engine knows adapters by their paths alone. */
+  list(
+    target: EngineTarget,
+    wanted: readonly LoraAdapter[],
+    signal: AbortSignal,
+  ): Promise<{ ok: true; adapters: ListedAdapter[] } | { ok: false; detail: string }>;
+  /** Undefined: adapters are taken at the start alone. Loading one that is there already is no failure. */
+  load?(target: EngineTarget, adapter: LoraAdapter, signal: AbortSignal): Promise<ProbeResult>;
+  unload?(target: EngineTarget, name: string, signal: AbortSignal): Promise<ProbeResult>;
 }

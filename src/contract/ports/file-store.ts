@@ -33,10 +33,7 @@ export type FileRemoval =
   | { kind: 'in-use'; batch: string };
 
 export interface FileStore {
-  /**
-   * False, and nothing is written, when all files together would have more than `bytesMax`; null is no limit. A file that is
-   * known by this id already is replaced.
-   */
+  /** False, and nothing is written, when all files together would have more than `bytesMax`; null is no limit. */
   add(file: StoredFile, bytesMax: number | null): Promise<boolean>;
   find(key: { id: string; owner: string; nowMs: number }): Promise<StoredFile | null>;
   /** One more than `limit` when there are more. Null when `after` names no file of the owner. */

@@ -46,8 +46,17 @@ export interface ResponseEvent {
   data: string;
 }
 
-/** Turns of one conversation; a longer one is refused rather than cut. */
+/** A longer conversation is refused rather than cut. */
 export const CONVERSATION_TURNS_MAX = 1_000;
+/** Of the JSON of its items and responses; it is held in memory while a request is built from it. */
+export const CONVERSATION_BYTES_MAX = 32 * 1024 * 1024;
+
+export type StoredConversation =
+  /** Oldest turn first. */
+  | { kind: 'whole'; turns: ResponseTurn[] }
+  /** A turn of it is gone, has expired or is another owner's. */
+  | { kind: 'broken'; missing: string }
+  | { kind: 'too-long' };
 
 export interface ResponseStore {
   /** Writes a new one. Those before it in its conversation live at least as long from here on. */
@@ -55,15 +64,8 @@ export interface ResponseStore {
   /** False, and nothing is written, when it is gone or had ended already. */
   update(update: ResponseUpdate): Promise<boolean>;
   find(key: { id: string; owner: string; nowMs: number }): Promise<StoredResponse | null>;
-  /**
-   * The turns up to `id`, oldest first. `missing` is the id of the first that is gone, expired or another owner's; the turns
-   * are then incomplete. Null also when there are more than CONVERSATION_TURNS_MAX: `turns` then has one more than that.
-   */
-  conversation(key: {
-    id: string;
-    owner: string;
-    nowMs: number;
-  }): Promise<{ turns: ResponseTurn[]; missing: string | null }>;
+  /** The turns up to `id`. */
+  conversation(key: { id: string; owner: string; nowMs: number }): Promise<StoredConversation>;
   /** False when there was none. */
   remove(key: { id: string; owner: string }): Promise<boolean>;
   /** Signs of life of those that run here; gives back which of them have ended elsewhere, or are gone. */

@@ -41,8 +41,10 @@ export function end(
       return;
     case 'draining':
       if (draft.state.ending !== null) replica.inFlight = 0;
+      replica.reason = reason;
       return;
     case 'terminating':
+      replica.reason = reason;
       return;
     case 'recording':
       // It is just being started, which is all that a restart wants.

@@ -35,7 +35,8 @@ export function onConfigured(draft: Draft, { replicas }: Event<'configured'>): v
 }
 
 function reconfigure(draft: Draft, replica: Replica, spec: ReplicaSpec): void {
-  const changed = replica.startedHash !== spec.launchHash;
+  // What was said before is on its way, or was given up for a reason: that another model comes or goes is no new one.
+  const changed = replica.startedHash !== spec.launchHash && replica.spec.launchHash !== spec.launchHash;
   replica.spec = spec;
   const { name } = replica.phase;
   if (replica.phase.name === 'climbing')

@@ -79,6 +79,22 @@ it('puts further arguments after its own, and fills in the placeholders of a com
   );
 });
 
+it('starts engines with the adapters of their model', async () => {
+  const adapters = [
+    { name: 'sql', path: '/a/sql' },
+    { name: 'odd=name', path: 'org/lora' },
+  ];
+  expect(await commandOf(vllm, { adapters })).toMatch(
+    / --enable-lora --lora-modules {"name":"sql","path":"\/a\/sql"} {"name":"odd=name","path":"org\/lora"}$/,
+  );
+  const plan = await vllm.launch?.({ ...CONTEXT, adapters }, new AbortController().signal);
+  expect(plan?.env).toEqual({ VLLM_ALLOW_RUNTIME_LORA_UPDATING: 'True' });
+  expect(await commandOf(sglang, { adapters })).toMatch(
+    / --enable-lora --lora-paths {"lora_name":"sql","lora_path":"\/a\/sql"} {"lora_name":"odd=name","lora_path":"org\/lora"}$/,
+  );
+  await expect(commandOf(llamaServer, { model: 'hf:a/b', adapters })).rejects.toThrow('/a/sql');
+});
+
 it('leaves to the engine what nobody set', async () => {
   expect(await commandOf(vllm, { maxSeqLength: undefined })).not.toContain('--max-model-len');
   expect(await commandOf(llamaServer, { model: 'hf:a/b', maxSeqLength: undefined })).not.toContain(

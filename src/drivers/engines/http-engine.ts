@@ -1,7 +1,12 @@
 /** An engine behind HTTP as an `EngineDriver`, made from what sets it apart from others: its profile. */
 import type { EngineCapabilities, EngineKind } from '../../contract/fleet.ts';
 import type { LogRule } from '../../contract/log-rule.ts';
-import type { EngineDriver, LaunchContext, LaunchPlan } from '../../contract/ports/engine-driver.ts';
+import type {
+  AdapterCalls,
+  EngineDriver,
+  LaunchContext,
+  LaunchPlan,
+} from '../../contract/ports/engine-driver.ts';
 import { ownCommand } from './command-line.ts';
 import { type MetricNames, readEngineMetrics } from './engine-metrics.ts';
 import { climbRung, type Ladder } from './http-ladder.ts';
@@ -19,10 +24,12 @@ export interface EngineProfile
   logRules?: () => readonly LogRule[];
   /** How to start it when the configuration has no `command:`. Undefined: only by such a command. */
   launch?: (context: LaunchContext) => LaunchPlan | Promise<LaunchPlan>;
+  /** Undefined: the engine serves no LoRA adapters. */
+  adapters?: AdapterCalls;
 }
 
 export function createHttpEngine(profile: EngineProfile): EngineDriver {
-  const { kind, capabilities, defaultWindow, metricNames, launch } = profile;
+  const { kind, capabilities, defaultWindow, metricNames, launch, adapters } = profile;
   const { clearCache, drain, resume, abort } = profile;
   let logRules: readonly LogRule[] | undefined;
   return {
@@ -33,6 +40,7 @@ export function createHttpEngine(profile: EngineProfile): EngineDriver {
       logRules ??= profile.logRules?.() ?? [];
       return logRules;
     },
+    ...(adapters !== undefined && { adapters }),
     launch: async (context) => {
       if (context.command !== undefined) return ownCommand(context, context.command);
       return launch === undefined ? ownCommand(context, []) : launch(context);

@@ -4,6 +4,7 @@
  * suite. There is no call to drain or abort: a request ends when its connection closes.
  */
 import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
+import { llamaServerAdapters } from './adapter-calls.ts';
 import { commandLine, option } from './command-line.ts';
 import { isModelAddress } from './embedded/model-address.ts';
 import { checkModelFile } from './embedded/model-file.ts';
@@ -23,6 +24,7 @@ export const llamaServer = createHttpEngine({
     chatContinuation: true,
     // It has /tokenize, but with fields of its own.
     tokenize: false,
+    countTokens: 'tokenize-content',
     determinism: 'greedy',
     wholeTokenEvents: false,
     lenientFields: true,
@@ -51,14 +53,16 @@ export const llamaServer = createHttpEngine({
     ],
     prefixCacheHitsTotal: ['llamacpp:prompt_tokens_cached_total'],
   },
+  adapters: llamaServerAdapters,
   logRules: () => loadLogRules('llama-server'),
   launch: (context) => {
-    const { maxBatchSize, maxSeqLength, quantize } = context;
+    const { maxBatchSize, maxSeqLength, quantize, adapters = [] } = context;
     const model = withGgufQuantize(context.model, quantize);
     if (!isModelAddress(model)) {
       checkModelFile(model);
       checkGgufQuantize(model, quantize);
     }
+    for (const { path } of adapters) checkModelFile(path);
     return commandLine(context, [
       ...['llama-server', '--metrics'],
       ...(isModelAddress(model) ? option('-hf', model.replace(/^[a-z]+:/, '')) : option('-m', model)),
@@ -66,6 +70,8 @@ export const llamaServer = createHttpEngine({
       ...option('--port', context.port),
       ...option('--alias', context.modelName),
       ...option('--parallel', maxBatchSize),
+      ...adapters.flatMap(({ path }) => option('--lora', path)),
+      ...(adapters.length > 0 ? ['--lora-init-without-apply'] : []),
       ...option('--ctx-size', maxSeqLength === undefined ? undefined : maxSeqLength * maxBatchSize),
       ...(context.args ?? []),
     ]);

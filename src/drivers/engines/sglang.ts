@@ -4,6 +4,8 @@
  *
  * There is no `drain`: /pause_generation stops the batch itself ("abort", "retract" or "in_place"), it does not let it finish.
  */
+import type { LaunchContext } from '../../contract/ports/engine-driver.ts';
+import { sglangAdapters } from './adapter-calls.ts';
 import { commandLine, option } from './command-line.ts';
 import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
@@ -42,6 +44,7 @@ export const sglang = createHttpEngine({
     timeToFirstTokenCount: ['sglang:time_to_first_token_seconds_count'],
   },
   logRules: () => loadLogRules('sglang'),
+  adapters: sglangAdapters,
   launch: (context) =>
     commandLine(context, [
       ...['python3', '-m', 'sglang.launch_server', '--enable-metrics'],
@@ -53,6 +56,7 @@ export const sglang = createHttpEngine({
       ...option('--context-length', context.maxSeqLength),
       ...option('--tp-size', context.tensorParallelSize),
       ...quantizeArgs(SGLANG_QUANTIZE, context.quantize),
+      ...adapterOptions(context),
       ...(context.args ?? []),
     ]),
   // Refused with 400 while requests run or wait.
@@ -62,3 +66,10 @@ export const sglang = createHttpEngine({
     return call(target, { path: '/abort_request', body }, signal);
   },
 });
+
+/** As JSON, since names and paths may hold `=`. */
+function adapterOptions({ adapters = [] }: LaunchContext): string[] {
+  if (adapters.length === 0) return [];
+  const entries = adapters.map(({ name, path }) => JSON.stringify({ lora_name: name, lora_path: path }));
+  return ['--enable-lora', '--lora-paths', ...entries];
+}

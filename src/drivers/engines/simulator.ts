@@ -3,6 +3,7 @@
  * simulator speaks the dialect of vLLM here; as another engine it is started by that engine's driver.
  */
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
+import { vllmAdapters } from './adapter-calls.ts';
 import { createHttpEngine, type EngineProfile } from './http-engine.ts';
 import { VLLM_METRIC_NAMES } from './vllm/metric-names.ts';
 import { vllm } from './vllm.ts';
@@ -22,5 +23,6 @@ export function createSimulatorDriver(parts: SimulatorParts): EngineDriver {
     ...(drain !== undefined && { drain }),
     ...(resume !== undefined && { resume }),
     ...(abort !== undefined && { abort }),
+    adapters: vllmAdapters,
   });
 }

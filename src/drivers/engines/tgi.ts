@@ -23,6 +23,7 @@ export const tgi = createHttpEngine({
     chatContinuation: true,
     trimsPrefill: true,
     tokenize: false,
+    countTokens: 'events',
     determinism: 'greedy',
     // One event a token; stop strings are part of the text.
     wholeTokenEvents: false,

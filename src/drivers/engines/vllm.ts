@@ -3,6 +3,8 @@
  * `vllm/model_executor/layers/quantization/__init__.py`, calls `vllm/entrypoints/serve/dev` and `.../rl/online`.
  */
 import { EXTRA_ENDPOINTS } from '../../contract/fleet.ts';
+import type { LaunchContext } from '../../contract/ports/engine-driver.ts';
+import { vllmAdapters } from './adapter-calls.ts';
 import { commandLine, option } from './command-line.ts';
 import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
@@ -32,8 +34,9 @@ export const vllm = createHttpEngine({
   healthPath: '/health',
   metricNames: VLLM_METRIC_NAMES,
   logRules: () => loadLogRules('vllm'),
+  adapters: vllmAdapters,
   launch: (context) =>
-    commandLine(context, [
+    commandLine(withAdapterCalls(context), [
       ...['vllm', 'serve', context.model],
       ...option('--host', context.host),
       ...option('--port', context.port),
@@ -42,6 +45,7 @@ export const vllm = createHttpEngine({
       ...option('--max-model-len', context.maxSeqLength),
       ...option('--tensor-parallel-size', context.tensorParallelSize),
       ...quantizeArgs(VLLM_QUANTIZE, context.quantize),
+      ...adapterOptions(context),
       ...(context.args ?? []),
     ]),
   // Refused while blocks are held, which running requests do.
@@ -54,3 +58,15 @@ export const vllm = createHttpEngine({
     return call(target, { path: '/abort_requests', body, absentHint }, signal);
   },
 });
+
+/** As JSON, since names and paths may hold `=`. */
+function adapterOptions({ adapters = [] }: LaunchContext): string[] {
+  if (adapters.length === 0) return [];
+  return ['--enable-lora', '--lora-modules', ...adapters.map((adapter) => JSON.stringify(adapter))];
+}
+
+/** Without it vLLM has no calls that load an adapter while it runs. */
+function withAdapterCalls(context: LaunchContext): LaunchContext {
+  if ((context.adapters ?? []).length === 0) return context;
+  return { ...context, env: { VLLM_ALLOW_RUNTIME_LORA_UPDATING: 'True', ...context.env } };
+}

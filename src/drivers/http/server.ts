@@ -92,7 +92,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // A body that breaks off is the end of its own request, whose reader says so.
     const { code, message } = refusalOf(error);
-    if (receiving.get(socket)?.fail(new PlatformError(code, message)) === true) return;
+    const departed = error.code === 'ECONNRESET' || error.code === 'HPE_INVALID_EOF_STATE';
+    if (!departed && receiving.get(socket)?.fail(new PlatformError(code, message)) === true) return;
     // Answers to requests that came before on this connection go first, or the client would take this one for theirs.
     whenAnswered(socket, () => refuseBrokenRequest(error, socket));
   });

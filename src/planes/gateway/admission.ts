@@ -35,6 +35,8 @@ interface Waiting {
   options: AcquireOptions;
   /** Where it is counted in the shared state. */
   poolIndex: number;
+  /** The adapter that it asks for; null: the model itself. All wait in one queue, in order. */
+  adapter: string | null;
   sinceMs: number;
   resolve(lease: Lease): void;
   reject(error: PlatformError): void;
@@ -82,11 +84,12 @@ export class Admission {
     if (pick !== null && typeof pick === 'object' && 'release' in pick) return Promise.resolve(pick);
     if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool, this.#settings));
     if (options.urgent) this.#shared.enqueue(pool.index);
-    else if (!this.#shared.tryEnqueue(pool.index, this.#settings.queueSizeMax)) {
+    else if (!this.#shared.tryEnqueue(pool.index, this.#queueSizeMax(pool))) {
       return Promise.reject(this.#saturated(pool));
     }
     return new Promise((resolve, reject) => {
-      const waiting: Waiting = { options, poolIndex: pool.index, sinceMs: now, resolve, reject };
+      const { adapter = null } = pool;
+      const waiting = { options, poolIndex: pool.index, adapter, sinceMs: now, resolve, reject };
       if (options.urgent) queue.pushFront(waiting);
       else queue.push(waiting);
       onCancel(() => {
@@ -180,19 +183,32 @@ export class Admission {
       this.#shared.dequeue(pool.index);
       expired.reject(this.#expired(pool, now - expired.sinceMs));
     }
+    /** Adapters that no replica has a place for now: whoever asks for one further behind gets none either. */
+    const full = new Set<string>();
     for (const waiting of [...queue]) {
-      const taken = this.#take(pool, waiting.options, waiting.sinceMs);
+      const { adapter, options } = waiting;
+      if (adapter !== null && full.has(adapter) && options.avoid.length === 0) continue;
+      const seen = adapter === null ? pool : this.#table.find(adapter);
+      const taken = seen?.view === pool.view ? this.#take(seen, options, waiting.sinceMs) : 'unknown';
       if (typeof taken !== 'string') {
-        queue.remove(waiting);
-        this.#shared.dequeue(pool.index);
+        this.#leave(queue, waiting);
         waiting.resolve(taken);
+      } else if (taken === 'unknown') {
+        this.#leave(queue, waiting);
+        waiting.reject(unknownModel(options.model, this.#table.names));
       } else if (taken === 'none-ready' && !this.#mayComeBack(pool)) {
         return this.#failAll(queue, noReplica(pool, this.#settings));
-      } else if (waiting.options.avoid.length === 0) {
-        // Nobody behind it is less choosy.
-        return;
+      } else if (options.avoid.length === 0) {
+        // Nobody behind it is less choosy, but for those who ask for what other replicas have loaded.
+        if (adapter === null) return;
+        full.add(adapter);
       }
     }
+  }
+
+  #leave(queue: BoundedQueue<Waiting>, waiting: Waiting): void {
+    queue.remove(waiting);
+    this.#shared.dequeue(waiting.poolIndex);
   }
 
   #failAll(queue: BoundedQueue<Waiting>, error: PlatformError): void {
@@ -230,6 +246,12 @@ export class Admission {
     });
   }
 
+  /** A place that filler holds would be a client's: for each, one client more may wait, so that none is refused for filler. */
+  #queueSizeMax(pool: PoolEntry): number {
+    const filler = pool.replicas.reduce((sum, { slot }) => sum + this.#shared.fillerInFlight(slot), 0);
+    return this.#settings.queueSizeMax + filler;
+  }
+
   #retryAfterS(pool: PoolEntry): number {
     const places = pool.replicas
       .filter(({ view }) => view.state === 'ready')
@@ -265,6 +287,11 @@ export class Admission {
 /** One life of a replica: what failed under one generation may be well under the next. */
 export function runOf({ id, generation }: ReplicaView): string {
   return `${id}@${generation}`;
+}
+
+/** The name that stays with a request, whatever becomes of the alias that it used. */
+export function poolName({ view, adapter }: PoolEntry): string {
+  return adapter ?? view.model;
 }
 
 export function unknownModel(model: string, known: readonly string[]): PlatformError {

@@ -3,7 +3,6 @@
  * compile, and a path that no API lists does not exist. One file per API stands in `apis/`.
  */
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
-import type { FleetTable } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
@@ -16,8 +15,6 @@ export type RoutePolicy =
 
 /** The plane as APIs see it. */
 export interface ApiContext extends GatewayContext {
-  /** The fleet of the newest snapshot. */
-  readonly table: FleetTable;
   /** The process is being replaced or stopped. */
   readonly draining: boolean;
   /** Responses that run without a client. */

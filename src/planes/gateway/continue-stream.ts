@@ -124,7 +124,7 @@ async function continueOn(
     });
     record.continuations++;
     const end = await run.attempt(
-      { replica: lease.replica, path, body: Buffer.from(JSON.stringify(body)) },
+      { replica: lease.replica, path, body: Buffer.from(JSON.stringify({ ...view.fields, ...body })) },
       (attempt, settle) => relay.events(attempt, settle),
     );
     if (end.kind === 'streamed') {

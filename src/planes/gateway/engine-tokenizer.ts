@@ -12,7 +12,7 @@ import type { GatewayContext } from './gateway-context.ts';
 const TIMEOUT_MS = 2_000;
 const BYTES_MAX = 16 * 1024 * 1024;
 
-/** Tokens delivered in the first choice: by their ids, by the engine's own count, or else one per event. */
+/** Tokens delivered in the first choice: by their ids, by the engine's own count, or else one for each event. */
 export async function countDelivered(
   context: GatewayContext,
   replica: ReplicaView,
@@ -21,8 +21,13 @@ export async function countDelivered(
   const choice = choiceOf(delivered, 0);
   if (choice.tokenIds !== null && (choice.tokenIds.length > 0 || choice.text === ''))
     return choice.tokenIds.length;
-  if (!replica.capabilities.tokenize) return choice.textEvents;
-  const answer = await tokenize(context, replica, { prompt: choice.text, add_special_tokens: false });
+  const { tokenize: knowsPrompts, countTokens } = replica.capabilities;
+  if (countTokens === 'events') return choice.events;
+  if (!knowsPrompts && countTokens === undefined) return choice.textEvents;
+  const question = knowsPrompts
+    ? { prompt: choice.text, add_special_tokens: false }
+    : { content: choice.text, add_special: false };
+  const answer = await tokenize(context, replica, question);
   return answer?.length ?? choice.textEvents;
 }
 

@@ -153,14 +153,22 @@ export class FillerAdmission {
     const nowMs = this.#clock.monotonicMs();
     for (const [model, queue] of this.#queues) {
       const pool = this.#table.find(model);
+      /** Adapters that no replica has a place for now; others may have one elsewhere. */
+      const full = new Set<string>();
       for (const waiting of [...queue]) {
-        if (pool === undefined) leave(queue, waiting, unknownModel(model, this.#table.names));
+        const asked = waiting.options.model;
+        // As the request named it: an adapter is not on every replica of its pool.
+        const seen = this.#table.find(asked);
+        if (seen === undefined || seen.view !== pool?.view)
+          leave(queue, waiting, unknownModel(asked, this.#table.names));
         else if (nowMs - waiting.sinceMs > FILLER_WAIT_MS) leave(queue, waiting, waitedTooLong(model));
-        else {
-          const lease = this.#take(pool, waiting.options, waiting.sinceMs);
-          if (lease === null) break;
-          queue.remove(waiting);
-          waiting.resolve(lease);
+        else if (seen.adapter === undefined || !full.has(seen.adapter)) {
+          const lease = this.#take(seen, waiting.options, waiting.sinceMs);
+          if (lease !== null) {
+            queue.remove(waiting);
+            waiting.resolve(lease);
+          } else if (seen.adapter === undefined) break;
+          else full.add(seen.adapter);
         }
       }
     }

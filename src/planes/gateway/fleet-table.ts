@@ -15,6 +15,8 @@ export interface PoolEntry {
   /** Place of the pool in the shared queue counts. */
   index: number;
   replicas: ReplicaEntry[];
+  /** Set on what `find` gives for the name of an adapter: the same pool, seen through the adapter. */
+  adapter?: string;
 }
 
 /** A snapshot with the slots that the gateway's main thread assigned. */
@@ -41,10 +43,17 @@ export class FleetTable {
       }),
     }));
     for (const pool of this.pools) {
+      for (const { view } of pool.replicas) this.#byReplica.set(view.id, pool);
+      if (pool.view.leaving) continue;
       this.#byName.set(pool.view.model, pool);
       for (const alias of pool.view.aliases) this.#byName.set(alias, pool);
-      for (const { view } of pool.replicas) this.#byReplica.set(view.id, pool);
+      for (const name of pool.view.adapters ?? []) this.#byName.set(name, through(pool, name));
     }
+  }
+
+  /** Pools that clients may name. */
+  get served(): PoolEntry[] {
+    return this.pools.filter(({ view }) => view.leaving !== true);
   }
 
   find(name: string): PoolEntry | undefined {
@@ -58,6 +67,24 @@ export class FleetTable {
   get names(): string[] {
     return [...this.#byName.keys()];
   }
+}
+
+/**
+ * The pool as requests for one adapter see it: the engine knows the model by the adapter's name, and a ready replica that has
+ * not loaded it is one that is still starting. Slots and queue are those of the pool, so limits hold for all its names together.
+ */
+function through(pool: PoolEntry, adapter: string): PoolEntry {
+  return {
+    ...pool,
+    adapter,
+    replicas: pool.replicas.map(({ view, slot }) => {
+      const loaded = view.adapters?.find(({ name }) => name === adapter);
+      if (loaded === undefined)
+        return { slot, view: { ...view, state: view.state === 'ready' ? 'starting' : view.state } };
+      const { servedModel, fields = {} } = loaded;
+      return { slot, view: { ...view, servedModel, fields } };
+    }),
+  };
 }
 
 /**

@@ -12,7 +12,7 @@ import type { Admission } from './admission.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
 import type { FillerPace } from './filler-pace.ts';
-import type { ReplicaEntry } from './fleet-table.ts';
+import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -31,6 +31,8 @@ export interface GatewayContext {
   readonly fileContents: FileContents;
   /** Of the newest snapshot. */
   readonly settings: GatewaySettings;
+  /** The fleet of the newest snapshot. */
+  readonly table: FleetTable;
   /** Whether, by the newest snapshot, something is wrong with a replica or it was started anew since, and another is ready. */
   isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */

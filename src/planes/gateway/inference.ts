@@ -7,13 +7,14 @@
  */
 import { type ErrorCode, PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure } from '../../contract/facts.ts';
+import type { ReplicaView } from '../../contract/fleet.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { decideRetry, replicaDied } from '../../decide/scheduling/retry.ts';
-import { replaceTopLevel } from '../../wire/json/top-level-span.ts';
+import { addTopLevel, replaceTopLevel } from '../../wire/json/top-level-span.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
-import { type Lease, runOf } from './admission.ts';
+import { type Lease, poolName, runOf } from './admission.ts';
 import { Attempt, type AttemptEvents } from './attempt.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
@@ -26,11 +27,13 @@ import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
 import type { AttemptEnd, AttemptTarget, StreamRun } from './stream-run.ts';
 
-/** Refusals of a pool that says nothing against the request itself. */
-const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout'];
+/** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
+const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
 
 /** Role, end of the choice, and [DONE]. */
 const LINES_WITHOUT_TOKEN = 3;
+/** Times that one request follows an alias that is moved away from a model that goes. */
+const MOVES_MAX = 3;
 
 export class InferenceRun implements StreamRun, Watched {
   readonly context: GatewayContext;
@@ -41,10 +44,10 @@ export class InferenceRun implements StreamRun, Watched {
   readonly deadlineMs: number;
   /** Runs of replicas that failed this request. */
   readonly failed: string[] = [];
-  /** The pool that serves it: the one that the client named, or a fallback of it. */
+  /** The name that it is served by, which no alias is: that of the pool or adapter that the client meant, or of a fallback. */
   #model: string;
   /** Pools that may be asked when this one can not serve, in this order. */
-  readonly #fallbacks: string[];
+  #fallbacks: string[];
   #attemptsOnPool = 0;
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
@@ -72,7 +75,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.exchange = exchange;
     this.envelope = envelope;
     this.record = record;
-    this.#model = envelope.model;
+    this.#model = record.model ?? envelope.model;
     this.#fallbacks = [...fallbacks];
     this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
@@ -189,12 +192,17 @@ export class InferenceRun implements StreamRun, Watched {
 
   /** Goes on with the next fallback, if there is one and the request may still be served. */
   #fallBack(): boolean {
-    const next = this.#cancelled || this.#timeUp !== null ? undefined : this.#fallbacks.shift();
-    if (next === undefined) return false;
-    this.#model = next;
-    this.#attemptsOnPool = 0;
-    this.record.fallback = next;
-    return true;
+    if (this.#cancelled || this.#timeUp !== null) return false;
+    for (let next = this.#fallbacks.shift(); next !== undefined; next = this.#fallbacks.shift()) {
+      const pool = this.context.table.find(next);
+      // Models and aliases change at run time: one that is gone, or has become this model itself, is passed over.
+      if (pool === undefined || poolName(pool) === this.#model) continue;
+      this.#model = poolName(pool);
+      this.#attemptsOnPool = 0;
+      this.record.fallback = next;
+      return true;
+    }
+    return false;
   }
 
   /** How fast clients are answered decides how much filler there may be beside them. */
@@ -210,22 +218,7 @@ export class InferenceRun implements StreamRun, Watched {
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record } = this;
     this.throwIfOver();
-    const admission = record.filler ? context.fillerAdmission : context.admission;
-    const lease = await admission.acquire(
-      {
-        model: this.#model,
-        avoid,
-        urgent,
-        deadlineMs: Math.min(
-          this.deadlineMs,
-          context.clock.monotonicMs() + context.settings.queueTimeoutMs,
-          this.#clientDeadlineMs(),
-        ),
-      },
-      (cancel) => {
-        this.#cancelCurrent = cancel;
-      },
-    );
+    const lease = await this.#lease(avoid, urgent);
     this.#cancelCurrent = null;
     this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
@@ -235,6 +228,38 @@ export class InferenceRun implements StreamRun, Watched {
       this.throwIfOver();
     }
     return lease;
+  }
+
+  /**
+   * From the model that the request was taken in for, also when its alias has moved meanwhile: an answer that has begun is not
+   * continued by another model. One that has not begun follows its alias when the model is gone.
+   */
+  async #lease(avoid: readonly string[], urgent: boolean): Promise<Lease> {
+    const { context, record, envelope, stream } = this;
+    const admission = record.filler ? context.fillerAdmission : context.admission;
+    for (let turn = 0; ; turn++) {
+      try {
+        return await admission.acquire(
+          { model: this.#model, avoid, urgent, deadlineMs: this.#placeDeadlineMs() },
+          (cancel) => {
+            this.#cancelCurrent = cancel;
+          },
+        );
+      } catch (thrown) {
+        const pool = context.table.find(envelope.model);
+        const isGone = PlatformError.from(thrown).code === 'model_not_found' && record.fallback === null;
+        if (!isGone || pool === undefined || stream.committed || turn === MOVES_MAX) throw thrown;
+        this.#model = poolName(pool);
+        this.#fallbacks = [...(pool.view.fallbacks ?? [])];
+        record.model = this.#model;
+      }
+    }
+  }
+
+  /** When waiting for a place has no use any more. */
+  #placeDeadlineMs(): number {
+    const { clock, settings } = this.context;
+    return Math.min(this.deadlineMs, clock.monotonicMs() + settings.queueTimeoutMs, this.#clientDeadlineMs());
   }
 
   /** A client that has given up by then is not worth a place any more. Streams that have begun go on as long as they are read. */
@@ -289,13 +314,10 @@ export class InferenceRun implements StreamRun, Watched {
   async #firstAttempt(lease: Lease): Promise<AttemptEnd> {
     const { envelope } = this;
     const { view } = lease.replica;
+    const path = ENGINE_PATHS[envelope.endpoint];
     try {
-      const body =
-        view.servedModel === envelope.model
-          ? envelope.bytes
-          : replaceTopLevel(envelope.bytes, 'model', view.servedModel);
       return await this.attempt(
-        { replica: lease.replica, path: ENGINE_PATHS[envelope.endpoint], body },
+        { replica: lease.replica, path, body: bodyFor(view, envelope) },
         (attempt, settle) => new DirectRelay(this, attempt, settle).events(),
       );
     } finally {
@@ -361,7 +383,7 @@ export class InferenceRun implements StreamRun, Watched {
   #answer({ status, headers, body }: Extract<AttemptEnd, { kind: 'answered' }>): void {
     const { record, context, envelope } = this;
     if ((status === 404 || status === 405) && isExtraEndpoint(envelope.endpoint)) {
-      const pool = context.admission.poolOf(envelope.model);
+      const pool = context.admission.poolOf(this.#model);
       if (pool !== undefined)
         return this.#endWithError(notOffered(pool, envelope.endpoint, `HTTP ${status}`));
     }
@@ -440,4 +462,10 @@ export class InferenceRun implements StreamRun, Watched {
     this.#cancelled = true;
     this.#cancelCurrent?.();
   }
+}
+
+/** What the client sent, byte for byte, but for what the engine must be told otherwise. */
+function bodyFor({ servedModel, fields = {} }: ReplicaView, { bytes, model }: Envelope): Buffer {
+  const named = servedModel === model ? bytes : replaceTopLevel(bytes, 'model', servedModel);
+  return addTopLevel(named, fields);
 }

@@ -1,7 +1,7 @@
 /** The way of every inference request into the pool that it names, whatever dialect its client speaks. */
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
-import { unknownModel } from './admission.ts';
+import { poolName, unknownModel } from './admission.ts';
 import type { ApiContext } from './api-route.ts';
 import { refuseUnlessOffered } from './engine-endpoints.ts';
 import { InferenceRun } from './inference.ts';
@@ -20,7 +20,7 @@ export async function serveInference(
   const pool = gateway.table.find(envelope.model);
   if (pool === undefined) throw unknownModel(envelope.model, gateway.table.names);
   refuseUnlessOffered(pool.view, envelope.endpoint);
-  record.model = pool.view.model;
+  record.model = poolName(pool);
   record.stream = envelope.stream;
   await new InferenceRun(gateway, exchange, envelope, record, pool.view.fallbacks).serve();
 }

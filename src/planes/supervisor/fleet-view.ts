@@ -1,6 +1,13 @@
 /** The fleet as gateways see it, and as people do: both made from the machine's state and the configuration. */
 import type { ReplicaStatus } from '../../contract/admin-api.ts';
-import type { EngineCapabilities, EngineKind, FleetSnapshot, ReplicaView } from '../../contract/fleet.ts';
+import type {
+  AdapterView,
+  EngineCapabilities,
+  EngineKind,
+  FleetSnapshot,
+  PoolView,
+  ReplicaView,
+} from '../../contract/fleet.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
@@ -13,6 +20,8 @@ export interface ViewParts {
   /** By id; replicas on their way out included. */
   replicas: ReadonlyMap<string, SupervisedReplica>;
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
+  /** What a replica has loaded in its present generation. */
+  adaptersOf(replica: Replica): AdapterView[];
 }
 
 /** Without a driver there is no process, so the number is never used. */
@@ -28,20 +37,51 @@ const NO_CAPABILITIES: EngineCapabilities = {
 
 /** Every configured pool is there with every replica, also those that have never run: gateways can say why. */
 export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapshot {
-  return {
-    pools: parts.models.map((model) => ({
-      model: model.modelName,
-      aliases: [...model.aliases],
-      fallbacks: [...model.fallbacks],
-      replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
-        replicaView(replica, supervised, parts),
-      ),
-    })),
-  };
+  const pools = parts.models.map((model) => ({
+    model: model.modelName,
+    aliases: [...model.aliases],
+    ...adapterNames(model),
+    fallbacks: [...model.fallbacks],
+    replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
+      replicaView(replica, supervised, parts),
+    ),
+  }));
+  return { pools: [...pools, ...leavingPools(state, parts.models)] };
+}
+
+/**
+ * Pools that are no longer wanted, as long as one of their replicas is there: without them gateways could not say what is
+ * still in flight. All is taken from the machine: after a restart nothing else knows of them.
+ */
+function leavingPools({ replicas }: FleetState, models: ViewParts['models']): PoolView[] {
+  const leaving = new Map<string, PoolView>();
+  for (const replica of Object.values(replicas)) {
+    const { id, pool } = replica.spec;
+    if (replica.stray || models.some(({ modelName }) => modelName === pool)) continue;
+    const view = leaving.get(pool) ?? { model: pool, aliases: [], replicas: [], leaving: true };
+    leaving.set(pool, view);
+    view.replicas.push({
+      id,
+      generation: replica.generation,
+      url: replica.url ?? '',
+      engine: 'openai',
+      servedModel: '',
+      state: stateOf(replica),
+      reason: replica.reason,
+      window: WINDOW_WITHOUT_DRIVER,
+      capabilities: NO_CAPABILITIES,
+    });
+  }
+  return [...leaving.values()];
+}
+
+function adapterNames({ loraAdapters = [] }: SupervisedModel): { adapters?: string[] } {
+  return loraAdapters.length === 0 ? {} : { adapters: loraAdapters.map(({ name }) => name) };
 }
 
 function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView {
   const driver = parts.drivers.get(model.engine);
+  const adapters = parts.adaptersOf(replica);
   return {
     id: replica.spec.id,
     generation: replica.generation,
@@ -52,6 +92,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     reason: replica.reason,
     window: windowOf(model, driver),
     capabilities: capabilitiesOf(model, driver),
+    ...(adapters.length > 0 && { adapters }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
     ...protocolOf(model),
   };

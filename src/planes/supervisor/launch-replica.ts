@@ -77,6 +77,7 @@ async function prepare(
     quantize: model.quantize,
     tensorParallelSize: model.tensorParallelSize,
     args: [...(model.args ?? [])],
+    adapters: model.loraAdapters ?? [],
     command: model.command === undefined ? undefined : [...model.command],
     env: { ...model.env },
     ...(model.protocol !== undefined && { protocol: model.protocol }),

@@ -1,5 +1,6 @@
 /** What the configuration says about each replica: from pools to replicas, and what their processes are started with. */
 import { createHash } from 'node:crypto';
+import { LORA_ENGINES_WHILE_RUNNING } from '../../contract/lora.ts';
 import { replicaId } from '../../contract/replica-id.ts';
 import type { ReplicaSpec } from '../../decide/recovery/replica.ts';
 import type { SupervisedModel } from './supervisor-options.ts';
@@ -43,10 +44,17 @@ function launchHash(model: SupervisedModel, url: string | null): string {
     model.quantize,
     model.tensorParallelSize,
     model.args,
+    ...adapterPart(model),
   ];
   const spoken = protocol === undefined || protocol === 'openai' ? [] : [protocol];
   const text = JSON.stringify([engine, servedModel, launch, ...spoken]);
   return createHash('sha256').update(text).digest('hex').slice(0, HASH_DIGITS);
+}
+
+/** Engines that load adapters while they run must be told at the start that they will; which ones is told later. */
+function adapterPart({ engine, loraAdapters = [] }: SupervisedModel): unknown[] {
+  if (loraAdapters.length === 0) return [];
+  return LORA_ENGINES_WHILE_RUNNING.includes(engine) ? ['adapters'] : [loraAdapters];
 }
 
 /** A file name for a replica that no model name can turn into a path; simple names stay readable. */

@@ -6,7 +6,14 @@ import type { Clock } from '../../base/clock.ts';
 import type { Secret } from '../../base/secret.ts';
 import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
-import type { ChatTemplate, EngineKind, EngineProtocol, FleetSnapshot } from '../../contract/fleet.ts';
+import type {
+  AdapterView,
+  ChatTemplate,
+  EngineKind,
+  EngineProtocol,
+  FleetSnapshot,
+} from '../../contract/fleet.ts';
+import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
@@ -40,6 +47,8 @@ export interface SupervisedModel {
   tensorParallelSize?: number | undefined;
   /** Further arguments of the engine's own command line. */
   args?: readonly string[];
+  /** Default: none. */
+  loraAdapters?: readonly LoraAdapter[];
   startTimeoutMs: number;
   /** Default: openai. */
   protocol?: EngineProtocol | undefined;
@@ -119,6 +128,8 @@ export interface Supervisor {
   /** The present view; holds every configured pool from the moment `start` has resolved. */
   fleet(): FleetSnapshot;
   status(): ReplicaStatus[];
+  /** Adapters that the present process of a replica has loaded, and why others are not there, by name. */
+  adaptersOf(replicaId: string): { loaded: AdapterView[]; problems: Readonly<Record<string, string>> };
   /** Resolves true when every managed replica that should run is ready; false when the time is over or `signal` fires. */
   untilReady(timeoutMs: number, signal?: AbortSignal): Promise<boolean>;
   /** Finish what runs, then stop, and stay stopped. The answer says whether it was accepted; `status` shows the rest. */

@@ -14,6 +14,7 @@ import type { RecoveryEffect, RecoveryNotice } from '../../decide/recovery/recov
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
 import type { RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
+import { AdapterKeeper } from './adapter-keeper.ts';
 import { bootEvents } from './boot.ts';
 import { type CommandParts, drainReplica, restartPool, restartReplica } from './commands.ts';
 import { DrainWatch } from './drain-watch.ts';
@@ -38,6 +39,7 @@ class SupervisorPlane implements Supervisor {
   readonly #runner: EffectRunner;
   readonly #publisher: FleetPublisher;
   readonly #drainWatch: DrainWatch;
+  readonly #adapters: AdapterKeeper;
   readonly #waiters = new Waiters();
   #models: readonly SupervisedModel[];
   #replicas: Map<string, SupervisedReplica>;
@@ -65,6 +67,11 @@ class SupervisorPlane implements Supervisor {
       state: () => this.#loop.state,
       view: () => this.fleet(),
       onFleet: options.onFleet,
+    });
+    this.#adapters = new AdapterKeeper({
+      options,
+      supervised: (id) => this.#replicas.get(id),
+      onChange: () => this.#publisher.publish(),
     });
     this.#drainWatch = new DrainWatch({
       ...options,
@@ -135,6 +142,13 @@ class SupervisorPlane implements Supervisor {
     return replicaStatuses(this.#loop.state, this.#view, this.#now(), (id) => logFileOf(this.#options, id));
   }
 
+  adaptersOf(replicaId: string): ReturnType<Supervisor['adaptersOf']> {
+    const replica = this.#loop.state.replicas[replicaId];
+    if (replica === undefined) return { loaded: [], problems: {} };
+    const loaded = this.#adapters.servable(replicaId, replica.generation);
+    return { loaded, problems: this.#adapters.problems(replicaId) };
+  }
+
   async untilReady(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const settled = () => this.#wanted().every(({ phase }) => !isOnItsWay(phase.name));
     await this.#waiters.until(settled, timeoutMs, signal);
@@ -185,12 +199,14 @@ class SupervisorPlane implements Supervisor {
     this.#loop.close();
     this.#publisher.close();
     this.#drainWatch.close();
+    this.#adapters.close();
     await this.#runner.close();
     this.#waiters.close();
   }
 
   get #view(): ViewParts {
-    return { models: this.#models, replicas: this.#replicas, drivers: this.#options.drivers };
+    const adaptersOf = ({ spec, generation }: Replica) => this.#adapters.servable(spec.id, generation);
+    return { models: this.#models, replicas: this.#replicas, drivers: this.#options.drivers, adaptersOf };
   }
 
   #specs() {
@@ -252,6 +268,7 @@ class SupervisorPlane implements Supervisor {
     this.#waiters.check();
     this.#drainWatch.check();
     this.#runner.review(this.#loop.state);
+    this.#adapters.review(this.#loop.state);
     this.#publisher.checkReasons();
   }
 

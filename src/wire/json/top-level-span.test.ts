@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { replaceTopLevel, topLevelSpans } from './top-level-span.ts';
+import { addTopLevel, replaceTopLevel, topLevelSpans } from './top-level-span.ts';
 
 describe('replaceTopLevel', () => {
   it('changes the value of one key and no other byte', () => {
@@ -38,6 +38,27 @@ describe('replaceTopLevel', () => {
           expect(JSON.parse(replaceTopLevel(json, 'model', 'served').toString())).toEqual(expected);
         },
       ),
+      { numRuns: 10_000 },
+    );
+  });
+});
+
+describe('addTopLevel', () => {
+  it('puts in what is missing, and leaves what the client gave', () => {
+    const json = Buffer.from(' { "lora": [] , "a":1}');
+    expect(addTopLevel(json, { lora: [{ id: 0 }] })).toBe(json);
+    expect(addTopLevel(json, { lora: 1, b: { c: 2 } }).toString()).toBe(' {"b":{"c":2}, "lora": [] , "a":1}');
+    expect(addTopLevel(Buffer.from('{ }'), { b: 1 }).toString()).toBe('{"b":1 }');
+  });
+
+  it('gives any object the fields that it lacks, in any spacing (10,000 cases)', () => {
+    const fields = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 2 }));
+    fc.assert(
+      fc.property(fields, fields, fc.constantFrom(undefined, 1, '\t'), (own, added, space) => {
+        const json = Buffer.from(JSON.stringify(own, null, space));
+        const result = JSON.parse(addTopLevel(json, added).toString()) as unknown;
+        expect(result).toEqual(JSON.parse(JSON.stringify({ ...added, ...own })));
+      }),
       { numRuns: 10_000 },
     );
   });

@@ -53,6 +53,17 @@ export function replaceTopLevel(json: Buffer, key: string, value: unknown): Buff
   return Buffer.concat(parts);
 }
 
+/** `json`, an object, with those of `fields` that it lacks put in front of its own. */
+export function addTopLevel(json: Buffer, fields: Readonly<Record<string, unknown>>): Buffer {
+  const missing = Object.entries(fields).filter(([key]) => topLevelSpans(json, key).length === 0);
+  const brace = skipSpace(json, 0);
+  if (missing.length === 0 || json[brace] !== OPEN_BRACE) return json;
+  const isEmpty = json[skipSpace(json, brace + 1)] === CLOSE_BRACE;
+  const text = missing.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',');
+  const added = Buffer.from(isEmpty ? text : `${text},`);
+  return Buffer.concat([json.subarray(0, brace + 1), added, json.subarray(brace + 1)]);
+}
+
 function skipSpace(json: Buffer, from: number): number {
   let i = from;
   while (i < json.length) {

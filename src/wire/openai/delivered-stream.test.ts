@@ -135,3 +135,11 @@ it('takes an empty finish reason for none', () => {
   const ended = { choices: [{ index: 0, text: '.', finish_reason: 'length' }] };
   expect(allFinished(readDelivered(event(running) + event(ended)), 1)).toBe(true);
 });
+
+it('counts the events of the answer apart from those that carry text', () => {
+  const role = { choices: [{ index: 0, delta: { role: 'assistant' }, finish_reason: null }] };
+  const part = (content: string) => ({ choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+  const end = { choices: [{ index: 0, delta: { content: '' }, finish_reason: 'stop' }] };
+  const delivered = readDelivered([role, part(''), part('é'), part('.'), end].map(event).join(''));
+  expect(choiceOf(delivered, 0)).toMatchObject({ text: 'é.', textEvents: 2, events: 3 });
+});

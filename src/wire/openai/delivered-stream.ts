@@ -22,6 +22,8 @@ export interface DeliveredChoice {
   opaque: boolean;
   /** Events that carried something: the number of tokens, where the engine sends one per event. */
   textEvents: number;
+  /** Events of the answer itself, also those whose text is empty; neither the role alone nor the end. */
+  events: number;
 }
 
 export interface Delivered {
@@ -110,6 +112,7 @@ export function choiceOf(delivered: Delivered, index: number): DeliveredChoice {
       tokenIds: [],
       opaque: false,
       textEvents: 0,
+      events: 0,
     };
     delivered.choices.set(index, choice);
   }
@@ -124,6 +127,8 @@ function addChoice(delivered: Delivered, event: Record<string, unknown>): void {
   const reasoning = reasoningOf(delta);
   choice.text += text;
   choice.reasoning += reasoning;
+  if ((typeof event.text === 'string' || typeof delta.content === 'string') && finishReasonOf(event) === null)
+    choice.events++;
   const calls = Array.isArray(delta.tool_calls) ? delta.tool_calls : [];
   for (const call of calls) addToolCall(choice, call);
   if (carriesMore(delta)) choice.opaque = true;

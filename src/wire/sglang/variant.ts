@@ -9,6 +9,7 @@ import { bodyOf } from '../vllm/dev-calls.ts';
 import type { DialectParts, DialectVariant, WorkAnswer } from '../vllm/dialect-variant.ts';
 import { sendJson } from '../vllm/send-json.ts';
 import { OPENAI_STREAM } from '../vllm/stream-format.ts';
+import { sglangAdapterCalls, sglangAdapterOf } from './adapters.ts';
 import { SglangShaper } from './event-shapes.ts';
 import { renderSglangMetrics } from './metrics-text.ts';
 import { answerNativeGenerate } from './native-generate.ts';
@@ -19,6 +20,7 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** @param metrics `--enable-metrics` */
 export const sglangVariant = (metrics: boolean): DialectVariant => ({
   acceptsModel: () => true,
+  adapterOf: sglangAdapterOf,
   openPaths: ['/health_generate', '/model_info', '/get_model_info'],
   reads: (parts) => ({
     '/health': (exchange) => exchange.send(parts.draining ? 503 : 200, {}, ''),
@@ -32,14 +34,14 @@ export const sglangVariant = (metrics: boolean): DialectVariant => ({
     '/metrics': metrics
       ? (exchange) => exchange.send(200, { 'content-type': METRICS_TYPE }, renderSglangMetrics(parts.core))
       : null,
-    '/v1/models': (exchange) =>
-      sendJson(exchange, { object: 'list', data: [modelCard(parts.core.info, parts.startedS)] }),
+    '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: modelCards(parts) }),
   }),
   works: (parts) => ({
     '/generate': (work) => answerNativeGenerate(parts, work),
     '/v1/chat/completions': refusingStreamedIds(parts),
   }),
-  calls: ({ core, running }) => ({
+  calls: ({ core, running, adapters }) => ({
+    ...(adapters !== undefined && sglangAdapterCalls(adapters)),
     '/flush_cache': (exchange) => {
       if (core.clearCache?.() === true) exchange.send(200, {}, CACHE_FLUSHED);
       else exchange.send(400, {}, 'Flush cache failed.\n');
@@ -125,6 +127,14 @@ function modelInfo({ core }: DialectParts): Record<string, unknown> {
     preferred_sampling_params: null,
     weight_version: 'default',
   };
+}
+
+function modelCards({ core, startedS, adapters }: DialectParts): object[] {
+  const { model } = core.info;
+  return [
+    modelCard(core.info, startedS),
+    ...(adapters?.models({ model, ownedBy: 'sglang' }, startedS) ?? []),
+  ];
 }
 
 function modelCard(

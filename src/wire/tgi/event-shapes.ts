@@ -1,5 +1,5 @@
 /**
- * Answers of text-generation-inference (router/src/server.rs, chat.rs, 3.3): no event of the role alone, every delta says the
+ * Answers of text-generation-inference (router/src/server.rs, chat.rs, 3.3): one event for each token, none of the role alone, every delta says the
  * role, ids are empty, and completions say "" as the finish reason of an event that goes on.
  */
 import type { AnswerIdentity, FinishedChoice, Shaper, Usage } from '../vllm/answer-shapes.ts';
@@ -24,7 +24,15 @@ export class TgiShaper implements Shaper {
     return null;
   }
 
-  delta(plan: ChoicePlan, { text }: Emission, { content, calls }: ChatParts): object {
+  /** One event for each token: those that only together make a character have none until the last. */
+  delta(plan: ChoicePlan, { text, tokens }: Emission, { content, calls }: ChatParts): object[] {
+    const silent = Array.from({ length: Math.max(0, tokens.length - 1) }, () =>
+      this.#token(plan, '', '', []),
+    );
+    return [...silent, this.#token(plan, text, content, calls)];
+  }
+
+  #token(plan: ChoicePlan, text: string, content: string, calls: ChatParts['calls']): object {
     const { index } = plan;
     if (this.#spec.kind === 'completions')
       return this.#event('text_completion', [{ text, index, logprobs: null, finish_reason: '' }]);

@@ -135,13 +135,15 @@ async function streamAnswer(
         for (const emission of emissions) {
           completionTokens += emission.tokens.length;
           const parts = output.push(emission.text);
-          if (!quiet || !isEmpty(parts)) events.push(shaper.delta(plan, emission, parts, usage()));
+          if (!quiet || !isEmpty(parts))
+            events.push(...[shaper.delta(plan, emission, parts, usage())].flat());
         }
         await writer.write(events);
       });
       const events = open();
       const rest = output.finish();
-      if (!isEmpty(rest)) events.push(shaper.delta(plan, { text: '', tokens: [] }, rest, usage()));
+      if (!isEmpty(rest))
+        events.push(...[shaper.delta(plan, { text: '', tokens: [] }, rest, usage())].flat());
       await writer.write([...events, shaper.closing(plan, withCalls(spec, output, end), usage())]);
     });
     if (spec.includeUsage) await writer.write([shaper.usageEvent(usage())]);

@@ -44,8 +44,8 @@ export function usageOf(spec: GenerationSpec, completionTokens: number): Usage {
 export interface Shaper {
   /** Before the first text of a choice. Null when there is nothing to say. */
   opening(plan: ChoicePlan, echoedText: string, usage: Usage): object | null;
-  /** @param parts what the text of the emission means. */
-  delta(plan: ChoicePlan, emission: Emission, parts: ChatParts, usage: Usage): object;
+  /** One event, or several. @param parts what the text of the emission means. */
+  delta(plan: ChoicePlan, emission: Emission, parts: ChatParts, usage: Usage): object | object[];
   closing(plan: ChoicePlan, end: ChoiceEnd, usage: Usage): object;
   usageEvent(usage: Usage): object;
   whole(finished: readonly FinishedChoice[], echoed: (plan: ChoicePlan) => string): object;

@@ -6,6 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { PlatformError } from '../../contract/errors.ts';
 import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { AdapterShelf } from './adapters.ts';
 import type { AnswerIdentity, Shaper } from './answer-shapes.ts';
 import type { GenerationSpec } from './parse-generation.ts';
 import type { Fields } from './request-fields.ts';
@@ -16,6 +17,8 @@ import type { StreamFormat } from './stream-format.ts';
 export interface Work {
   exchange: HttpExchange;
   fields: Fields;
+  /** As the request names it: the model, or an adapter on it. */
+  core: EngineCore;
   /** Fires when the client has gone. */
   signal: AbortSignal;
   requestId: string;
@@ -31,6 +34,8 @@ export interface DialectParts {
   /** When the dialect began, Unix seconds. */
   startedS: number;
   release: string;
+  /** LoRA adapters beside the model; undefined: the engine takes none. */
+  adapters: AdapterShelf | undefined;
   running: RunningRequests;
   readonly draining: boolean;
   /** Answers a chat or completions request in the OpenAI dialect, shaped by the variant. */
@@ -54,6 +59,8 @@ export interface DialectVariant {
   openPaths?: readonly string[];
   /** Whether a request that names this model is answered. Default: the same name. */
   acceptsModel?(asked: string, served: string): boolean;
+  /** The adapter that a request means by this model. Default: that of this very name. */
+  adapterOf?(asked: string): string | undefined;
   sendError(exchange: HttpExchange, error: PlatformError, requestId: string | undefined): void;
   format: StreamFormat;
   createShaper(spec: GenerationSpec, identity: AnswerIdentity, core: EngineCore): Shaper;

@@ -10,6 +10,8 @@ import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { parseJsonObject } from '../json/parse-object.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
+import { adapterCalls } from './adapter-calls.ts';
+import type { AdapterShelf } from './adapters.ts';
 import { answerEmbeddings } from './answer-embeddings.ts';
 import { answerGeneration } from './answer-generation.ts';
 import { answerRerank, answerScore } from './answer-similarity.ts';
@@ -31,6 +33,8 @@ export interface VllmDialectOptions {
   clock: Clock;
   /** When given, all paths but /health, /ready, /version and /metrics want `Authorization: Bearer KEY`. */
   apiKey?: string;
+  /** LoRA adapters beside the model; needs a core that has `adapted`. */
+  adapters?: AdapterShelf;
   /** What requests leave open. Default: temperature 1, as in the OpenAI API. */
   sampling?: SamplingDefaults;
   /** Seconds named in `Retry-After` when the core is full. Default 1. */
@@ -68,11 +72,11 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
   const parserOf = (endpoint: 'chat' | 'completions') => (endpoint === 'chat' ? parseChat : parseCompletions);
 
   const generate = (work: Work, endpoint: 'chat' | 'completions') => {
-    const spec = parserOf(endpoint)(core, work.fields, sampling);
+    const spec = parserOf(endpoint)(work.core, work.fields, sampling);
     refuseWhenFull();
     return answerGeneration(
       {
-        core,
+        core: work.core,
         clock,
         exchange: work.exchange,
         signal: work.signal,
@@ -80,7 +84,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
         stallMs: options.stallMs ?? 60_000,
         onStopString,
         ...(variant !== undefined && {
-          createShaper: (spec, identity) => variant.createShaper(spec, identity, core),
+          createShaper: (spec, identity) => variant.createShaper(spec, identity, work.core),
           format: variant.format,
         }),
       },
@@ -103,15 +107,16 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     clock,
     startedS,
     release: options.release,
+    adapters: options.adapters,
     running,
     get draining() {
       return state.draining;
     },
     generate,
-    runSingle: ({ signal, requestId }, endpoint, fields) => {
-      const spec = parserOf(endpoint)(core, fields, sampling);
+    runSingle: ({ core: named, signal, requestId }, endpoint, fields) => {
+      const spec = parserOf(endpoint)(named, fields, sampling);
       refuseWhenFull();
-      return createSingleRun({ core, spec, requestId, signal, onStopString });
+      return createSingleRun({ core: named, spec, requestId, signal, onStopString });
     },
     get stoppedByString() {
       return state.stoppedByString;
@@ -135,15 +140,15 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
         { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
         renderMetrics(core, state.stoppedByString),
       ),
-    '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: [modelObject(core, startedS)] }),
+    '/v1/models': (exchange) => sendJson(exchange, { object: 'list', data: modelObjects(options, startedS) }),
     ...variant?.reads(parts),
   };
 
   const works: Record<string, WorkAnswer | null> = {
     '/v1/chat/completions': (work) => generate(work, 'chat'),
     '/v1/completions': (work) => generate(work, 'completions'),
-    '/v1/embeddings': async ({ exchange, fields, signal }) =>
-      sendJson(exchange, await answerEmbeddings(core, fields, signal)),
+    '/v1/embeddings': async ({ core: named, exchange, fields, signal }) =>
+      sendJson(exchange, await answerEmbeddings(named, fields, signal)),
     ...alike(['/v1/rerank', '/v2/rerank', '/rerank'], async ({ exchange, fields, signal, requestId }) =>
       sendJson(exchange, await answerRerank(core, fields, { signal, id: `rerank-${requestId}` })),
     ),
@@ -163,6 +168,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
   };
 
   const calls: Record<string, Read> = {
+    ...(options.adapters !== undefined && variant === undefined && adapterCalls(options.adapters)),
     ...(options.devMode === true && devCalls(parts)),
     ...variant?.calls?.(parts),
   };
@@ -180,19 +186,19 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     );
     if (exchange.clientGone) return;
     const fields = parseJsonObject(await exchange.readBody(BODY_BYTES_MAX));
-    checkModel(core, fields, variant?.acceptsModel);
+    const named = coreFor(options, fields);
     if (state.draining || running.paused) {
       const why = state.draining ? 'the engine is being stopped' : 'generation is paused';
       throw new PlatformError('shutting_down', why, { retryAfterS: 1 });
     }
-    await answer({ exchange, fields, signal: gone.signal, requestId });
+    await answer({ exchange, fields, core: named, signal: gone.signal, requestId });
   };
 
   const route = async (exchange: HttpExchange, requestId: string): Promise<void> => {
     const { path, method } = exchange;
     const open = OPEN_PATHS.has(path) || variant?.openPaths?.includes(path) === true;
     if (options.apiKey !== undefined && !open) checkBearer(exchange.headers, options.apiKey);
-    const read = path.startsWith('/v1/models/') ? modelRead(core, startedS) : own(reads, path);
+    const read = path.startsWith('/v1/models/') ? modelRead(options, startedS) : own(reads, path);
     const work = own(works, path);
     const call = own(calls, variant?.keyOf?.(path) ?? path);
     const reading = method === 'GET' || method === 'HEAD';
@@ -259,11 +265,15 @@ function wrongMethod(exchange: HttpExchange, allowed: string): PlatformError {
   });
 }
 
-function checkModel(core: EngineCore, fields: Fields, accepts?: DialectVariant['acceptsModel']): void {
+type Named = Pick<VllmDialectOptions, 'core' | 'adapters' | 'variant'>;
+
+function coreFor({ core, adapters, variant }: Named, fields: Fields): EngineCore {
   const model = fields.model ?? core.info.model;
-  if (model === core.info.model) return;
+  if (model === core.info.model) return core;
+  const adapter = typeof model === 'string' ? (variant?.adapterOf?.(model) ?? model) : undefined;
+  if (adapter !== undefined && adapters?.has(adapter)) return core.adapted?.(adapter) ?? core;
   if (typeof model !== 'string') throw refuse('model', model, 'the name of a model');
-  if (accepts?.(model, core.info.model) === true) return;
+  if (variant?.acceptsModel?.(model, core.info.model) === true) return core;
   throw new PlatformError(
     'model_not_found',
     `model: found ${JSON.stringify(model)?.slice(0, 120)}; this engine serves "${core.info.model}"`,
@@ -271,11 +281,16 @@ function checkModel(core: EngineCore, fields: Fields, accepts?: DialectVariant['
   );
 }
 
-function modelRead(core: EngineCore, startedS: number): (exchange: HttpExchange) => void {
+function modelRead(named: Named, startedS: number): (exchange: HttpExchange) => void {
   return (exchange) => {
-    checkModel(core, { model: unescapePath(exchange.path.slice('/v1/models/'.length)) });
-    sendJson(exchange, modelObject(core, startedS));
+    const model = unescapePath(exchange.path.slice('/v1/models/'.length));
+    coreFor(named, { model });
+    sendJson(exchange, modelObjects(named, startedS).find(({ id }) => id === model) ?? {});
   };
+}
+
+function modelObjects({ core, adapters }: Named, startedS: number): { id?: string }[] {
+  return [modelObject(core, startedS), ...(adapters?.models(core.info, startedS) ?? [])];
 }
 
 /** Names that are not valid percent-encoding are looked up as they are. */

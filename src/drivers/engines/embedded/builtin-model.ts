@@ -1,8 +1,9 @@
 /** The model that comes with the platform; models/README.md says how it was made. */
 import { fileURLToPath } from 'node:url';
+import { BUILTIN_MODEL_NAME } from '../../../contract/builtin-model.ts';
 
 export const BUILTIN_MODEL = {
-  name: 'inference-ops-demo',
+  name: BUILTIN_MODEL_NAME,
   /** `src/` and `dist/` lie equally deep in the package. */
   path: fileURLToPath(new URL('../../../../models/inference-ops-demo.Q8_0.gguf', import.meta.url)),
   bytes: 3_000_096,

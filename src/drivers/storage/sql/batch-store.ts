@@ -14,6 +14,7 @@ import type {
   StoredBatch,
 } from '../../../contract/ports/batch-store.ts';
 import { BATCH_ENDINGS } from '../../../contract/ports/batch-store.ts';
+import { fileRow } from './file-store.ts';
 import type { Tables } from './tables.ts';
 
 type Row = Selectable<Tables['batches']>;
@@ -140,37 +141,13 @@ export class SqlBatchStore implements BatchStore {
       .execute();
   }
 
-  async change({ id, fence }: BatchHold, change: BatchChange): Promise<boolean> {
-    const { status, atMs } = change;
-    const values: Updateable<Tables['batches']> = {};
-    if (change.total !== undefined) values.total = change.total;
-    if (change.ending !== undefined) values.ending = change.ending;
-    if (change.outputFileId !== undefined) values.output_file_id = change.outputFileId;
-    if (change.errorFileId !== undefined) values.error_file_id = change.errorFileId;
-    if (change.problems !== undefined) values.problems_json = JSON.stringify(change.problems);
-    const ends = (BATCH_ENDINGS as readonly string[]).includes(status);
-    if (ends) Object.assign(values, { ended_at_ms: atMs, holder: null });
-    const changed = await this.#db
-      .updateTable('batches')
-      .set(values)
-      .set(({ eb, fn, val }) => ({
-        status:
-          status === 'in_progress'
-            ? sql<string>`CASE WHEN status = 'cancelling' THEN status ELSE ${status} END`
-            : val(status),
-        in_progress_at_ms:
-          status === 'in_progress'
-            ? fn.coalesce('in_progress_at_ms', val(atMs))
-            : eb.ref('in_progress_at_ms'),
-        finalizing_at_ms:
-          status === 'finalizing' ? fn.coalesce('finalizing_at_ms', val(atMs)) : eb.ref('finalizing_at_ms'),
-        failed: eb('failed', '+', change.unanswered ?? 0),
-      }))
-      .where('id', '=', id)
-      .where('fence', '=', fence)
-      .where('ended_at_ms', 'is', null)
-      .executeTakeFirst();
-    return changed.numUpdatedRows === 1n;
+  change(hold: BatchHold, change: BatchChange): Promise<boolean> {
+    return this.#db.transaction().execute(async (db) => {
+      const changed = await changeRow(db, hold, change);
+      if (!changed) return false;
+      for (const file of change.files ?? []) await db.insertInto('files').values(fileRow(file)).execute();
+      return true;
+    });
   }
 
   record({ id, fence }: BatchHold, answers: LineAnswer[]): Promise<boolean> {
@@ -277,6 +254,41 @@ export class SqlBatchStore implements BatchStore {
       .execute();
     return true;
   }
+}
+
+async function changeRow(
+  db: Kysely<Tables>,
+  { id, fence }: BatchHold,
+  change: BatchChange,
+): Promise<boolean> {
+  const { status, atMs } = change;
+  const values: Updateable<Tables['batches']> = {};
+  if (change.total !== undefined) values.total = change.total;
+  if (change.ending !== undefined) values.ending = change.ending;
+  if (change.outputFileId !== undefined) values.output_file_id = change.outputFileId;
+  if (change.errorFileId !== undefined) values.error_file_id = change.errorFileId;
+  if (change.problems !== undefined) values.problems_json = JSON.stringify(change.problems);
+  const ends = (BATCH_ENDINGS as readonly string[]).includes(status);
+  if (ends) Object.assign(values, { ended_at_ms: atMs, holder: null });
+  const changed = await db
+    .updateTable('batches')
+    .set(values)
+    .set(({ eb, fn, val }) => ({
+      status:
+        status === 'in_progress'
+          ? sql<string>`CASE WHEN status = 'cancelling' THEN status ELSE ${status} END`
+          : val(status),
+      in_progress_at_ms:
+        status === 'in_progress' ? fn.coalesce('in_progress_at_ms', val(atMs)) : eb.ref('in_progress_at_ms'),
+      finalizing_at_ms:
+        status === 'finalizing' ? fn.coalesce('finalizing_at_ms', val(atMs)) : eb.ref('finalizing_at_ms'),
+      failed: eb('failed', '+', change.unanswered ?? 0),
+    }))
+    .where('id', '=', id)
+    .where('fence', '=', fence)
+    .where('ended_at_ms', 'is', null)
+    .executeTakeFirst();
+  return changed.numUpdatedRows === 1n;
 }
 
 function rowOf(batch: StoredBatch): Row {

@@ -11,22 +11,10 @@ export class SqlFileStore implements FileStore {
   }
 
   add(file: StoredFile, bytesMax: number | null): Promise<boolean> {
-    const row = {
-      id: file.id,
-      owner: file.owner,
-      filename: file.filename,
-      purpose: file.purpose,
-      bytes: file.bytes,
-      created_at_ms: file.createdAtMs,
-      expires_at_ms: file.expiresAtMs,
-    };
+    const row = fileRow(file);
     return this.#db.transaction().execute(async (db) => {
       if (bytesMax !== null && (await totalBytes(db)) + file.bytes > bytesMax) return false;
-      await db
-        .insertInto('files')
-        .values(row)
-        .onConflict((conflict) => conflict.column('id').doUpdateSet(row))
-        .execute();
+      await db.insertInto('files').values(row).execute();
       return true;
     });
   }
@@ -124,6 +112,18 @@ async function totalBytes(db: Kysely<Tables>): Promise<number> {
     .select(({ fn }) => fn.sum<number | string | null>('bytes').as('bytes'))
     .executeTakeFirst();
   return Number(total?.bytes ?? 0);
+}
+
+export function fileRow(file: StoredFile): Selectable<Tables['files']> {
+  return {
+    id: file.id,
+    owner: file.owner,
+    filename: file.filename,
+    purpose: file.purpose,
+    bytes: file.bytes,
+    created_at_ms: file.createdAtMs,
+    expires_at_ms: file.expiresAtMs,
+  };
 }
 
 function fileOf(row: Selectable<Tables['files']>): StoredFile {

@@ -6,9 +6,10 @@ import type {
   ResponseStore,
   ResponseTurn,
   ResponseUpdate,
+  StoredConversation,
   StoredResponse,
 } from '../../../contract/ports/response-store.ts';
-import { CONVERSATION_TURNS_MAX } from '../../../contract/ports/response-store.ts';
+import { CONVERSATION_BYTES_MAX, CONVERSATION_TURNS_MAX } from '../../../contract/ports/response-store.ts';
 import type { Tables } from './tables.ts';
 import { takeUntil } from './take-until.ts';
 
@@ -109,37 +110,50 @@ export class SqlResponseStore implements ResponseStore {
     };
   }
 
-  async conversation({ id, owner, nowMs }: { id: string; owner: string; nowMs: number }) {
-    const { rows } = await sql<{
-      id: string;
-      status: ResponseStatus;
-      previous_id: string | null;
-      input_json: string;
-      response_json: string;
-      alive_at_ms: number | null;
-    }>`
-      WITH RECURSIVE line (id, previous_id, depth) AS (
-        SELECT id, previous_id, 1 FROM responses
+  async conversation(key: { id: string; owner: string; nowMs: number }): Promise<StoredConversation> {
+    const { id, owner, nowMs } = key;
+    // Sizes first: what is too long is not read.
+    const { rows: line } = await sql<{ id: string; previous_id: string | null; bytes: number | string }>`
+      WITH RECURSIVE line (id, previous_id, depth, bytes) AS (
+        SELECT id, previous_id, 1, octet_length(input_json) + octet_length(response_json) FROM responses
         WHERE id = ${id} AND owner = ${owner} AND expires_at_ms > ${nowMs}
         UNION ALL
-        SELECT r.id, r.previous_id, line.depth + 1 FROM responses r JOIN line ON r.id = line.previous_id
-        WHERE r.owner = ${owner} AND r.expires_at_ms > ${nowMs} AND line.depth <= ${CONVERSATION_TURNS_MAX}
+        SELECT r.id, r.previous_id, line.depth + 1,
+          line.bytes + octet_length(r.input_json) + octet_length(r.response_json)
+        FROM responses r JOIN line ON r.id = line.previous_id
+        WHERE r.owner = ${owner} AND r.expires_at_ms > ${nowMs}
+          AND line.depth <= ${CONVERSATION_TURNS_MAX} AND line.bytes <= ${CONVERSATION_BYTES_MAX}
       )
-      SELECT r.id, r.status, r.previous_id, r.input_json, r.response_json, r.alive_at_ms
-      FROM line JOIN responses r ON r.id = line.id ORDER BY line.depth DESC`.execute(this.#db);
-    const turns = rows.map(
-      (row): ResponseTurn => ({
-        id: row.id,
-        status: row.status,
-        inputJson: row.input_json,
-        responseJson: row.response_json,
-        aliveAtMs: row.alive_at_ms === null ? null : Number(row.alive_at_ms),
-      }),
+      SELECT id, previous_id, bytes FROM line ORDER BY depth DESC`.execute(this.#db);
+    const [oldest] = line;
+    if (line.length > CONVERSATION_TURNS_MAX || Number(oldest?.bytes ?? 0) > CONVERSATION_BYTES_MAX)
+      return { kind: 'too-long' };
+    if (oldest === undefined) return { kind: 'broken', missing: id };
+    if (oldest.previous_id !== null) return { kind: 'broken', missing: oldest.previous_id };
+    const found = await this.#turns(line.map((turn) => turn.id));
+    const turns = line.flatMap((turn) => found.get(turn.id) ?? []);
+    const gone = line.find((turn) => !found.has(turn.id));
+    return gone === undefined ? { kind: 'whole', turns } : { kind: 'broken', missing: gone.id };
+  }
+
+  async #turns(ids: string[]): Promise<Map<string, ResponseTurn>> {
+    const rows = await this.#db
+      .selectFrom('responses')
+      .select(['id', 'status', 'input_json', 'response_json', 'alive_at_ms'])
+      .where('id', 'in', ids)
+      .execute();
+    return new Map(
+      rows.map((row) => [
+        row.id,
+        {
+          id: row.id,
+          status: row.status as ResponseStatus,
+          inputJson: row.input_json,
+          responseJson: row.response_json,
+          aliveAtMs: row.alive_at_ms === null ? null : Number(row.alive_at_ms),
+        },
+      ]),
     );
-    const oldest = rows[0];
-    const missing =
-      oldest === undefined ? id : turns.length > CONVERSATION_TURNS_MAX ? null : oldest.previous_id;
-    return { turns, missing };
   }
 
   async remove({ id, owner }: { id: string; owner: string }): Promise<boolean> {

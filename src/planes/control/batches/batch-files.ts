@@ -1,7 +1,11 @@
-/** The files that a batch leaves: answers in one, failures and lines without an answer in the other. Written page by page. */
+/**
+ * The files that a batch leaves: answers in one, failures and lines without an answer in the other. Written page by page. The
+ * bytes are kept here; the files become known with the end of the batch, and only if the batch is still ours then.
+ */
 import { opaqueId } from '../../../base/opaque-id.ts';
 import type { BatchEndStatus, StoredBatch } from '../../../contract/ports/batch-store.ts';
 import type { FileContents } from '../../../contract/ports/file-contents.ts';
+import type { StoredFile } from '../../../contract/ports/file-store.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
 import { firstMissing, type LineRanges } from '../../../decide/batches/line-ranges.ts';
 import { isRecord } from '../../../wire/json/parse-object.ts';
@@ -9,7 +13,7 @@ import { unansweredLine } from '../../../wire/openai/batch/output-line.ts';
 import type { BatchInput } from './batch-input.ts';
 
 export interface BatchFilesParts {
-  stores: Pick<Stores, 'batches' | 'files'>;
+  stores: Pick<Stores, 'batches'>;
   contents: FileContents;
   nowMs: number;
 }
@@ -17,15 +21,14 @@ export interface BatchFilesParts {
 export interface BatchFilesOptions {
   batch: StoredBatch;
   ending: BatchEndStatus;
-  /** Named before, so that writing them again replaces what a former process wrote. */
-  ids: { output: string; error: string };
   /** Null when the input could not be read. */
   input: BatchInput | null;
 }
 
 export interface WrittenFiles {
-  outputFileId: string | null;
-  errorFileId: string | null;
+  /** Null where there was nothing to write. */
+  output: StoredFile | null;
+  error: StoredFile | null;
   /** Lines without an answer. */
   unanswered: number;
 }
@@ -49,20 +52,18 @@ export async function writeBatchFiles(
   parts: BatchFilesParts,
   options: BatchFilesOptions,
 ): Promise<WrittenFiles> {
-  const { batch, ids, input } = options;
+  const { batch, input } = options;
   const answered = await parts.stores.batches.answered(batch.id);
   const unanswered = input === null ? 0 : input.lines - countBelow(answered, input.lines);
-  const outputFileId = await write(parts, options, {
-    id: ids.output,
+  const output = await write(parts, options, {
     name: `${batch.id}_output.jsonl`,
     lines: recorded(parts, batch.id, true),
   });
-  const errorFileId = await write(parts, options, {
-    id: ids.error,
+  const error = await write(parts, options, {
     name: `${batch.id}_error.jsonl`,
     lines: errorLines(parts, options, answered),
   });
-  return { outputFileId, errorFileId, unanswered };
+  return { output, error, unanswered };
 }
 
 function countBelow(ranges: LineRanges, lines: number): number {
@@ -102,19 +103,19 @@ function customIdOf(bytes: Buffer): string {
   }
 }
 
-/** The id, or null when there was nothing to write. */
 async function write(
-  { stores, contents, nowMs }: BatchFilesParts,
+  { contents, nowMs }: BatchFilesParts,
   { batch }: BatchFilesOptions,
-  { id, name, lines }: { id: string; name: string; lines: AsyncIterable<string> },
-): Promise<string | null> {
+  { name, lines }: { name: string; lines: AsyncIterable<string> },
+): Promise<StoredFile | null> {
   const staged = await contents.stage(paged(lines));
   if (staged.bytes === 0) {
     await staged.discard();
     return null;
   }
+  const id = opaqueId('file-');
   await staged.keep(id);
-  const file = {
+  return {
     id,
     owner: batch.owner,
     filename: name,
@@ -123,9 +124,6 @@ async function write(
     createdAtMs: nowMs,
     expiresAtMs: batch.outputTtlMs === null ? null : nowMs + batch.outputTtlMs,
   };
-  // What a batch has earned is kept, whatever all files together may have.
-  await stores.files.add(file, null);
-  return id;
 }
 
 const PIECE_CHARACTERS = 65_536;

@@ -24,13 +24,13 @@ import type {
 import { type RecordedBatch, startBatch, step } from '../../../decide/batches/step.ts';
 import { readInputLine } from '../../../wire/openai/batch/input-line.ts';
 import { answeredLine, unansweredLine } from '../../../wire/openai/batch/output-line.ts';
-import { writeBatchFiles } from './batch-files.ts';
+import { type WrittenFiles, writeBatchFiles } from './batch-files.ts';
 import { type BatchInput, type InputRules, readBatchInput } from './batch-input.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { LineEnd, LineSender } from './line-sender.ts';
 
 export interface BatchRunParts {
-  stores: Pick<Stores, 'batches' | 'files'>;
+  stores: Pick<Stores, 'batches'>;
   contents: FileContents;
   sender: LineSender;
   /** Bytes of requests under way, over all batches. */
@@ -50,6 +50,7 @@ const BACKOFF_MAX_MS = 30_000;
 const STORAGE_RETRY_MS = 500;
 /** Answers that one transaction records. */
 const RECORD_MAX = 64;
+const RECORD_CHARACTERS_MAX = 4_194_304;
 
 export class BatchRun {
   readonly #parts: BatchRunParts;
@@ -62,8 +63,7 @@ export class BatchRun {
   #recording = false;
   #input: BatchInput | null = null;
   #problems: InputProblem[] = [];
-  #ids: { output: string; error: string };
-  #written: { outputFileId: string | null; errorFileId: string | null; unanswered: number } | null = null;
+  #written: WrittenFiles | null = null;
   #state: BatchState | null = null;
   /** Changes of status happen in order. */
   #changes: Promise<void> = Promise.resolve();
@@ -71,8 +71,6 @@ export class BatchRun {
   constructor(parts: BatchRunParts, held: HeldBatch) {
     this.#parts = parts;
     this.#held = held;
-    const { outputFileId, errorFileId } = held.batch;
-    this.#ids = { output: outputFileId ?? opaqueId('file-'), error: errorFileId ?? opaqueId('file-') };
   }
 
   get id(): string {
@@ -180,11 +178,7 @@ export class BatchRun {
         status,
         atMs: this.#nowMs(),
         ...(total !== undefined && { total }),
-        ...(status === 'finalizing' && {
-          ...(ending !== null && ending !== undefined && { ending }),
-          outputFileId: this.#ids.output,
-          errorFileId: this.#ids.error,
-        }),
+        ...(status === 'finalizing' && ending !== null && ending !== undefined && { ending }),
       }),
     );
   }
@@ -252,7 +246,7 @@ export class BatchRun {
     if (this.#recording) return;
     this.#recording = true;
     while (this.#toRecord.length > 0 && !this.done) {
-      const answers = this.#toRecord.splice(0, RECORD_MAX);
+      const answers = this.#takeToRecord();
       const held = await this.#untilStored(() => this.#parts.stores.batches.record(this.hold, answers));
       if (held === null) break;
       if (!held) {
@@ -264,10 +258,19 @@ export class BatchRun {
     this.#recording = false;
   }
 
+  #takeToRecord(): LineAnswer[] {
+    let characters = 0;
+    const beyond = this.#toRecord.findIndex(({ text }, index) => {
+      characters += text.length;
+      return index > 0 && (index >= RECORD_MAX || characters > RECORD_CHARACTERS_MAX);
+    });
+    return this.#toRecord.splice(0, beyond < 0 ? this.#toRecord.length : beyond);
+  }
+
   async #writeFiles(ending: BatchEnding): Promise<void> {
     const { batch } = this.#held;
     const { contents, stores } = this.#parts;
-    const options = { batch, ending, ids: this.#ids, input: this.#input };
+    const options = { batch, ending, input: this.#input };
     const written = await this.#untilStored(() =>
       writeBatchFiles({ contents, stores, nowMs: this.#nowMs() }, options),
     );
@@ -277,19 +280,16 @@ export class BatchRun {
   }
 
   async #finish(ending: BatchEnding): Promise<void> {
-    const { outputFileId, errorFileId, unanswered } = this.#written ?? {
-      outputFileId: null,
-      errorFileId: null,
-      unanswered: 0,
-    };
-    const problems = this.#problems;
+    const { output, error, unanswered } = this.#written ?? { output: null, error: null, unanswered: 0 };
     await this.#change({
       status: ending,
       atMs: this.#nowMs(),
-      outputFileId,
-      errorFileId,
+      outputFileId: output?.id ?? null,
+      errorFileId: error?.id ?? null,
+      // What a batch has earned is kept, whatever all files together may have.
+      files: [output, error].filter((file) => file !== null),
       unanswered,
-      problems,
+      problems: this.#problems,
       ...(this.#input !== null && { total: this.#input.lines }),
     });
     if (!this.done) this.#parts.log('info', 'batch over', { batch: this.id, ending });

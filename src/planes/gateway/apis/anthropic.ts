@@ -10,7 +10,7 @@ import type { RequestTraits } from '../../../wire/canonical/chat-request.ts';
 import { parseJsonObject, showFound } from '../../../wire/json/parse-object.ts';
 import { writeJson } from '../../../wire/json/write-json.ts';
 import { parseEnvelope } from '../../../wire/openai/envelope.ts';
-import { unknownModel } from '../admission.ts';
+import { poolName, unknownModel } from '../admission.ts';
 import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
 import { countPrompt } from '../count-prompt.ts';
 import { TranslatedExchange } from '../dialects/translated-exchange.ts';
@@ -52,7 +52,7 @@ async function createMessage(gateway: ApiContext, call: ApiCall): Promise<void> 
 async function countTokens(gateway: ApiContext, call: ApiCall): Promise<void> {
   const { exchange, record } = call;
   const { fields, pool } = await readRequest(gateway, call);
-  record.model = pool.view.model;
+  record.model = poolName(pool);
   const body = translateCountRequest(fields, traitsOf(pool));
   const count = await countPrompt(gateway, exchange, pool, body);
   respondJson(exchange, record, 200, { input_tokens: count }, { 'request-id': record.requestId });

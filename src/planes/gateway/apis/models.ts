@@ -10,7 +10,7 @@ export const modelRoutes: readonly ApiRoute[] = [
     template: '/v1/models',
     policy: 'key',
     handle: ({ table }, { exchange, record }) =>
-      respondJson(exchange, record, 200, { object: 'list', data: table.pools.flatMap(modelObjects) }),
+      respondJson(exchange, record, 200, { object: 'list', data: table.served.flatMap(modelObjects) }),
   },
   {
     method: 'GET',
@@ -32,14 +32,18 @@ interface ModelObject {
   created: number;
   owned_by: string;
   max_model_len?: number;
+  /** The model that an adapter belongs to. */
+  parent?: string;
 }
 
 function modelObjects({ view }: PoolEntry): ModelObject[] {
-  return [view.model, ...view.aliases].map((id) => ({
+  const object = (id: string): ModelObject => ({
     id,
     object: 'model',
     created: 0,
     owned_by: 'open-autoglm',
     ...(view.contextLength !== undefined && { max_model_len: view.contextLength }),
-  }));
+  });
+  const adapters = (view.adapters ?? []).map((name) => ({ ...object(name), parent: view.model }));
+  return [...[view.model, ...view.aliases].map(object), ...adapters];
 }

@@ -20,7 +20,7 @@ import {
   type ResponseObject,
   responseObject,
 } from '../../../wire/responses/response-object.ts';
-import { unknownModel } from '../admission.ts';
+import { poolName, unknownModel } from '../admission.ts';
 import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
 import { countChatTokens } from '../engine-tokenizer.ts';
 import { respondJson } from '../respond.ts';
@@ -120,7 +120,8 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   const { exchange, record } = call;
   const { base, request } = creation;
   const envelope = envelopeOf(creation);
-  record.model = gateway.table.find(request.model)?.view.model ?? null;
+  const pool = gateway.table.find(request.model);
+  record.model = pool === undefined ? null : poolName(pool);
   record.stream = request.stream;
   gateway.background.assertRoom();
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
@@ -247,7 +248,7 @@ async function countInputTokens(gateway: ApiContext, call: ApiCall): Promise<voi
   const bytes = await readBody(gateway, call);
   const { request, messages } = await prepare(gateway, call, bytes);
   const pool = gateway.table.find(request.model);
-  record.model = pool?.view.model ?? null;
+  record.model = pool === undefined ? null : poolName(pool);
   const ready = pool?.replicas.filter(({ view }) => view.state === 'ready') ?? [];
   if (ready.length === 0)
     throw new PlatformError('no_replica', `model "${request.model}": no replica is ready`, {

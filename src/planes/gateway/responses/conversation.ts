@@ -1,6 +1,10 @@
 /** The items that a response is an answer to: those of the turns before it, then its own input with references looked up. */
 import { PlatformError } from '../../../contract/errors.ts';
-import { CONVERSATION_TURNS_MAX, type ResponseTurn } from '../../../contract/ports/response-store.ts';
+import {
+  CONVERSATION_BYTES_MAX,
+  CONVERSATION_TURNS_MAX,
+  type ResponseTurn,
+} from '../../../contract/ports/response-store.ts';
 import type { InputEntry, Item } from '../../../wire/responses/input-items.ts';
 import { isResponseId, responseOfItem } from '../../../wire/responses/item-ids.ts';
 import { refuseField } from '../../../wire/responses/refuse-field.ts';
@@ -38,22 +42,22 @@ export async function earlierItems(
 ): Promise<Item[]> {
   if (!isResponseId(id)) throw previousNotFound(id);
   const nowMs = context.clock.wallMs();
-  const { turns, missing } = await context.stores.responses.conversation({ id, owner, nowMs });
-  if (missing !== null) throw previousNotFound(missing);
-  if (turns.length > CONVERSATION_TURNS_MAX)
+  const found = await context.stores.responses.conversation({ id, owner, nowMs });
+  if (found.kind === 'broken') throw previousNotFound(found.missing);
+  if (found.kind === 'too-long')
     throw refuseField(
       'previous_response_id',
       id,
-      `a conversation of at most ${CONVERSATION_TURNS_MAX} responses`,
+      `a conversation of at most ${CONVERSATION_TURNS_MAX} responses and ${CONVERSATION_BYTES_MAX} bytes`,
     );
-  const running = turns.find(isRunning);
+  const running = found.turns.find(isRunning);
   if (running !== undefined)
     throw new PlatformError(
       'invalid_request',
       `Previous response with id '${running.id}' is ${running.status}; wait until it is completed.`,
       { param: 'previous_response_id' },
     );
-  return turns.flatMap(itemsOf);
+  return found.turns.flatMap(itemsOf);
 }
 
 function itemsOf({ inputJson, responseJson }: Pick<ResponseTurn, 'inputJson' | 'responseJson'>): Item[] {

@@ -1,0 +1,133 @@
+import { describe, expect, it } from 'vitest';
+import { FULL_CAPABILITIES, TEST_SETTINGS } from '../../../tests/support/gateway-under-test.ts';
+import { systemClock } from '../../base/clock.ts';
+import type { AdapterView, PoolView, ReplicaView } from '../../contract/fleet.ts';
+import { Admission, type Lease } from './admission.ts';
+import { FleetTable } from './fleet-table.ts';
+import { createSharedMemory, SharedState } from './shared-state.ts';
+
+const adapter = (name: string): AdapterView => ({ name, servedModel: `m:${name}`, fields: { lora: name } });
+
+function replica(id: string, adapters: AdapterView[] = [], more: Partial<ReplicaView> = {}): ReplicaView {
+  return {
+    id,
+    generation: 1,
+    url: 'http://x',
+    engine: 'sglang',
+    servedModel: 'm',
+    state: 'ready',
+    reason: '',
+    window: 1,
+    capabilities: FULL_CAPABILITIES,
+    adapters,
+    ...more,
+  };
+}
+
+function tableOf(...pools: PoolView[]): FleetTable {
+  const ids = pools.flatMap(({ replicas }) => replicas.map(({ id }) => id));
+  const slots = (names: string[]) => Object.fromEntries(names.map((name, index) => [name, index]));
+  return new FleetTable(
+    { pools },
+    { replicaSlots: slots(ids), poolSlots: slots(pools.map(({ model }) => model)) },
+  );
+}
+
+const pool = (model: string, replicas: ReplicaView[], more: Partial<PoolView> = {}): PoolView => ({
+  model,
+  aliases: [],
+  replicas,
+  ...more,
+});
+
+function setUp(table: FleetTable) {
+  const admission = new Admission(
+    new SharedState(createSharedMemory(), 0),
+    systemClock,
+    table,
+    TEST_SETTINGS,
+  );
+  const order: string[] = [];
+  const ask = (model: string) => {
+    const deadlineMs = systemClock.monotonicMs() + 5_000;
+    const asked = admission.acquire({ model, avoid: [], urgent: false, deadlineMs }, () => {});
+    asked.then(
+      () => order.push(model),
+      () => order.push(`no ${model}`),
+    );
+    return asked;
+  };
+  return { admission, ask, order };
+}
+
+const settled = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+
+describe('a pool with adapters', () => {
+  it('gives a request for one only to a replica that has it, under the name that its engine knows', async () => {
+    const { ask } = setUp(
+      tableOf(pool('m', [replica('m/0'), replica('m/1', [adapter('sql')])], { adapters: ['sql'] })),
+    );
+    const { replica: taken } = await ask('sql');
+    expect(taken.view).toMatchObject({ id: 'm/1', servedModel: 'm:sql', fields: { lora: 'sql' } });
+    expect((await ask('m')).replica.view).toMatchObject({ id: 'm/0', servedModel: 'm' });
+  });
+
+  it('lets all its names wait in one queue, in order, without one holding up what others could have', async () => {
+    const { admission, ask, order } = setUp(
+      tableOf(pool('m', [replica('m/0'), replica('m/1', [adapter('sql')])], { adapters: ['sql'] })),
+    );
+    const first: Lease[] = [await ask('m'), await ask('m')];
+    order.length = 0;
+    void ask('sql');
+    void ask('m');
+    void ask('sql');
+    await settled();
+    expect(order).toEqual([]);
+    // The replica without the adapter comes free: the first in the queue can not use it, the second can.
+    first.find(({ replica: { view } }) => view.id === 'm/0')?.release();
+    await settled();
+    expect(order).toEqual(['m']);
+    first.find(({ replica: { view } }) => view.id === 'm/1')?.release();
+    await settled();
+    expect(order).toEqual(['m', 'sql']);
+    admission.close();
+  });
+
+  it('has requests for an adapter wait while a replica loads it, and refuses them when it is taken away', async () => {
+    const bare = pool('m', [replica('m/0')], { adapters: ['sql'] });
+    const { admission, ask, order } = setUp(tableOf(bare));
+    const waits = ask('sql');
+    await settled();
+    expect(order).toEqual([]);
+    admission.update(
+      tableOf(pool('m', [replica('m/0', [adapter('sql')])], { adapters: ['sql'] })),
+      TEST_SETTINGS,
+    );
+    (await waits).release();
+    admission.update(tableOf(bare), TEST_SETTINGS);
+    const late = ask('sql');
+    admission.update(tableOf(pool('m', [replica('m/0')])), TEST_SETTINGS);
+    await expect(late).rejects.toMatchObject({ code: 'model_not_found' });
+    admission.close();
+  });
+});
+
+describe('a pool that leaves', () => {
+  it('is named by nobody, and its replicas keep their places', async () => {
+    const leaving = pool('old', [replica('old/0')], { leaving: true, aliases: ['o'] });
+    const table = tableOf(pool('m', [replica('m/0')]), leaving);
+    expect(table.names).toEqual(['m']);
+    expect(table.served.map(({ view }) => view.model)).toEqual(['m']);
+    expect(table.poolOf('old/0')?.view.model).toBe('old');
+    const { ask } = setUp(table);
+    await expect(ask('old')).rejects.toMatchObject({ code: 'model_not_found' });
+  });
+
+  it('refuses what waits in its queue', async () => {
+    const { admission, ask } = setUp(tableOf(pool('m', [replica('m/0')])));
+    await ask('m');
+    const waits = ask('m');
+    admission.update(tableOf(pool('m', [replica('m/0')], { leaving: true })), TEST_SETTINGS);
+    await expect(waits).rejects.toMatchObject({ code: 'model_not_found' });
+  });
+});
