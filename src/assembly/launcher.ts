@@ -30,8 +30,13 @@ export interface LauncherOptions {
   environment: Environment;
   print(text: string): void;
   complain(text: string): void;
-  /** Descriptor of a pipe to a program that owns the whole system: when it breaks, everything is stopped. */
-  ownerFd?: number;
+  /** The program that owns the whole system. */
+  owner?: {
+    /** Descriptor of a pipe to it: when it breaks, everything is stopped. */
+    fd: number;
+    /** The state directory is of no use without it: the node process removes it when it has ended. */
+    temporary: boolean;
+  };
 }
 
 /** How the node process ended, as far as the launcher can tell. */
@@ -106,8 +111,8 @@ class Launcher {
 
   async run(): Promise<number> {
     const onSignal = (signal: NodeJS.Signals) => this.#onSignal(signal);
-    const { ownerFd } = this.#options;
-    if (ownerFd !== undefined) onOwnerGone(ownerFd, () => this.#onSignal('the owner has ended'));
+    const { owner } = this.#options;
+    if (owner !== undefined) onOwnerGone(owner.fd, () => this.#onSignal('the owner has ended'));
     for (const signal of STOP_SIGNALS) process.on(signal, onSignal);
     try {
       return await this.#keepAlive();
@@ -150,7 +155,7 @@ class Launcher {
 
   #spawnNode(first: boolean): ChildProcess {
     const { configPath, paths } = this.#config;
-    const { ownerFd } = this.#options;
+    const { owner } = this.#options;
     const cacheDir = getCompileCacheDir();
     return spawn(
       process.execPath,
@@ -160,12 +165,13 @@ class Launcher {
         paths.instance,
         ...(configPath === null ? [] : ['--config', configPath]),
         ...(first ? ['--since', String(this.#startedAtMs)] : []),
-        ...(ownerFd === undefined ? [] : ['--owner-fd', String(OWNER_FD_OF_NODE)]),
+        ...(owner === undefined ? [] : ['--owner-fd', String(OWNER_FD_OF_NODE)]),
+        ...(owner?.temporary ? ['--temporary'] : []),
       ],
       {
         // A session of its own: Ctrl-C in the terminal reaches the launcher alone, which passes it on in order.
         detached: true,
-        stdio: ['ignore', 'inherit', 'inherit', ...(ownerFd === undefined ? [] : [ownerFd])],
+        stdio: ['ignore', 'inherit', 'inherit', ...(owner === undefined ? [] : [owner.fd])],
         cwd: this.#options.environment.workDir,
         env: {
           ...this.#options.environment.variables,

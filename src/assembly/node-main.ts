@@ -13,6 +13,7 @@ import { type InstanceLock, takeLock } from './instance-lock.ts';
 import { ModelRegistry } from './models/model-registry.ts';
 import { NodeProcess } from './node.ts';
 import { openNodeLog } from './node-log.ts';
+import type { OwnerOptions } from './owner-pipe.ts';
 import { createProcesses } from './processes.ts';
 import { prepareStateDir } from './state-dir.ts';
 
@@ -22,8 +23,8 @@ export interface NodeOptions {
   instance: string | undefined;
   /** When the user pressed Enter, Unix ms; for the ready line. */
   sinceAtMs: number | undefined;
-  /** A pipe to the program that owns the whole system; undefined: nobody does. */
-  ownerFd: number | undefined;
+  /** The program that owns the whole system; undefined: none does. */
+  owner: OwnerOptions | undefined;
 }
 
 /** How long a successor waits for a node process that is just ending. */
@@ -43,8 +44,8 @@ export async function runNode(options: NodeOptions): Promise<void> {
     const processHost = createProcesses();
     const port = await settleGatewayPort(config, processHost);
     const settled = { ...config, gateway: { ...config.gateway, port } };
-    const { sinceAtMs, ownerFd } = options;
-    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs, ownerFd }).start();
+    const { sinceAtMs, owner } = options;
+    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs, owner }).start();
   } catch (thrown) {
     refuse(thrown);
   }

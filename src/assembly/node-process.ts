@@ -1,7 +1,7 @@
 /**
  * Entry of the node process. Kept small so that the compile cache is on before anything else is loaded.
  *
- * Options: [--config FILE] [--instance ID] [--since MS] [--owner-fd N]. `autoglm serve` starts it; an init system may do so as well.
+ * Options: [--config FILE] [--instance ID] [--since MS] [--owner-fd N [--temporary]]. `autoglm serve` starts it; an init system may do so as well.
  */
 import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
@@ -13,6 +13,7 @@ const { values } = parseArgs({
     instance: { type: 'string' },
     since: { type: 'string' },
     'owner-fd': { type: 'string' },
+    temporary: { type: 'boolean' },
   },
 });
 const { runNode } = await import('./node-main.ts');
@@ -20,5 +21,8 @@ await runNode({
   configOption: values.config,
   instance: values.instance,
   sinceAtMs: values.since === undefined ? undefined : Number(values.since),
-  ownerFd: values['owner-fd'] === undefined ? undefined : Number(values['owner-fd']),
+  owner:
+    values['owner-fd'] === undefined
+      ? undefined
+      : { fd: Number(values['owner-fd']), temporary: values.temporary === true },
 });

@@ -18,6 +18,7 @@ import { assembleGateways, type Gateways } from './gateways.ts';
 import type { ModelRegistry } from './models/model-registry.ts';
 import type { NodeLog } from './node-log.ts';
 import { NodeSystem } from './node-system.ts';
+import type { OwnerOptions } from './owner-pipe.ts';
 import { ownStartTicks } from './processes.ts';
 import { Shutdown } from './shutdown.ts';
 import { assembleSupervisor } from './supervisor.ts';
@@ -28,7 +29,7 @@ export interface NodeProcessOptions {
   log: NodeLog;
   processHost: ProcessHost;
   sinceAtMs: number | undefined;
-  ownerFd: number | undefined;
+  owner: OwnerOptions | undefined;
 }
 
 export class NodeProcess {
@@ -50,7 +51,7 @@ export class NodeProcess {
   #tryShown = false;
   #linesBeforeBanner: string[] = [];
 
-  constructor({ config, registry, log, processHost, sinceAtMs, ownerFd }: NodeProcessOptions) {
+  constructor({ config, registry, log, processHost, sinceAtMs, owner }: NodeProcessOptions) {
     this.#config = config;
     this.#registry = registry;
     this.#log = log;
@@ -97,7 +98,7 @@ export class NodeProcess {
       supervisor: this.#supervisor,
       admin: this.#admin,
       closeBatches: async () => this.#batches?.close(),
-      ownerFd,
+      owner,
     });
   }
 

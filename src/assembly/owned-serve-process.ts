@@ -25,7 +25,7 @@ try {
     environment: readEnvironment(),
     print: (text) => void process.stdout.write(`${text}\n`),
     complain: (text) => void process.stderr.write(`${text}\n`),
-    ownerFd: OWNER_FD,
+    owner: { fd: OWNER_FD, temporary: values.temporary !== undefined },
   });
 } catch (thrown) {
   const error = PlatformError.from(thrown);

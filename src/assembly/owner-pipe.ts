@@ -4,6 +4,13 @@
  */
 import { Socket } from 'node:net';
 
+export interface OwnerOptions {
+  /** Descriptor of our end of the pipe. */
+  fd: number;
+  /** The state directory goes with the owner. */
+  temporary: boolean;
+}
+
 /** `gone` is called once. Nothing is ever sent; what comes all the same is thrown away. */
 export function onOwnerGone(fd: number, gone: () => void): void {
   const socket = new Socket({ fd, readable: true, writable: false });

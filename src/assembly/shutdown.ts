@@ -2,6 +2,7 @@
  * The ends of a node process, in the order of docs/lifecycle.md: `stop` drains and ends everything, `kill` ends everything at
  * once, `restart` ends this process alone. The first one that begins wins; only a kill may overtake a stop.
  */
+import { rmSync } from 'node:fs';
 import { systemClock } from '../base/clock.ts';
 import { EXIT_CODES } from '../contract/exit-codes.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
@@ -13,7 +14,7 @@ import { removeNodeRecord } from './config/node-record.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import type { NodeLog } from './node-log.ts';
 import type { EndRequest, NodeSystem } from './node-system.ts';
-import { onOwnerGone } from './owner-pipe.ts';
+import { type OwnerOptions, onOwnerGone } from './owner-pipe.ts';
 
 export interface ShutdownParts {
   config: ResolvedConfig;
@@ -25,8 +26,8 @@ export interface ShutdownParts {
   admin: AdminServer;
   /** Lets go of batches, so that whoever comes next goes on with them. */
   closeBatches(): Promise<void>;
-  /** When this pipe breaks, nobody is left whom all this is for. */
-  ownerFd: number | undefined;
+  /** When the pipe to it breaks, nobody is left whom all this is for. */
+  owner: OwnerOptions | undefined;
 }
 
 /** The same key press arrives twice: from the terminal and from npm, which passes signals on. */
@@ -43,6 +44,7 @@ export class Shutdown {
   readonly #parts: ShutdownParts;
   readonly #begun = new AbortController();
   #firstSignalMs: number | null = null;
+  #isOwnerGone = false;
 
   constructor(parts: ShutdownParts) {
     this.#parts = parts;
@@ -54,8 +56,8 @@ export class Shutdown {
   }
 
   listen(): void {
-    const { ownerFd } = this.#parts;
-    if (ownerFd !== undefined) onOwnerGone(ownerFd, () => this.#onOwnerGone());
+    const { owner } = this.#parts;
+    if (owner !== undefined) onOwnerGone(owner.fd, () => this.#onOwnerGone());
     // Our terminal may close; the launcher decides what that means.
     process.on('SIGHUP', () => {});
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => this.#onSignal(signal));
@@ -94,6 +96,7 @@ export class Shutdown {
   }
 
   #onOwnerGone(): void {
+    this.#isOwnerGone = true;
     this.#parts.log.write('info', 'stopping', { signal: 'the owner has ended' });
     setTimeout(() => void this.#kill(), OWNER_GONE_MS);
     void this.#stop();
@@ -151,7 +154,9 @@ export class Shutdown {
   }
 
   #exit(code: number): never {
-    this.#parts.log.close();
+    const { log, owner, config } = this.#parts;
+    log.close();
+    if (this.#isOwnerGone && owner?.temporary) rmSync(config.paths.root, { recursive: true, force: true });
     process.exit(code);
   }
 }

@@ -63,11 +63,6 @@ export const SIMULATED_ENGINES: Record<SimulatorDialect, SimulatedEngineProfile>
   triton: { release: '2.62.0+simulated', log: tritonLog, dialect: createSimulatedTriton },
 };
 
-/** Names of a hub are taken as they are; a path must be there. */
-function adapterShelf(adapters: readonly LoraAdapter[]): AdapterShelf {
-  return new AdapterShelf({ adapters, exists: (path) => !isAbsolute(path) || existsSync(path) });
-}
-
 export function openDialect(
   { release, variant, dialect }: SimulatedEngineProfile,
   parts: DialectParts,
@@ -83,4 +78,9 @@ export function openDialect(
     ...(config.apiKey !== undefined && { apiKey: config.apiKey }),
     ...(config.adapters !== undefined && { adapters: adapterShelf(config.adapters) }),
   });
+}
+
+/** Names of a hub are taken as they are; a path must be there. */
+function adapterShelf(adapters: readonly LoraAdapter[]): AdapterShelf {
+  return new AdapterShelf({ adapters, exists: (path) => !isAbsolute(path) || existsSync(path) });
 }

@@ -106,14 +106,14 @@ export interface ReplicaView {
   capabilities: EngineCapabilities;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
-  /** Default: openai. */
-  protocol?: EngineProtocol;
-  /** KServe only; without one, chat is refused. */
-  chatTemplate?: ChatTemplate;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
   adapters?: AdapterView[];
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
   fields?: Readonly<Record<string, unknown>>;
+  /** Default: openai. */
+  protocol?: EngineProtocol;
+  /** KServe only; without one, chat is refused. */
+  chatTemplate?: ChatTemplate;
 }
 
 /** A LoRA adapter in one replica. */

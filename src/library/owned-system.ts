@@ -36,6 +36,7 @@ const POLL_MS = 25;
 /** From the start of the launcher until the node process answers; engines have their own limit. */
 const ANSWER_MS_MAX = 30_000;
 const RESTART_WAIT_MS = 200;
+const PORTS_LOST_MAX = 10;
 /** Beyond two drains of 30 s: what has not ended then is killed. */
 const CLOSE_MS_MAX = 90_000;
 /** A second signal within this time counts as the same. */
@@ -46,7 +47,6 @@ const LOG_BYTES_SHOWN = 2_000;
 /** A start that was refused for one of these is refused again: somebody must change something. */
 const REFUSALS = new Map<number, ErrorCode>([
   [EXIT_CODES.configInvalid.code, 'config_invalid'],
-  [EXIT_CODES.portInUse.code, 'port_in_use'],
   [EXIT_CODES.alreadyRunning.code, 'already_running'],
 ]);
 
@@ -64,6 +64,7 @@ export class OwnedSystem {
   readonly #pipes: unknown[] = [];
   #launcher: ChildProcess | null = null;
   #failure: PlatformError | null = null;
+  #portsLost = 0;
   #closing: Promise<void> | null = null;
 
   constructor(options: OwnedSystemOptions) {
@@ -150,6 +151,11 @@ export class OwnedSystem {
     const refused = code === null ? undefined : REFUSALS.get(code);
     if (refused !== undefined) {
       this.#failure = new PlatformError(refused, this.#logTail() || `the start was refused (${how})`);
+      return;
+    }
+    // Our ports are any that are free: that somebody else was quicker is no reason to give up, unless it never ends.
+    if (code === EXIT_CODES.portInUse.code && ++this.#portsLost === PORTS_LOST_MAX) {
+      this.#failure = new PlatformError('port_in_use', this.#logTail());
       return;
     }
     const timer = setTimeout(() => {

@@ -73,6 +73,7 @@ const isReplay = (response: Response) => response.headers.get('x-autoglm-idempot
 describe('a repeated request', () => {
   it.each([
     ['/v1/chat/completions', chat],
+    ['/v1/messages', { ...chat, max_tokens: 20 }],
     ['/v1/chat/completions', { ...chat, stream: true, stream_options: { include_usage: true } }],
     ['/v1/completions', { model: 'm', prompt: 'P' }],
     ['/v1/embeddings', { model: 'm', input: 'text' }],

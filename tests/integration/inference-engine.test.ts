@@ -258,6 +258,7 @@ describe('when the program ends', () => {
     expect(others).toHaveLength(also.length);
     for (const pid of [child.pid ?? 0, ...others.map(({ pid: other }) => other)]) killQuietly(pid);
     await nothingLeft(stateDir);
+    await until('the state directory is removed', () => !existsSync(stateDir));
   });
 
   it.each([

@@ -236,14 +236,6 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
 
 type UrlSettings = Exclude<NonNullable<ModelConfig['urls']>[number], string>;
 
-/** gRPC is HTTP/2: its addresses are told by the protocol, not by the scheme. */
-function originOf(url: string): string {
-  return url
-    .replace(/^grpc(s?):/, 'http$1:')
-    .replace(/\/+$/, '')
-    .replace(/\/v1$/, '');
-}
-
 /** The model that a person names at `workDir`, told to a process that was started elsewhere. */
 export function locateModel(
   { engine, model }: { engine: string; model: string },
@@ -256,6 +248,14 @@ export function locateModel(
 
 function isAddress(text: string): boolean {
   return /^(hf|huggingface|https?):/.test(text);
+}
+
+/** gRPC is HTTP/2: its addresses are told by the protocol, not by the scheme. */
+function originOf(url: string): string {
+  return url
+    .replace(/^grpc(s?):/, 'http$1:')
+    .replace(/\/+$/, '')
+    .replace(/\/v1$/, '');
 }
 
 function modelSource(model: ModelConfig, fromHere: (path: string) => string): string {

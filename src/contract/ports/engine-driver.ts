@@ -110,10 +110,10 @@ export interface EngineDriver {
     what: { requestId: string } | 'all',
     signal: AbortSignal,
   ): Promise<ProbeResult>;
-  /** Loads or unloads the model of the target while the engine runs. Resolves when it is done, or with why it is not. */
-  setModelLoaded?(target: EngineTarget, loaded: boolean, signal: AbortSignal): Promise<ProbeResult>;
   /** LoRA adapters beside the model; undefined: the engine has none. */
   readonly adapters?: AdapterCalls;
+  /** Loads or unloads the model of the target while the engine runs. Resolves when it is done, or with why it is not. */
+  setModelLoaded?(target: EngineTarget, loaded: boolean, signal: AbortSignal): Promise<ProbeResult>;
 }
 
 /** An adapter that the engine has. */

@@ -86,7 +86,11 @@ export class BatchRun {
     return this.#stopped.signal.aborted;
   }
 
-  async start(inFlightMax: number): Promise<void> {
+  start(inFlightMax: number): void {
+    this.#watch(this.#begin(inFlightMax));
+  }
+
+  async #begin(inFlightMax: number): Promise<void> {
     const { batch } = this.#held;
     const { clock, stores } = this.#parts;
     const answered = await this.#untilStored(() => stores.batches.answered(this.id));
@@ -117,9 +121,13 @@ export class BatchRun {
 
   hear(event: BatchEvent): void {
     if (this.done || this.#state === null) return;
-    const { state, effects } = step(this.#state, event);
-    this.#state = state;
-    for (const effect of effects) this.#carryOut(effect);
+    try {
+      const { state, effects } = step(this.#state, event);
+      this.#state = state;
+      for (const effect of effects) this.#carryOut(effect);
+    } catch (error) {
+      this.#endByBug(error);
+    }
   }
 
   /** Ends all that is under way here; what is recorded stays. */
@@ -134,12 +142,12 @@ export class BatchRun {
   #carryOut(effect: BatchEffect): void {
     switch (effect.type) {
       case 'readInput':
-        void this.#readInput(effect.check);
+        this.#watch(this.#readInput(effect.check));
         return;
       case 'setStatus':
         return this.#setStatus(effect.status);
       case 'send':
-        void this.#send(effect.line);
+        this.#watch(this.#send(effect.line));
         return;
       case 'record':
         return this.#record(effect.line, effect.ok);
@@ -238,7 +246,7 @@ export class BatchRun {
     if (text === undefined) throw new RangeError(`line ${line} of batch ${this.id} has no answer to record`);
     this.#answers.delete(line);
     this.#toRecord.push({ line, ok, text });
-    void this.#recordAll();
+    this.#watch(this.#recordAll());
   }
 
   /** Several answers that came while the last were being recorded go together. */
@@ -302,13 +310,22 @@ export class BatchRun {
   }
 
   #then(work: () => Promise<void>): void {
-    this.#changes = this.#changes.then(work).catch((error) => {
-      this.#parts.log('error', 'a bug ends the run of a batch; it is taken up again', {
-        batch: this.id,
-        error: error instanceof Error ? error.stack : String(error),
-      });
-      this.stop();
+    this.#changes = this.#changes.then(work);
+    this.#watch(this.#changes);
+  }
+
+  #watch(work: Promise<void>): void {
+    work.catch((error) => this.#endByBug(error));
+  }
+
+  /** The process, which has engines to look after, goes on; the lease runs out, and the batch is taken up anew. */
+  #endByBug(error: unknown): void {
+    if (this.done) return;
+    this.#parts.log('error', 'a bug ends the run of a batch; it is taken up again', {
+      batch: this.id,
+      error: error instanceof Error ? error.stack : String(error),
     });
+    this.stop();
   }
 
   #lose(): void {
@@ -325,11 +342,7 @@ export class BatchRun {
         if (this.done) return null;
         const error = PlatformError.from(thrown);
         if (error.code !== 'storage_unavailable' && error.code !== 'storage_full') {
-          this.#parts.log('error', 'a bug ends the run of a batch; it is taken up again', {
-            batch: this.id,
-            error: error.stack,
-          });
-          this.stop();
+          this.#endByBug(error);
           return null;
         }
         if (turn === 0)

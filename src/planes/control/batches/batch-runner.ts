@@ -111,7 +111,7 @@ export class BatchRunner {
     for (const one of held) {
       const run = new BatchRun({ ...this.#options, budget: this.#budget }, one);
       this.#runs.add(run);
-      void run.start(this.#share());
+      run.start(this.#share());
     }
   }
 

@@ -19,7 +19,14 @@ import { respondJson } from '../respond.ts';
 import { serveInference } from '../serve-inference.ts';
 
 export const anthropicRoutes: readonly ApiRoute[] = [
-  { method: 'POST', template: '/v1/messages', policy: 'key', errors: 'anthropic', handle: createMessage },
+  {
+    method: 'POST',
+    template: '/v1/messages',
+    policy: 'key',
+    errors: 'anthropic',
+    idempotent: true,
+    handle: createMessage,
+  },
   {
     method: 'POST',
     template: '/v1/messages/count_tokens',
