@@ -3,12 +3,8 @@ import { type LoadedConfig, loadConfig } from '../assembly/config/load-config.ts
 import { localOrigin } from '../assembly/config/loopback.ts';
 import { mergeModels } from '../assembly/config/merge-models.ts';
 import { requireModelFiles } from '../assembly/config/model-files.ts';
-import {
-  type ResolvedConfig,
-  type ResolvedModel,
-  resolveConfig,
-  resolveModels,
-} from '../assembly/config/resolve-config.ts';
+import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
+import { resolveMerged } from '../assembly/config/resolve-merged.ts';
 import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 
@@ -40,11 +36,12 @@ interface Served {
 /** What would run: what the file says, with what was changed at run time in its state directory. */
 function servedModels(loaded: LoadedConfig, { paths }: ResolvedConfig): Served {
   const { runtime, problem } = readRuntimeModels(paths.runtimeModels);
-  const { models, unloaded, notes } = mergeModels(loaded.file ?? 'zero config', loaded.config, runtime);
-  const resolved = resolveModels(
+  const { merged, resolved } = resolveMerged(
     loaded,
-    models.map(({ config }) => config),
+    mergeModels(loaded.file ?? 'zero config', loaded.config, runtime),
+    [],
   );
+  const { models, unloaded, notes } = merged;
   return {
     models: resolved.map((model, index) => ({ ...model, source: models[index]?.source ?? 'file' })),
     notes: [

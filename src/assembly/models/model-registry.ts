@@ -12,6 +12,7 @@ import type { LoadedConfig } from '../config/load-config.ts';
 import { type MergedModels, mergeModels } from '../config/merge-models.ts';
 import { checkFileOf, readsModelFile } from '../config/model-files.ts';
 import { type ResolvedModel, resolveModels } from '../config/resolve-config.ts';
+import { resolveMerged } from '../config/resolve-merged.ts';
 import { type RuntimeModels, readRuntimeModels, runtimeModelsText } from '../config/runtime-models.ts';
 import type { LogLevel } from '../node-log.ts';
 import type { Change, ModelsNow } from './change-models.ts';
@@ -26,7 +27,7 @@ export interface ModelRegistryOptions {
 export class ModelRegistry {
   readonly #options: ModelRegistryOptions;
   #merged: MergedModels;
-  #resolved: ResolvedModel[];
+  #resolved: readonly ResolvedModel[];
   #queue: Promise<unknown> = Promise.resolve();
   /** Carries a change out; set once, by the node process. */
   #apply: (models: readonly ResolvedModel[]) => void = () => {};
@@ -34,9 +35,14 @@ export class ModelRegistry {
   constructor(options: ModelRegistryOptions) {
     this.#options = options;
     const { runtime, problem } = readRuntimeModels(options.file);
-    this.#merged = mergeModels(this.name, options.loaded.config, runtime);
+    const { merged, resolved } = resolveMerged(
+      options.loaded,
+      mergeModels(this.name, options.loaded.config, runtime),
+      [],
+    );
+    this.#merged = merged;
+    this.#resolved = resolved;
     if (problem !== null) this.#setAside(problem);
-    this.#resolved = this.#resolve(this.#merged);
     for (const note of this.#merged.notes) options.log('warn', note);
   }
 
@@ -82,8 +88,8 @@ export class ModelRegistry {
       locate: (entry) => resolveModels(loaded, [entry])[0] as ResolvedModel,
     });
     if (runtime === this.#merged.kept) return message;
-    const merged = mergeModels(this.name, loaded.config, runtime);
-    const resolved = this.#resolve(merged);
+    const asked = mergeModels(this.name, loaded.config, runtime);
+    const { merged, resolved } = resolveMerged(loaded, asked, this.#resolved);
     this.#requireFiles(resolved);
     await this.#write(runtime);
     this.#merged = merged;
@@ -112,13 +118,6 @@ export class ModelRegistry {
       const message = `${file} cannot be written (${code ?? String(error)}), so nothing was changed; free space in the state directory`;
       throw new PlatformError('internal', message, { cause: error });
     }
-  }
-
-  #resolve({ models }: MergedModels): ResolvedModel[] {
-    return resolveModels(
-      this.#options.loaded,
-      models.map(({ config }) => config),
-    );
   }
 
   /** What cannot be read is kept for people, and out of the way of the next change. */
