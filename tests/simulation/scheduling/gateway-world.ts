@@ -206,6 +206,7 @@ export class GatewayWorld {
     this.health.forEach((state, index) => {
       const taking = takes(state, nowMs);
       this.#columns.serving[index] = taking === 'nothing' ? 0 : 1;
+      this.#columns.probe[index] = taking === 'probe' ? 1 : 0;
       this.#columns.share[index] = taking === 'freely' ? healthShare(state, nowMs, DEFAULT_HEALTH) : 0;
     });
   }

@@ -59,7 +59,7 @@ class LoadBound implements Filter {
   }
 
   keeps(decision: Decision, index: number): boolean {
-    return decision.workWith(index) <= this.#most;
+    return decision.columns.probe[index] === 1 || decision.workWith(index) <= this.#most;
   }
 }
 

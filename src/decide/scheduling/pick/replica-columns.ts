@@ -32,6 +32,8 @@ export class ReplicaColumns {
   readonly window: Int32Array;
   /** 1: ready, and not ejected. */
   readonly serving: Uint8Array;
+  /** 1: waits for the one request that shows whether it is well again; it gets the next, because no score would send it one. */
+  readonly probe: Uint8Array;
   /** 1: can serve this request (context length, modality, adapter). */
   readonly capable: Uint8Array;
   /** 1: failed this request before. */
@@ -67,6 +69,7 @@ export class ReplicaColumns {
     this.window = integers();
     this.inFlight = integers();
     this.serving = flags();
+    this.probe = flags();
     this.capable = flags();
     this.avoided = flags();
     this.weight = numbers();
@@ -97,7 +100,7 @@ export class ReplicaColumns {
       this.indexOfSlot[replica.slot] = index;
     });
     for (const flag of [this.serving, this.capable]) flag.fill(1);
-    for (const cleared of [this.avoided, this.inFlight, this.work]) cleared.fill(0);
+    for (const cleared of [this.probe, this.avoided, this.inFlight, this.work]) cleared.fill(0);
     this.share.fill(1);
     for (const metric of [this.gpuLoad, this.memoryUsage, this.kvCacheUsageRatio, this.queueDepth]) {
       metric.fill(Number.NaN);

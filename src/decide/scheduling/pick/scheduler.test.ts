@@ -131,6 +131,22 @@ describe('every strategy', () => {
     );
   });
 
+  it.each(
+    STRATEGY_NAMES,
+  )('%s: sends the next request to a replica that waits for its probe, whatever its score', (name) => {
+    const columns = pool(4);
+    columns.share[2] = 0;
+    columns.probe[2] = 1;
+    const probing = scheduler(name, columns);
+    expect(probing.decide(REQUEST)).toBe(2);
+    expect(probing.explain().reason).toBe('m/2 waits for a probe');
+    columns.inFlight[2] = 1;
+    expect(probing.decide(REQUEST)).not.toBe(2);
+    columns.inFlight[2] = 0;
+    columns.avoided[2] = 1;
+    expect(probing.decide(REQUEST)).not.toBe(2);
+  });
+
   it('has nobody to pick in an empty pool', () => {
     for (const name of STRATEGY_NAMES)
       expect(scheduler(name, new ReplicaColumns(1)).decide(REQUEST)).toBe(NONE_READY);

@@ -92,7 +92,8 @@ export class Scheduler {
       return lost;
     }
     this.#score(decision);
-    this.#last = this.#picker.pick(decision);
+    const probe = probeAmong(decision);
+    this.#last = probe >= 0 ? probe : this.#picker.pick(decision);
     return this.#last;
   }
 
@@ -128,7 +129,9 @@ export class Scheduler {
     const reason =
       picked === null
         ? `${columns.count} candidates, none left: ${verdict}`
-        : `${picked} scored ${rounded(total[this.#last]!)}; ${this.#spec.picker} of ${kept} kept, ${columns.count} in all`;
+        : columns.probe[this.#last] === 1
+          ? `${picked} waits for a probe`
+          : `${picked} scored ${rounded(total[this.#last]!)}; ${this.#spec.picker} of ${kept} kept, ${columns.count} in all`;
     return { strategy: this.#name, picked, verdict, reason, candidates };
   }
 
@@ -182,6 +185,14 @@ export class Scheduler {
       this.#spec.scorers.map(({ name }, place) => [name, rounded(this.#scores[place]![index]!)]),
     );
   }
+}
+
+/** A candidate that waits for its probe, -1: none. */
+function probeAmong({ columns, droppedBy }: Decision): number {
+  for (let index = 0; index < columns.count; index++) {
+    if (columns.probe[index] === 1 && droppedBy[index] === 0) return index;
+  }
+  return -1;
 }
 
 const EMPTY_REQUEST: RequestFacts = {

@@ -42,6 +42,8 @@ export type Offer =
   | { kind: 'refused'; reason: 'shed' | 'full' | 'too-late'; retryAfterS: number };
 
 const QUEUED: Offer = { kind: 'queued' };
+/** Share of the queue that is kept for those who were promised a place. */
+const PROMISED_MAX_RATIO = 0.5;
 /** Tokens that a class may save up of its reserved share while others are served. */
 const CREDIT_MAX = 100_000;
 /** Requests per second below which the drain rate says that everything stands still. */
@@ -132,7 +134,7 @@ export class FairQueue<T extends QueueEntry> {
     if (nowMs + this.#waitMs(entry) > entry.deadlineMs) {
       return this.#refuse('too-late', entry, size, shedFrom, nowMs);
     }
-    const promised = this.#ledger.dueSoon(nowMs);
+    const promised = Math.min(this.#ledger.dueSoon(nowMs), shedFrom * PROMISED_MAX_RATIO);
     if (size + promised < shedFrom || this.#runsDry(shedFrom)) return null;
     if (this.#isAboveLowest(entry) || (size + promised < limit && this.#isUnderShare(entry, shedFrom)))
       return null;

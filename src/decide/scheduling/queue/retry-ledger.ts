@@ -14,6 +14,8 @@ const GRACE_S = 12;
 const RATE_SMOOTHING = 0.2;
 /** Share of the drain rate that is promised: the rest makes up for a rate that was measured too high. */
 const PROMISED_RATIO = 0.9;
+/** Promises that ended, from which on they say something about the next. */
+const LEARN_FROM = 10;
 /** Assumed until something has drained. */
 const RATE_AT_START = 1;
 
@@ -25,6 +27,10 @@ export class RetryLedger {
   #drainedThisSecond = 0;
   #busyThisSecond = false;
   #ratePerS = RATE_AT_START;
+  /** Of the promises made lately, the share that was redeemed. */
+  #redeemedRatio = 1;
+  #redeemed = 0;
+  #lapsed = 0;
   #rated = false;
 
   /** Requests that leave the queue per second, smoothed. */
@@ -44,14 +50,14 @@ export class RetryLedger {
     if (waited) this.#busyThisSecond = true;
   }
 
-  /** Promises that are due within the next second, or were and may still come. */
+  /** Of the promises that are due within the next second, or were and may still come, as many as experience says will come. */
   dueSoon(nowMs: number): number {
     this.#advance(nowMs);
     let due = 0;
     for (let second = this.#second - GRACE_S; second <= this.#second + 1; second++) {
       due += this.#promised[this.#place(second)]!;
     }
-    return due;
+    return due * this.#redeemedRatio;
   }
 
   /**
@@ -85,6 +91,7 @@ export class RetryLedger {
     for (const [second, count] of own) {
       if (second > this.#second) continue;
       this.#promised[this.#place(second)]!--;
+      this.#redeemed++;
       if (count === 1) own.delete(second);
       else own.set(second, count - 1);
       if (own.size === 0) this.#byTicket.delete(ticket);
@@ -121,10 +128,23 @@ export class RetryLedger {
 
   #expire(second: number): void {
     const from = Math.max(this.#second - GRACE_S, second - this.#promised.length);
-    for (let old = from; old < second - GRACE_S; old++) this.#promised[this.#place(old)] = 0;
+    for (let old = from; old < second - GRACE_S; old++) {
+      this.#lapsed += this.#promised[this.#place(old)]!;
+      this.#promised[this.#place(old)] = 0;
+    }
+    this.#learn();
     for (const [ticket, own] of this.#byTicket) {
       for (const due of own.keys()) if (due < second - GRACE_S) own.delete(due);
       if (own.size === 0) this.#byTicket.delete(ticket);
     }
+  }
+
+  /** Clients that do not come back, or not as told, get fewer places kept. */
+  #learn(): void {
+    const ended = this.#redeemed + this.#lapsed;
+    if (ended < LEARN_FROM) return;
+    this.#redeemedRatio += RATE_SMOOTHING * (this.#redeemed / ended - this.#redeemedRatio);
+    this.#redeemed = 0;
+    this.#lapsed = 0;
   }
 }
