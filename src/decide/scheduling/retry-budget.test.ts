@@ -27,8 +27,8 @@ it('lets a gateway with little traffic retry once in a while', () => {
   expect([
     retries.tryRetry(1),
     retries.tryRetry(2),
-    retries.tryRetry(3_000),
-    retries.tryRetry(3_001),
+    retries.tryRetry(3_999),
+    retries.tryRetry(4_000),
   ]).toEqual([true, false, false, true]);
 });
 

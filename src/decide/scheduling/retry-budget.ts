@@ -3,8 +3,8 @@
  * whole one. A budget by requests in flight alone (retry.ts) does not hold when engines refuse within milliseconds: hardly
  * anything is in flight then, and the few retries that are always allowed are used over and over.
  *
- * Invariant: over any span, retries <= ratio x requests + SAVED_MAX, but for one each RESERVE_MS while there are no others, so
- * that a gateway with little traffic may retry at all. Cells: balance in thousandths of a retry | time of the last retry, ms.
+ * Invariant: over any span, retries <= ratio x requests + SAVED_MAX, but for one each RESERVE_S while there are no others, so
+ * that a gateway with little traffic may retry at all. Cells: balance in thousandths of a retry | time of the last retry, s.
  */
 const WHOLE = 1_000;
 /** Retries that calm times save up. */
@@ -12,7 +12,7 @@ const SAVED_MAX = 10;
 /** What is paid in against the ratio; the rest makes up for what was saved. */
 const PAID_RATIO = 0.95;
 /** After so long without any retry one is allowed whatever the balance. */
-const RESERVE_MS = 3_000;
+const RESERVE_S = 3;
 
 export const RETRY_BUDGET_CELLS = 2;
 
@@ -36,7 +36,7 @@ export class RetryBudget {
 
   /** Takes one retry. `nowMs` is on one clock for all workers. */
   tryRetry(nowMs: number): boolean {
-    const now = nowMs | 0;
+    const now = Math.max(1, Math.floor(nowMs / 1_000)) | 0;
     for (;;) {
       const balance = Atomics.load(this.#cells, 0);
       if (balance < WHOLE) break;
@@ -45,7 +45,7 @@ export class RetryBudget {
       return true;
     }
     const last = Atomics.load(this.#cells, 1);
-    if (last !== 0 && ((now - last) | 0) < RESERVE_MS) return false;
-    return Atomics.compareExchange(this.#cells, 1, last, now === 0 ? 1 : now) === last;
+    if (last !== 0 && now - last < RESERVE_S) return false;
+    return Atomics.compareExchange(this.#cells, 1, last, now) === last;
   }
 }

@@ -64,6 +64,17 @@ describe('PromptBlocks', () => {
       3,
     );
     expect(of({})).toEqual([]);
+    expect(of({ messages: [{ role: 'user', content: long, name: 'x' }] }).length).toBeGreaterThanOrEqual(3);
+  });
+
+  it('goes no farther into a body than blocks count, however large or deep it is', () => {
+    let deep: unknown = 'bottom';
+    for (let level = 0; level < 10_000; level++) deep = [deep];
+    const blocks = addPrompt(new PromptBlocks().start(0), { messages: deep, tools: 'z' });
+    expect(blocks.count).toBe(0);
+    const large = { messages: new Array(100_000).fill({ role: 'user', content: 'v'.repeat(1_000) }) };
+    expect(addPrompt(blocks.start(0), large).count).toBe(BLOCKS_MAX);
+    expect(blocks.chars).toBeLessThan(BLOCK_CHARS * BLOCKS_MAX + 2_000 + 100_000 * 4);
   });
 });
 

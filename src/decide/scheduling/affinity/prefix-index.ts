@@ -29,7 +29,8 @@ export class PrefixIndex {
 
   /**
    * @param memory its byte length must be a power of two, 64 at least; PREFIX_INDEX_BYTES is usual. Zeros: empty.
-   * @param rememberMs how long a prefix counts after its last use: about as long as engines keep it. At most 18 hours.
+   * @param rememberMs how long a prefix counts after its last use: about as long as engines keep it. At most 9 hours: ages
+   *   come round after 18, and what has not been evicted by then counts once more.
    */
   constructor(memory: ArrayBufferLike, rememberMs = 3_600_000) {
     const { byteLength } = memory;

@@ -69,46 +69,35 @@ export class PromptBlocks {
 
 /** Between the parts of a prompt, so that "ab" + "c" is not "a" + "bc". No prompt of people holds it. */
 const PART_END = '\u0000\u0001';
+/** Nesting beyond which nothing more counts: bodies come from strangers. */
+const DEPTH_MAX = 16;
 
 /**
- * Adds the canonical prompt of a parsed request body: `messages` of chat (Anthropic's too, with its `system` first), `prompt`
- * of completions, `input` of embeddings. What is not text, such as an image, goes in as its JSON.
+ * Adds the canonical prompt of a parsed request body: tools and `system` first, as chat templates have them, then `messages` of
+ * chat, `prompt` of completions or `input` of embeddings. Walks only as far as blocks count, whatever the size of the body.
  */
 export function addPrompt(blocks: PromptBlocks, body: Readonly<Record<string, unknown>>): PromptBlocks {
-  if (body.tools !== undefined) addPart(blocks, body.tools);
-  if (body.system !== undefined) addPart(blocks, body.system);
-  const { messages } = body;
-  if (Array.isArray(messages)) {
-    for (const message of messages) {
-      if (blocks.count >= BLOCKS_MAX) break;
-      addMessage(blocks, message as unknown);
-    }
-  } else {
-    addPart(blocks, body.prompt ?? body.input ?? '');
+  for (const part of [body.tools, body.system, body.messages ?? body.prompt ?? body.input]) {
+    if (part !== undefined) addPart(blocks, part, 0);
   }
   return blocks;
 }
 
-function addMessage(blocks: PromptBlocks, message: unknown): void {
-  if (typeof message !== 'object' || message === null) return addPart(blocks, message);
-  const { role, content, ...rest } = message as Record<string, unknown>;
-  addPart(blocks, role ?? '');
-  addPart(blocks, content ?? '');
-  for (const name in rest) {
-    blocks.add(name);
-    addPart(blocks, rest[name]);
-  }
-}
-
-function addPart(blocks: PromptBlocks, part: unknown): void {
+function addPart(blocks: PromptBlocks, part: unknown, depth: number): void {
+  if (blocks.count >= BLOCKS_MAX || depth > DEPTH_MAX) return;
   if (typeof part === 'string') blocks.add(part);
-  else if (Array.isArray(part)) for (const item of part) addPart(blocks, textOf(item));
-  else blocks.add(JSON.stringify(part) ?? '');
+  else if (Array.isArray(part)) for (const item of part) addPart(blocks, item, depth + 1);
+  else if (typeof part === 'object' && part !== null) addObject(blocks, part, depth);
+  else blocks.add(String(part));
   blocks.add(PART_END);
 }
 
-/** A text part counts as its text, so that both ways to write a message are one prompt. */
-function textOf(item: unknown): unknown {
-  const { type, text } = (item ?? {}) as { type?: unknown; text?: unknown };
-  return type === 'text' && typeof text === 'string' ? text : (JSON.stringify(item) ?? '');
+/** A text part counts as its text, so that both ways to write a message are one prompt up to its end. */
+function addObject(blocks: PromptBlocks, object: object, depth: number): void {
+  const { type, text } = object as { type?: unknown; text?: unknown };
+  if (type === 'text' && typeof text === 'string') return void blocks.add(text);
+  for (const [name, value] of Object.entries(object)) {
+    blocks.add(name);
+    addPart(blocks, value, depth + 1);
+  }
 }

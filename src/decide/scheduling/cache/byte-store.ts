@@ -9,15 +9,20 @@ export const ENTRY_OVERHEAD_BYTES = 256;
 const VALUE_RATIO_MAX = 0.125;
 
 interface Held<V> {
+  key: string;
   value: V;
   bytes: number;
   expiresAtMs: number;
+  /** Neighbours in the order of last use. A list of its own: the first key of a Map behind many deleted ones is slow to find. */
+  older: Held<V> | null;
+  newer: Held<V> | null;
 }
 
 export class ByteStore<V> {
   readonly bytesMax: number;
-  /** In the order of their last use. */
   readonly #held = new Map<string, Held<V>>();
+  #oldest: Held<V> | null = null;
+  #newest: Held<V> | null = null;
   #bytes = 0;
   evictions = 0;
 
@@ -36,12 +41,12 @@ export class ByteStore<V> {
   get(key: string, nowMs: number): V | undefined {
     const held = this.#held.get(key);
     if (held === undefined) return undefined;
-    this.#held.delete(key);
     if (held.expiresAtMs <= nowMs) {
-      this.#bytes -= held.bytes;
+      this.#drop(held);
       return undefined;
     }
-    this.#held.set(key, held);
+    this.#unlink(held);
+    this.#append(held);
     return held.value;
   }
 
@@ -50,32 +55,56 @@ export class ByteStore<V> {
     this.delete(key);
     const bytes = valueBytes + key.length * 2 + ENTRY_OVERHEAD_BYTES;
     if (bytes > this.bytesMax * VALUE_RATIO_MAX) return false;
-    for (const oldest of this.#held.keys()) {
-      if (this.#bytes + bytes <= this.bytesMax) break;
-      this.delete(oldest);
+    while (this.#oldest !== null && this.#bytes + bytes > this.bytesMax) {
+      this.#drop(this.#oldest);
       this.evictions++;
     }
-    this.#held.set(key, { value, bytes, expiresAtMs });
+    const held: Held<V> = { key, value, bytes, expiresAtMs, older: null, newer: null };
+    this.#held.set(key, held);
+    this.#append(held);
     this.#bytes += bytes;
     return true;
   }
 
   delete(key: string): boolean {
     const held = this.#held.get(key);
-    if (held === undefined) return false;
-    this.#held.delete(key);
-    this.#bytes -= held.bytes;
-    return true;
+    if (held !== undefined) this.#drop(held);
+    return held !== undefined;
   }
 
-  /** Drops up to `most` expired entries from those that were used longest ago; the driver calls it from time to time. */
+  /** Drops what has expired among the `most` that were used longest ago; the driver calls it from time to time. */
   sweep(nowMs: number, most: number): number {
     let dropped = 0;
-    let seen = 0;
-    for (const [key, held] of this.#held) {
-      if (seen++ >= most) break;
-      if (held.expiresAtMs <= nowMs && this.delete(key)) dropped++;
+    let held = this.#oldest;
+    for (let seen = 0; held !== null && seen < most; seen++) {
+      const { newer } = held;
+      if (held.expiresAtMs <= nowMs) {
+        this.#drop(held);
+        dropped++;
+      }
+      held = newer;
     }
     return dropped;
+  }
+
+  #drop(held: Held<V>): void {
+    this.#held.delete(held.key);
+    this.#unlink(held);
+    this.#bytes -= held.bytes;
+  }
+
+  #append(held: Held<V>): void {
+    held.older = this.#newest;
+    held.newer = null;
+    if (this.#newest === null) this.#oldest = held;
+    else this.#newest.newer = held;
+    this.#newest = held;
+  }
+
+  #unlink({ older, newer }: Held<V>): void {
+    if (older === null) this.#oldest = newer;
+    else older.newer = newer;
+    if (newer === null) this.#newest = older;
+    else newer.older = older;
   }
 }

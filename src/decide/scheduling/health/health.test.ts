@@ -90,6 +90,16 @@ describe('stepHealth', () => {
     expect(step(state, failed(1)).name).toBe('ejected');
   });
 
+  it('gives less to a replica that says it is busy, for a second, and to one that has just failed', () => {
+    const busy = step(startHealth(0), { type: 'engineBusy', atMs: 100, lease: null });
+    expect([
+      takes(busy, 100),
+      healthShare(busy, 1_099, DEFAULT_HEALTH),
+      healthShare(busy, 1_100, DEFAULT_HEALTH),
+    ]).toEqual(['freely', 0.1, 1]);
+    expect(healthShare(failing(1), 0, DEFAULT_HEALTH)).toBe(0.5);
+  });
+
   it('begins anew, in slow start, with a new generation', () => {
     const started = step(failing(5), { type: 'generationStarted', atMs: 1_000 });
     expect(started).toMatchObject({ name: 'serving', ejections: 0 });

@@ -42,8 +42,10 @@ export const DEFAULT_HEALTH: HealthSettings = {
 /** The active check that feeds `checkPassed` and `checkFailed`. */
 export const CHECK_INTERVAL_MS = 5_000;
 export const CHECK_TIMEOUT_MS = 2_000;
-/** Share of a replica that should be ejected and may not be, because of the floor. */
+/** Share of a replica that should be ejected and may not be, because of the floor, or that has just said that it is busy. */
 const SUSPECT_SHARE = 0.1;
+/** How long "busy" is believed. Who refuses at once has the fewest in flight, and would draw all requests to itself. */
+const BUSY_MS = 1_000;
 /** Lost probes in a row after which a half-open replica is ejected again. */
 const LOST_PROBES_MAX = 3;
 /** Serving well for this long forgives one ejection. */
@@ -56,7 +58,7 @@ export type HealthState = {
   /** Ejections that are not forgiven yet. */
   ejections: number;
 } & (
-  | { name: 'serving'; sinceMs: number; ramping: boolean }
+  | { name: 'serving'; sinceMs: number; ramping: boolean; busyUntilMs: number }
   | { name: 'ejected'; untilMs: number }
   | { name: 'half-open'; lease: { id: number; untilMs: number } | null; lostProbes: number }
 );
@@ -81,7 +83,15 @@ export type HealthEvent = { atMs: number } & (
 const UNCOUNTED: readonly AttemptFailure[] = ['first-token-timeout', 'replica-suspect'];
 
 export function startHealth(atMs: number): Extract<HealthState, { name: 'serving' }> {
-  return { name: 'serving', failures: 0, checkFailures: 0, ejections: 0, sinceMs: atMs, ramping: false };
+  return {
+    name: 'serving',
+    failures: 0,
+    checkFailures: 0,
+    ejections: 0,
+    sinceMs: atMs,
+    ramping: false,
+    busyUntilMs: atMs,
+  };
 }
 
 export function stepHealth(state: HealthState, event: HealthEvent, settings: HealthSettings): HealthState {
@@ -102,6 +112,8 @@ export function stepHealth(state: HealthState, event: HealthEvent, settings: Hea
     case 'clientErred':
       return answered(current, event.lease, event.atMs);
     case 'engineBusy':
+      if (current.name === 'serving') return { ...current, busyUntilMs: event.atMs + BUSY_MS };
+      return isLease(current, event.lease) ? { ...current, lease: null } : current;
     case 'attemptAbandoned':
       return isLease(current, event.lease) ? { ...current, lease: null } : current;
     case 'attemptFailed':
@@ -133,7 +145,7 @@ function pass(state: HealthState, event: HealthEvent, settings: HealthSettings):
 function answered(state: HealthState, lease: number | null, atMs: number): HealthState {
   if (isLease(state, lease)) {
     const { ejections } = state;
-    return { name: 'serving', failures: 0, checkFailures: 0, ejections, sinceMs: atMs, ramping: true };
+    return { ...startHealth(atMs), ejections, ramping: true };
   }
   return state.failures === 0 ? state : { ...state, failures: 0 };
 }
@@ -195,13 +207,25 @@ export function takes(state: HealthState, nowMs: number): 'freely' | 'probe' | '
   }
 }
 
-/** How much of its window and weight counts, 0 to 1: less in slow start, and while it should be ejected and may not be. */
+/**
+ * How much of its window and weight counts, 0 to 1: less in slow start, with each failure in a row, while it is busy, and while
+ * it should be ejected and may not be.
+ */
 export function healthShare(state: HealthState, nowMs: number, settings: HealthSettings): number {
   if (state.name !== 'serving') return 0;
-  const overdue = state.failures >= settings.failuresMax || state.checkFailures >= settings.checkFailuresMax;
-  const suspect = overdue ? SUSPECT_SHARE : 1;
-  if (!state.ramping) return suspect;
+  const trusted = trustedShare(state, nowMs, settings);
+  if (!state.ramping) return trusted;
   const { rampMs, rampStartShare } = settings;
   const progress = Math.min(1, Math.max(0, (nowMs - state.sinceMs) / Math.max(1, rampMs)));
-  return suspect * (rampStartShare + (1 - rampStartShare) * progress);
+  return trusted * (rampStartShare + (1 - rampStartShare) * progress);
+}
+
+function trustedShare(
+  { failures, checkFailures, busyUntilMs }: Extract<HealthState, { name: 'serving' }>,
+  nowMs: number,
+  settings: HealthSettings,
+): number {
+  const overdue = failures >= settings.failuresMax || checkFailures >= settings.checkFailuresMax;
+  if (overdue || nowMs < busyUntilMs) return SUSPECT_SHARE;
+  return 1 / (1 + failures);
 }

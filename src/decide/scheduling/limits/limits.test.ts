@@ -184,6 +184,19 @@ describe('RequestLimits', () => {
     expect(fresh().admit([limit('tokens', 100)], 101, 0)).toMatchObject({ kind: 'too-large', units: 101 });
   });
 
+  it('is not fooled by numbers that are none: negative, NaN, infinite, a limit of nothing', () => {
+    const limits = fresh();
+    const tokens = limit('tokens', 100);
+    expect(limits.admit([tokens], -50, 0).kind).toBe('admitted');
+    expect(limits.remaining(tokens, 0).remaining).toBe(100);
+    for (const odd of [Number.NaN, Number.POSITIVE_INFINITY])
+      expect(limits.admit([tokens], odd, 0).kind).toBe('too-large');
+    expect(limits.admit([limit('tokens', 0, 1)], 0, 0).kind).toBe('too-large');
+    const verdict = limits.admit([tokens], 10, 0);
+    if (verdict.kind === 'admitted') limits.settle(verdict.reservation, -1_000, 0);
+    expect(limits.remaining(tokens, 0).remaining).toBe(100);
+  });
+
   it('does not drift over 10,000 random reservations and settlements', () => {
     const chance = createRandom(3);
     const limits = fresh();

@@ -53,7 +53,7 @@ export class RequestLimits {
     const nowNs = toNs(nowMs);
     for (const limit of limits) {
       const units = unitsOf(limit, tokens);
-      if (units > limit.rate.amount) return { kind: 'too-large', limit, units };
+      if (!(units <= limit.rate.amount) || limit.rate.amount <= 0) return { kind: 'too-large', limit, units };
     }
     const refusal = this.#longestWait(limits, tokens, nowNs);
     if (refusal !== null) return refusal;
@@ -63,7 +63,7 @@ export class RequestLimits {
       while (taken-- > 0) this.#giveBack(limits[taken]!, tokens, nowNs);
       return this.#longestWait(limits, tokens, nowNs) ?? { kind: 'refused', limit: limits[0]!, retryAfterMs };
     }
-    return { kind: 'admitted', reservation: { limits, tokens, settled: false } };
+    return { kind: 'admitted', reservation: { limits, tokens: atLeastZero(tokens), settled: false } };
   }
 
   /**
@@ -78,7 +78,7 @@ export class RequestLimits {
       if (tokensUsed === null) this.#giveBack(limit, reservation.tokens, nowNs);
       else if (limit.kind === 'concurrency') this.#concurrency.release(limit.cell);
       else if (limit.kind === 'tokens') {
-        this.#rates.adjust(limit.cell, limit.rate, reservation.tokens, tokensUsed, nowNs);
+        this.#rates.adjust(limit.cell, limit.rate, reservation.tokens, atLeastZero(tokensUsed), nowNs);
       }
     }
   }
@@ -124,7 +124,12 @@ export class RequestLimits {
 }
 
 function unitsOf({ kind }: BoundLimit, tokens: number): number {
-  return kind === 'tokens' ? tokens : 1;
+  return kind === 'tokens' ? atLeastZero(tokens) : 1;
+}
+
+/** A request that claims to use less than nothing must not fill a bucket. NaN stays, and fits nowhere. */
+function atLeastZero(tokens: number): number {
+  return tokens < 0 ? 0 : tokens;
 }
 
 /** The part of a limit that one of several gateway processes keeps to; the parts add up to the whole. */

@@ -7,6 +7,7 @@
  */
 import { BoundedQueue } from '../../../base/bounded-queue.ts';
 import { type HeapItem, IndexedHeap } from '../../../base/indexed-heap.ts';
+import { invariant } from '../../../base/invariant.ts';
 import { RetryLedger } from './retry-ledger.ts';
 import { TenantLine, type Waiting } from './tenant-line.ts';
 
@@ -80,6 +81,12 @@ export class FairQueue<T extends QueueEntry> {
 
   /** @param limit entries that may wait, as the adaptive limit says at this moment. */
   offer(entry: T, limit: number, nowMs: number): Offer {
+    const { weight, tokens, priority } = entry;
+    invariant(
+      weight > 0 && tokens >= 0,
+      `weight ${weight} and ${tokens} tokens; above 0 and from 0 on are right`,
+    );
+    invariant(this.#lines[priority] !== undefined, `priority ${priority} of ${this.#lines.length} classes`);
     if (!entry.urgent) {
       const refusal = this.#refusal(entry, limit, nowMs);
       if (refusal !== null) return refusal;
