@@ -16,6 +16,7 @@ import {
   stepHealth,
   takes,
 } from '../../../src/decide/scheduling/health/replica-health.ts';
+import { stragglerShares } from '../../../src/decide/scheduling/health/stragglers.ts';
 import {
   DATA_NEEDS,
   type DataNeed,
@@ -36,6 +37,8 @@ export interface WorldOptions extends Engine {
   window: number;
   queueLimit: number;
   queueTimeoutMs: number;
+  /** Replicas that are slower than their peers get less. Default: no. */
+  weighsStragglers?: boolean;
 }
 
 export interface RequestPlan {
@@ -98,6 +101,9 @@ export class GatewayWorld {
     answerTokens: 0,
     nowMs: 0,
   };
+  /** Milliseconds per token of each replica, smoothed; NaN: not known. */
+  readonly #stepMs: Float64Array;
+  readonly #speed: Float64Array;
   #leases = 1;
   #requests = 0;
 
@@ -110,6 +116,8 @@ export class GatewayWorld {
     );
     this.health = this.replicas.map(() => startHealth(0));
     this.#columns = new ReplicaColumns(options.replicas);
+    this.#stepMs = new Float64Array(options.replicas).fill(Number.NaN);
+    this.#speed = new Float64Array(options.replicas).fill(1);
     this.#columns.assign(
       this.replicas.map((_, slot) => ({ id: `m/${slot}`, slot, life: 1, window: options.window, weight: 1 })),
     );
@@ -207,7 +215,8 @@ export class GatewayWorld {
       const taking = takes(state, nowMs);
       this.#columns.serving[index] = taking === 'nothing' ? 0 : 1;
       this.#columns.probe[index] = taking === 'probe' ? 1 : 0;
-      this.#columns.share[index] = taking === 'freely' ? healthShare(state, nowMs, DEFAULT_HEALTH) : 0;
+      const share = taking === 'freely' ? healthShare(state, nowMs, DEFAULT_HEALTH) : 0;
+      this.#columns.share[index] = share * this.#speed[index]!;
     });
   }
 
@@ -261,6 +270,7 @@ export class GatewayWorld {
   #ended(request: Request, index: number, end: 'completed' | 'busy' | 'failed', lease: number | null): void {
     const { nowMs } = this.clock;
     if (end === 'completed') {
+      this.#learnSpeed(index, (nowMs - request.arrivedMs - request.ttftMs) / request.plan.answerTokens);
       this.#healthEvent(index, { type: 'attemptSucceeded', atMs: nowMs, lease });
       this.queue.settle(request, request.tokens);
       this.#end(request, 'completed');
@@ -284,6 +294,12 @@ export class GatewayWorld {
     if (next >= 0) return this.#attempt(request, next);
     this.queue.settle(request, 0);
     this.#end(request, 'failed');
+  }
+
+  #learnSpeed(index: number, stepMs: number): void {
+    const known = this.#stepMs[index]!;
+    this.#stepMs[index] = Number.isNaN(known) ? stepMs : known + 0.1 * (stepMs - known);
+    if (this.#options.weighsStragglers) stragglerShares(this.#stepMs, this.#stepMs.length, this.#speed);
   }
 
   #healthEvent(index: number, event: HealthEvent): void {

@@ -5,7 +5,14 @@
 import { expect, it } from 'vitest';
 import { createRandom } from '../../../src/base/random.ts';
 import { DEFAULT_HEALTH } from '../../../src/decide/scheduling/health/replica-health.ts';
-import { GatewayWorld, quantile, type RequestPlan, type Told, type WorldOptions } from './gateway-world.ts';
+import {
+  GatewayWorld,
+  mean,
+  quantile,
+  type RequestPlan,
+  type Told,
+  type WorldOptions,
+} from './gateway-world.ts';
 import { arrivals, randomPrompt } from './workloads.ts';
 
 const SEEDS = [1, 2, 3];
@@ -148,6 +155,33 @@ it('brings back an engine for which 2,000 requests wait in slow start, in order,
     expect(of('completed') + of('expired') + of('refused')).toBe(2_000);
     expect(of('completed')).toBeGreaterThan(1_500);
     expect(mostSoon).toBeLessThanOrEqual(5);
+  }
+});
+
+it('gives a replica that is four times slower than its peers less, and answers come sooner', () => {
+  for (const seed of SEEDS) {
+    const meanMs = (weighsStragglers: boolean) => {
+      const world = worldOf({ seed, strategy: 'round-robin', replicas: 4, weighsStragglers });
+      const chance = createRandom(seed * 41);
+      world.replicas[2]!.slowness = 4;
+      arrivals(world, chance, 30, [0, 90_000], () => ({
+        tenant: 'a',
+        prompt: randomPrompt(chance, 100),
+        answerTokens: 60,
+      }));
+      world.run(120_000);
+      const completed = world.told.filter(({ outcome, atMs }) => outcome === 'completed' && atMs > 20_000);
+      return {
+        meanMs: mean(completed.map(({ totalMs }) => totalMs)),
+        calls: world.replicas.map(({ calls }) => calls),
+      };
+    };
+    const [even, weighed] = [meanMs(false), meanMs(true)];
+    console.log(
+      `straggler, seed ${seed}: mean ${even.meanMs.toFixed(0)} ms, ${weighed.meanMs.toFixed(0)} ms when it gets less (calls ${weighed.calls.join(', ')})`,
+    );
+    expect(weighed.meanMs).toBeLessThan(0.8 * even.meanMs);
+    expect(weighed.calls[2]).toBeLessThan(0.5 * weighed.calls[0]!);
   }
 });
 

@@ -17,10 +17,11 @@ const UNKNOWN_SCORE = 0.5;
 /** Requests waiting inside an engine at which the score of its queue is one half. */
 const QUEUE_HALF = 8;
 
-function each(value: (decision: Decision, index: number) => number): Scorer['score'] {
+/** `write` stores the score itself: a number that a function returns would be boxed, for each candidate of each decision. */
+function each(write: (decision: Decision, scores: Float64Array, index: number) => void): Scorer['score'] {
   return (decision, scores) => {
     for (let index = 0; index < decision.columns.count; index++) {
-      if (decision.droppedBy[index] === 0) scores[index] = value(decision, index);
+      if (decision.droppedBy[index] === 0) write(decision, scores, index);
     }
   };
 }
@@ -46,11 +47,17 @@ function toRatios({ columns, droppedBy }: Decision, scores: Float64Array): void 
   }
 }
 
-const weightTimesShare = each(({ columns }, index) => columns.weight[index]! * columns.share[index]!);
-const dynamicTimesShare = each(
-  ({ columns }, index) =>
-    dynamicWeight(columns.gpuLoad[index]!, columns.memoryUsage[index]!) * columns.share[index]!,
-);
+const weightTimesShare = each(({ columns }, scores, index) => {
+  scores[index] = columns.weight[index]! * columns.share[index]!;
+});
+const dynamicTimesShare = each(({ columns }, scores, index) => {
+  const weight = dynamicWeight(columns.gpuLoad[index]!, columns.memoryUsage[index]!);
+  scores[index] = weight * columns.share[index]!;
+});
+const weightPerWork = each((decision, scores, index) => {
+  const { weight, share } = decision.columns;
+  scores[index] = (weight[index]! * share[index]!) / (1 + decision.workWith(index));
+});
 
 export const SCORERS = {
   /** In proportion to the configured weights. */
@@ -72,44 +79,39 @@ export const SCORERS = {
   /** 1 / (1 + l), where l is what would be in flight per unit of weight. */
   'least-in-flight': {
     needs: [],
-    score: each(({ columns }, index) => {
+    score: each(({ columns }, scores, index) => {
       const weight = columns.weight[index]! * columns.share[index]!;
-      return weight / (weight + columns.inFlight[index]! + 1);
+      scores[index] = weight / (weight + columns.inFlight[index]! + 1);
     }),
   },
   /** The least work in flight gets 1, this request included; others in proportion. */
   'least-work': {
     needs: ['work-in-flight'],
     score: (decision, scores) => {
-      const { columns } = decision;
-      for (let index = 0; index < columns.count; index++) {
-        if (decision.droppedBy[index] !== 0) continue;
-        const weight = columns.weight[index]! * columns.share[index]!;
-        scores[index] = weight / (1 + decision.workWith(index));
-      }
+      weightPerWork(decision, scores);
       toRatios(decision, scores);
     },
   },
   'kv-cache-free': {
     needs: ['kv-cache-usage'],
-    score: each(({ columns }, index) => {
+    score: each(({ columns }, scores, index) => {
       const used = columns.kvCacheUsageRatio[index]!;
-      return Number.isNaN(used) ? UNKNOWN_SCORE : 1 - Math.min(1, Math.max(0, used));
+      scores[index] = Number.isNaN(used) ? UNKNOWN_SCORE : 1 - Math.min(1, Math.max(0, used));
     }),
   },
   'short-queue': {
     needs: ['queue-depth'],
-    score: each(({ columns }, index) => {
+    score: each(({ columns }, scores, index) => {
       const depth = columns.queueDepth[index]!;
-      return Number.isNaN(depth) ? UNKNOWN_SCORE : QUEUE_HALF / (QUEUE_HALF + Math.max(0, depth));
+      scores[index] = Number.isNaN(depth) ? UNKNOWN_SCORE : QUEUE_HALF / (QUEUE_HALF + Math.max(0, depth));
     }),
   },
   /** Share of the prompt that the replica has seen. */
   'prefix-depth': {
     needs: ['prompt', 'prefix-index'],
-    score: each(({ request, depth }, index) =>
-      request.blocks === null || request.blocks.count === 0 ? 0 : depth[index]! / request.blocks.count,
-    ),
+    score: each(({ request: { blocks }, depth }, scores, index) => {
+      scores[index] = blocks === null || blocks.count === 0 ? 0 : depth[index]! / blocks.count;
+    }),
   },
   /**
    * Weighted rendezvous: u ^ (1 / weight), u drawn from session and replica. A session keeps its replica when others come and
@@ -117,10 +119,9 @@ export const SCORERS = {
    */
   session: {
     needs: ['session-key'],
-    score: each(({ request, columns }, index) => {
-      if (request.sessionHash === 0) return 0;
-      const draw = ((mixTwo(request.sessionHash, columns.idHash[index]!) >>> 0) + 1) / 4294967297;
-      return draw ** (1 / columns.weight[index]!);
+    score: each(({ request: { sessionHash }, columns }, scores, index) => {
+      const draw = ((mixTwo(sessionHash, columns.idHash[index]!) >>> 0) + 1) / 4294967297;
+      scores[index] = sessionHash === 0 ? 0 : draw ** (1 / columns.weight[index]!);
     }),
   },
 } as const satisfies Record<string, Scorer>;
