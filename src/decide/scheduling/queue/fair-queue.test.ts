@@ -184,6 +184,22 @@ describe('FairQueue', () => {
     expect(queue.offer(entry({ deadlineMs: 4_000, priority: 0 }), LIMIT, 3_000).kind).toBe('queued');
   });
 
+  it('says later while the queue stands still, and still lets those wait who have the time', () => {
+    const queue = new FairQueue<Entry>();
+    for (let waiting = 0; waiting < 80; waiting++) queue.offer(entry(), 100, 0);
+    const refusedFor = (nowMs: number) => {
+      const offer = queue.offer(entry(), queue.size, nowMs);
+      return offer.kind === 'refused' ? offer.retryAfterS : 0;
+    };
+    for (let second = 0; second < 5; second++) {
+      for (let taken = 0; taken < 5; taken++) queue.take(any, second * 1_000);
+    }
+    const moving = refusedFor(5_000);
+    const standing = refusedFor(15_000);
+    expect([moving <= 5, standing >= 2 * moving]).toEqual([true, true]);
+    expect(queue.offer(entry({ deadlineMs: 45_000 }), 100, 15_000).kind).toBe('queued');
+  });
+
   it('does not take reserved shares that can not be', () => {
     expect(() => new FairQueue([{ name: 'x', reservedShare: 1.5 }])).toThrow('reserved shares add up to 1.5');
   });

@@ -47,8 +47,6 @@ const QUEUED: Offer = { kind: 'queued' };
 const PROMISED_MAX_RATIO = 0.5;
 /** Tokens that a class may save up of its reserved share while others are served. */
 const CREDIT_MAX = 100_000;
-/** Requests per second below which the drain rate says that everything stands still. */
-const RATE_MIN = 0.01;
 
 export class FairQueue<T extends QueueEntry> {
   readonly #classes: readonly PriorityClass[];
@@ -94,10 +92,14 @@ export class FairQueue<T extends QueueEntry> {
     if (entry.urgent) this.#urgent.push(entry);
     else this.#lines[entry.priority]!.push(entry);
     this.#deadlines.push(entry);
+    this.#ledger.waits(true);
     return QUEUED;
   }
 
-  /** The next entry that `accept` takes (it has found a place for it). */
+  /**
+   * The next entry that `accept` takes (it has found a place for it). Call `expired` first: what has expired is passed over, and
+   * stands before others of its tenant until it is taken out.
+   */
   take(accept: (entry: T) => boolean, nowMs: number): T | undefined {
     const inTime = (entry: T) => entry.deadlineMs > nowMs && accept(entry);
     const entry = this.#urgent.take(inTime) ?? this.#takeByClass(inTime);
@@ -112,6 +114,7 @@ export class FairQueue<T extends QueueEntry> {
     if (!this.#deadlines.remove(entry)) return false;
     if (entry.urgent) this.#urgent.remove(entry);
     else this.#lines[entry.priority]!.remove(entry);
+    this.#ledger.waits(this.size > 0);
     return true;
   }
 
@@ -158,14 +161,14 @@ export class FairQueue<T extends QueueEntry> {
     return { kind: 'refused', reason, retryAfterS: this.#ledger.promise(ticket, ahead, roomMax, nowMs) };
   }
 
-  /** How long it would wait: higher classes, and of its own as many from each tenant as it has itself. 0: not known yet. */
+  /** How long it would wait, when a standstill passes: higher classes, and of its own as many from each tenant as it has itself. 0: not known yet. */
   #waitMs(entry: T): number {
-    const { drainPerS, rated } = this.#ledger;
-    if (!rated) return 0;
+    const { paceWhenMoving } = this.#ledger;
+    if (paceWhenMoving === 0) return 0;
     const line = this.#lines[entry.priority]!;
     let ahead = Math.min(line.size, (line.waitingOf(entry.tenant) + 1) * line.waitingTenants);
     for (let higher = 0; higher < entry.priority; higher++) ahead += this.#lines[higher]!.size;
-    return (ahead / Math.max(drainPerS, RATE_MIN)) * 1_000;
+    return (ahead / paceWhenMoving) * 1_000;
   }
 
   /** Less waits than is served in a second: promises that nobody redeems must not starve the engines. */

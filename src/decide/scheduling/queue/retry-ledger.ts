@@ -19,35 +19,47 @@ const LEARN_FROM = 10;
 /** Assumed until something has drained. */
 const RATE_AT_START = 1;
 
+interface BookedSecond {
+  /** Promises that are not redeemed. */
+  promises: number;
+  byTicket: Map<string, number>;
+}
+
 export class RetryLedger {
-  /** Promises per second of the horizon, by second modulo its length; the seconds of grace are still in it. */
-  readonly #promised = new Int32Array(RETRY_HORIZON_S + GRACE_S + 2);
-  readonly #byTicket = new Map<string, Map<number, number>>();
+  /** From the oldest second of grace to the horizon; only those with promises. A second holds no more than drains in it. */
+  readonly #booked = new Map<number, BookedSecond>();
   #second = Number.NEGATIVE_INFINITY;
   #drainedThisSecond = 0;
   #busyThisSecond = false;
   #ratePerS = RATE_AT_START;
+  #pacePerS = 0;
+  #waits = false;
   /** Of the promises made lately, the share that was redeemed. */
   #redeemedRatio = 1;
   #redeemed = 0;
   #lapsed = 0;
-  #rated = false;
 
-  /** Requests that leave the queue per second, smoothed. */
+  /** Requests that leave the queue per second, smoothed; falls while the queue stands still. */
   get drainPerS(): number {
     return this.#ratePerS;
   }
 
-  /** The rate was measured, and is not just assumed. */
-  get rated(): boolean {
-    return this.#rated;
+  /** The same of those seconds alone in which something left: the pace after a standstill that will pass. 0: not known yet. */
+  get paceWhenMoving(): number {
+    return this.#pacePerS;
   }
 
   /** A request left the queue for a replica. `waited`: somebody is still behind it, so that this is the pace of the engines. */
   drained(nowMs: number, waited: boolean): void {
     this.#advance(nowMs);
     this.#drainedThisSecond++;
+    this.#waits = waited;
     if (waited) this.#busyThisSecond = true;
+  }
+
+  /** Whether somebody waits from here on. */
+  waits(waits: boolean): void {
+    this.#waits = waits;
   }
 
   /** Of the promises that are due within the next second, or were and may still come, as many as experience says will come. */
@@ -55,7 +67,7 @@ export class RetryLedger {
     this.#advance(nowMs);
     let due = 0;
     for (let second = this.#second - GRACE_S; second <= this.#second + 1; second++) {
-      due += this.#promised[this.#place(second)]!;
+      due += this.#booked.get(second)?.promises ?? 0;
     }
     return due * this.#redeemedRatio;
   }
@@ -71,13 +83,9 @@ export class RetryLedger {
     const first = Math.max(1, Math.ceil(ahead / Math.max(this.#ratePerS, 1 / RETRY_HORIZON_S)));
     for (let wait = first; wait <= RETRY_HORIZON_S; wait++) {
       const second = this.#second + wait;
-      const place = this.#place(second);
       const takes = Math.floor((second + 1) * perSecond) - Math.floor(second * perSecond);
-      if (this.#promised[place]! >= takes) continue;
-      this.#promised[place]!++;
-      const own = this.#byTicket.get(ticket) ?? new Map<number, number>();
-      own.set(second, (own.get(second) ?? 0) + 1);
-      this.#byTicket.set(ticket, own);
+      if ((this.#booked.get(second)?.promises ?? 0) >= takes) continue;
+      this.#book(second, ticket);
       return wait;
     }
     return RETRY_HORIZON_S;
@@ -86,23 +94,28 @@ export class RetryLedger {
   /** Takes a promise of this ticket that is due; false: it has none. */
   redeem(ticket: string, nowMs: number): boolean {
     this.#advance(nowMs);
-    const own = this.#byTicket.get(ticket);
-    if (own === undefined) return false;
-    for (const [second, count] of own) {
-      if (second > this.#second) continue;
-      this.#promised[this.#place(second)]!--;
+    if (this.#booked.size === 0) return false;
+    for (let second = this.#second - GRACE_S; second <= this.#second; second++) {
+      const booked = this.#booked.get(second);
+      const count = booked?.byTicket.get(ticket) ?? 0;
+      if (booked === undefined || count === 0) continue;
+      booked.promises--;
+      if (count === 1) booked.byTicket.delete(ticket);
+      else booked.byTicket.set(ticket, count - 1);
       this.#redeemed++;
-      if (count === 1) own.delete(second);
-      else own.set(second, count - 1);
-      if (own.size === 0) this.#byTicket.delete(ticket);
       return true;
     }
     return false;
   }
 
-  #place(second: number): number {
-    const { length } = this.#promised;
-    return ((second % length) + length) % length;
+  #book(second: number, ticket: string): void {
+    let booked = this.#booked.get(second);
+    if (booked === undefined) {
+      booked = { promises: 0, byTicket: new Map() };
+      this.#booked.set(second, booked);
+    }
+    booked.promises++;
+    booked.byTicket.set(ticket, (booked.byTicket.get(ticket) ?? 0) + 1);
   }
 
   #advance(nowMs: number): void {
@@ -119,24 +132,21 @@ export class RetryLedger {
   #measure(seconds: number): void {
     if (this.#busyThisSecond) {
       const found = this.#drainedThisSecond / seconds;
-      this.#ratePerS = this.#rated ? this.#ratePerS + RATE_SMOOTHING * (found - this.#ratePerS) : found;
-      this.#rated = true;
+      const weight = this.#pacePerS === 0 ? 1 : 1 - (1 - RATE_SMOOTHING) ** seconds;
+      this.#ratePerS += weight * (found - this.#ratePerS);
+      if (found > 0) this.#pacePerS += weight * (found - this.#pacePerS);
     }
     this.#drainedThisSecond = 0;
-    this.#busyThisSecond = false;
+    this.#busyThisSecond = this.#waits;
   }
 
   #expire(second: number): void {
-    const from = Math.max(this.#second - GRACE_S, second - this.#promised.length);
-    for (let old = from; old < second - GRACE_S; old++) {
-      this.#lapsed += this.#promised[this.#place(old)]!;
-      this.#promised[this.#place(old)] = 0;
+    for (const [booked, { promises }] of this.#booked) {
+      if (booked >= second - GRACE_S) continue;
+      this.#lapsed += promises;
+      this.#booked.delete(booked);
     }
     this.#learn();
-    for (const [ticket, own] of this.#byTicket) {
-      for (const due of own.keys()) if (due < second - GRACE_S) own.delete(due);
-      if (own.size === 0) this.#byTicket.delete(ticket);
-    }
   }
 
   /** Clients that do not come back, or not as told, get fewer places kept. */
