@@ -29,7 +29,7 @@ describe('FairQueue', () => {
         const chance = createRandom(seed);
         const queue = new FairQueue<Entry>();
         const served = { a: 0, b: 0 };
-        const tokensOf = { a: 1 + chance.int(2_000), b: 1 + chance.int(2_000) };
+        const tokensOf = { a: 20 + chance.int(2_000), b: 20 + chance.int(2_000) };
         const running: Entry[] = [];
         const offer = (tenant: 'a' | 'b') =>
           queue.offer(entry({ tenant, weight: tenant === 'a' ? 1 : 3, tokens: 300 }), LIMIT, 0);
@@ -37,7 +37,8 @@ describe('FairQueue', () => {
           offer('a');
           offer('b');
         }
-        while (served.a + served.b < 1_000 * Math.max(tokensOf.a, tokensOf.b)) {
+        // The error is bounded by what is in flight and only estimated, so that the span is long against that.
+        while (served.a + served.b < 500 * Math.max(tokensOf.a, tokensOf.b, 300)) {
           const taken = queue.take(any, 0)!;
           running.push(taken);
           offer(taken.tenant as 'a' | 'b');
@@ -50,7 +51,7 @@ describe('FairQueue', () => {
         }
         expect(Math.abs(served.b / served.a - 3)).toBeLessThan(0.3);
       }),
-      { numRuns: 100 },
+      { numRuns: 300 },
     );
   });
 
