@@ -1,0 +1,93 @@
+/**
+ * Token buckets that the worker threads of a gateway share, as GCRA: one 64-bit cell per bucket holds the theoretical arrival
+ * time (TAT, monotonic nanoseconds), so that a charge is one compare-and-exchange. A bucket is full when TAT lies in the past
+ * and empty when it lies a whole burst ahead. Invariant: charges never take a bucket below empty; only `adjust` may, when a
+ * request used more than it reserved.
+ *
+ * All workers must use one clock with one origin. A cell of 0 is a full bucket.
+ */
+
+/** What stands in memory; tests put other workers between its steps. */
+export interface AtomicCells {
+  load(cell: number): bigint;
+  /** Gives what was found; it was replaced when that is `expected`. */
+  compareExchange(cell: number, expected: bigint, replacement: bigint): bigint;
+}
+
+export function sharedCells(memory: BigInt64Array): AtomicCells {
+  return {
+    load: (cell) => Atomics.load(memory, cell),
+    compareExchange: (cell, expected, replacement) =>
+      Atomics.compareExchange(memory, cell, expected, replacement),
+  };
+}
+
+/** `amount` units per `windowMs`: so many at once, and refilled evenly. */
+export interface Rate {
+  amount: number;
+  windowMs: number;
+}
+
+const NS_PER_MS = 1_000_000;
+
+/** Nanoseconds in which the bucket refills by `units`; rounded up for the whole, so that small charges are never free. */
+function costNs({ amount, windowMs }: Rate, units: number): bigint {
+  return BigInt(Math.ceil((units * windowMs * NS_PER_MS) / amount));
+}
+
+function burstNs({ windowMs }: Rate): bigint {
+  return BigInt(Math.round(windowMs * NS_PER_MS));
+}
+
+export function toNs(nowMs: number): bigint {
+  return BigInt(Math.round(nowMs * NS_PER_MS));
+}
+
+export class RateCells {
+  readonly #cells: AtomicCells;
+
+  constructor(cells: AtomicCells) {
+    this.#cells = cells;
+  }
+
+  /** Nanoseconds until `units` fit, 0: they fit. Takes nothing. */
+  waitNs(cell: number, rate: Rate, units: number, nowNs: bigint): bigint {
+    const short = later(this.#cells.load(cell), nowNs) + costNs(rate, units) - nowNs - burstNs(rate);
+    return short > 0n ? short : 0n;
+  }
+
+  /** Takes `units`, or nothing at all; nanoseconds until they fit, 0: taken. */
+  charge(cell: number, rate: Rate, units: number, nowNs: bigint): bigint {
+    const cost = costNs(rate, units);
+    const latest = nowNs + burstNs(rate);
+    for (;;) {
+      const found = this.#cells.load(cell);
+      const next = later(found, nowNs) + cost;
+      if (next > latest) return next - latest;
+      if (this.#cells.compareExchange(cell, found, next) === found) return 0n;
+    }
+  }
+
+  /** Makes a charge of `reserved` units one of `used`, whatever the bucket says: the work is done. */
+  adjust(cell: number, rate: Rate, reserved: number, used: number, nowNs: bigint): void {
+    const change = costNs(rate, used) - costNs(rate, reserved);
+    if (change === 0n) return;
+    for (;;) {
+      const found = this.#cells.load(cell);
+      const next = later(found, nowNs) + change;
+      if (this.#cells.compareExchange(cell, found, next) === found) return;
+    }
+  }
+
+  /** Whole units left, and milliseconds until the bucket is full again. */
+  read(cell: number, rate: Rate, nowNs: bigint): { remaining: number; resetMs: number } {
+    const ahead = later(this.#cells.load(cell), nowNs) - nowNs;
+    const free = Number(burstNs(rate) - ahead);
+    const remaining = Math.floor((free * rate.amount) / (rate.windowMs * NS_PER_MS));
+    return { remaining: Math.max(0, remaining), resetMs: Number(ahead) / NS_PER_MS };
+  }
+}
+
+function later(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
