@@ -178,7 +178,7 @@ export class OwnedSystem {
       const spentMs = performance.now() - beganMs;
       if (spentMs > limitMs || (!answered && spentMs > ANSWER_MS_MAX))
         throw new PlatformError(
-          'internal',
+          'no_replica',
           `the engine is not ready after ${Math.round(spentMs)} ms; see ${this.#logFile}`,
         );
       await sleep(POLL_MS);

@@ -1,17 +1,17 @@
 /**
  * The same promises asked of a Triton that runs somewhere: TRITON_OPENAI, TRITON_KSERVE_HTTP and TRITON_KSERVE_GRPC hold addresses
- * (such as http://gpu:8000), TRITON_MODEL the name in its repository, TRITON_CHAT_TEMPLATE what `chat_template` takes. Skipped
- * for each protocol without an address:
+ * (such as http://gpu:8000), TRITON_MODEL the name in its repository, TRITON_CHAT_TEMPLATE what `chat_template` takes, TRITON_KEY a
+ * key where one is wanted. Skipped for each protocol without an address. `npm run conformance -- --engine triton` sets them:
  *
- *   TRITON_KSERVE_GRPC=grpc://gpu:8001 TRITON_MODEL=ensemble npx vitest run --project integration tests/conformance/triton-real.test.ts
+ *   npm run conformance -- --engine triton --protocol kserve-grpc --url grpc://gpu:8001 --model ensemble
  */
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { EngineProtocol } from '../../src/contract/fleet.ts';
 import { type SystemUnderTest, startSystem } from '../support/system-under-test.ts';
 
-const { TRITON_OPENAI, TRITON_KSERVE_HTTP, TRITON_KSERVE_GRPC, TRITON_MODEL, TRITON_CHAT_TEMPLATE } =
-  process.env;
+const { TRITON_OPENAI, TRITON_KSERVE_HTTP, TRITON_KSERVE_GRPC } = process.env;
+const { TRITON_MODEL, TRITON_CHAT_TEMPLATE, TRITON_KEY } = process.env;
 
 const ADDRESSES: readonly (readonly [EngineProtocol, string | undefined])[] = [
   ['openai', TRITON_OPENAI],
@@ -20,7 +20,7 @@ const ADDRESSES: readonly (readonly [EngineProtocol, string | undefined])[] = [
 ];
 
 for (const [protocol, address] of ADDRESSES) {
-  const why = `no address in TRITON_${protocol.toUpperCase().replace('-', '_')}`;
+  const why = `no address in TRITON_${protocol.toUpperCase().replaceAll('-', '_')}`;
   describe.skipIf(address === undefined)(
     `a Triton over ${protocol}${address === undefined ? ` (${why})` : ''}`,
     () => {
@@ -30,8 +30,10 @@ for (const [protocol, address] of ADDRESSES) {
 
       beforeAll(async () => {
         const template = protocol === 'openai' ? {} : { chat_template: TRITON_CHAT_TEMPLATE ?? 'plain' };
+        const key = TRITON_KEY === undefined ? {} : { api_key: TRITON_KEY };
+        const urls = [address as string];
         system = await startSystem({
-          models: [{ model_name: model, engine: 'triton', protocol, urls: [address as string], ...template }],
+          models: [{ model_name: model, engine: 'triton', protocol, urls, ...template, ...key }],
         });
         client = new OpenAI({ baseURL: system.v1(), apiKey: 'none', maxRetries: 0 });
       });

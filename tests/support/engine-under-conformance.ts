@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type AddressInfo, createServer } from 'node:net';
 import { engineDrivers } from '../../src/assembly/engines.ts';
-import type { EngineKind } from '../../src/contract/fleet.ts';
+import { ENGINE_KINDS, type EngineKind } from '../../src/contract/fleet.ts';
 import type { EngineDriver, EngineTarget } from '../../src/contract/ports/engine-driver.ts';
 import { EmbeddedUnderTest } from './embedded-under-test.ts';
 import { startSimulator } from './simulator-under-test.ts';
@@ -13,6 +13,9 @@ import { startSimulator } from './simulator-under-test.ts';
 /** Kinds with a dialect of their own. */
 const DIALECT_KINDS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama'] as const;
 type DialectKind = (typeof DIALECT_KINDS)[number];
+/** Those that are ours are here; Triton, which speaks three protocols, has suites of its own (`triton*.test.ts`). */
+const NOT_HERE: readonly EngineKind[] = ['embedded', 'simulator', 'triton'];
+const REAL_KINDS: readonly EngineKind[] = ENGINE_KINDS.filter((kind) => !NOT_HERE.includes(kind));
 
 export interface RunningEngine {
   target: EngineTarget;
@@ -43,7 +46,8 @@ interface Wanted {
 
 export function enginesUnderConformance(env: NodeJS.ProcessEnv): EngineUnderConformance[] {
   return [
-    ...DIALECT_KINDS.flatMap((kind) => [simulated(kind, kind), real(kind, driverOf(kind), env)]),
+    ...DIALECT_KINDS.map((kind) => simulated(kind, kind)),
+    ...REAL_KINDS.map((kind) => real(kind, driverOf(kind), env)),
     simulated('simulator', 'vllm'),
     // Which engine stands behind an unknown end point, nobody knows; one that can do little is the test.
     simulated('openai', 'ollama'),
@@ -96,7 +100,7 @@ function simulated(kind: EngineKind, dialect: DialectKind): EngineUnderConforman
 }
 
 /** `LLAMA_SERVER_URL`, `LLAMA_SERVER` and so on; the general names are those that `npm run conformance` sets. */
-function wantedOf(kind: DialectKind, env: NodeJS.ProcessEnv): Wanted {
+function wantedOf(kind: EngineKind, env: NodeJS.ProcessEnv): Wanted {
   const name = kind.replaceAll('-', '_').toUpperCase();
   const chosen = env.CONFORMANCE_ENGINE === kind;
   return {
@@ -107,7 +111,7 @@ function wantedOf(kind: DialectKind, env: NodeJS.ProcessEnv): Wanted {
   };
 }
 
-function real(kind: DialectKind, driver: EngineDriver, env: NodeJS.ProcessEnv): EngineUnderConformance {
+function real(kind: EngineKind, driver: EngineDriver, env: NodeJS.ProcessEnv): EngineUnderConformance {
   const wanted = wantedOf(kind, env);
   const name = kind.replaceAll('-', '_').toUpperCase();
   const base = { kind, label: `${kind} (real)`, driver, real: true };
@@ -127,11 +131,13 @@ function real(kind: DialectKind, driver: EngineDriver, env: NodeJS.ProcessEnv): 
       },
     };
   }
-  if (wanted.program !== undefined && wanted.model !== undefined) {
+  const { launch } = driver;
+  if (launch !== undefined && wanted.program !== undefined && wanted.model !== undefined) {
     const { program, model } = wanted;
     return { ...base, start: () => startReal(kind, driver, program, model) };
   }
-  const lacking = wanted.program === undefined ? `${name}_URL, or ${name} with MODEL` : 'MODEL';
+  const started = wanted.program === undefined ? `${name}_URL, or ${name} with MODEL` : 'MODEL';
+  const lacking = launch === undefined ? `${name}_URL` : started;
   return {
     ...base,
     skipped: `no engine given: set ${lacking}`,

@@ -7,6 +7,7 @@
  */
 import { renameSync } from 'node:fs';
 import { PlatformError } from '../../contract/errors.ts';
+import { isNoRoom } from '../../drivers/storage/no-room.ts';
 import { writeWholeFile } from '../../drivers/storage/whole-file.ts';
 import type { LoadedConfig } from '../config/load-config.ts';
 import { type MergedModels, mergeModels } from '../config/merge-models.ts';
@@ -115,8 +116,10 @@ export class ModelRegistry {
       await writeWholeFile(file, runtimeModelsText(runtime));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      const message = `${file} cannot be written (${code ?? String(error)}), so nothing was changed; free space in the state directory`;
-      throw new PlatformError('internal', message, { cause: error });
+      const full = isNoRoom(error);
+      const remedy = full ? 'free space in' : 'this system must be able to write to';
+      const message = `${file} cannot be written (${code ?? String(error)}), so nothing was changed; ${remedy} the state directory`;
+      throw new PlatformError(full ? 'storage_full' : 'storage_unavailable', message, { cause: error });
     }
   }
 

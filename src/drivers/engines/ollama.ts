@@ -19,6 +19,8 @@ export const ollama = createHttpEngine({
     wholeTokenEvents: false,
     // /v1/completions is /api/generate without `raw`.
     templatesCompletions: true,
+    // Under /v1 it has chats, completions, embeddings, images and the APIs of responses and messages; elsewhere its own.
+    endpoints: [],
   },
   // OLLAMA_NUM_PARALLEL is 1 unless set; each further one costs a context of memory.
   defaultWindow: 4,

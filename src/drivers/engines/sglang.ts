@@ -19,6 +19,7 @@ export const sglang = createHttpEngine({
     // Completions return token ids when asked (not so streamed chat, which refuses to), and take them as a prompt.
     tokenReplay: true,
     chatContinuation: true,
+    // `messages` and `add_generation_prompt` too: `srt/entrypoints/openai/serving_tokenize.py`.
     tokenize: true,
     determinism: 'greedy',
     wholeTokenEvents: false,

@@ -27,6 +27,8 @@ export const tgi = createHttpEngine({
     determinism: 'greedy',
     // One event a token; stop strings are part of the text.
     wholeTokenEvents: false,
+    // Its routes are generation and /tokenize, which takes `inputs` and returns a bare list.
+    endpoints: [],
   },
   // `--max-concurrent-requests`: further ones are refused with 429 "Model is overloaded".
   defaultWindow: 128,

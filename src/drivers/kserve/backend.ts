@@ -6,6 +6,12 @@ import type { UpstreamHandler } from '../../contract/ports/transport.ts';
 import type { ModelSignature } from '../../wire/kserve/model-signature.ts';
 import type { InferReply, InferRequest } from '../../wire/kserve/tensor.ts';
 
+/**
+ * Of the whole answer to one request, in one piece or many. Vectors of some thousand dimensions as JSON have some ten thousand
+ * bytes; nothing of a language model has more than this.
+ */
+export const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
 export interface Peer {
   /** Origin of the engine. */
   origin: string;

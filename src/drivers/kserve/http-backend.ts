@@ -16,10 +16,14 @@ import {
 import { type ModelSignature, signatureFromJson } from '../../wire/kserve/model-signature.ts';
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
 import { parseSseEvents } from '../../wire/sse/parse-event.ts';
-import { type Backend, BackendError, type BackendEvents, type BackendRun, type Peer } from './backend.ts';
-
-/** Vectors of some thousand dimensions as JSON have some ten thousand bytes; nothing of a language model has more than this. */
-const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+import {
+  ANSWER_BYTES_MAX,
+  type Backend,
+  BackendError,
+  type BackendEvents,
+  type BackendRun,
+  type Peer,
+} from './backend.ts';
 
 export function createHttpBackend(transport: Transport): Backend {
   return {

@@ -18,13 +18,17 @@ import { type InferPlan, type KServeEndpoint, planInference } from '../../wire/k
 import type { InferReply, InferRequest } from '../../wire/kserve/tensor.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
 import { sseData } from '../../wire/sse/parse-event.ts';
-import { type Backend, BackendError, type BackendRun, type Peer } from './backend.ts';
+import { ANSWER_BYTES_MAX, type Backend, BackendError, type BackendRun, type Peer } from './backend.ts';
 
 const ENDPOINTS: Readonly<Record<string, KServeEndpoint>> = {
   '/v1/chat/completions': 'chat',
   '/v1/completions': 'completions',
   '/v1/embeddings': 'embeddings',
 };
+
+/** What a tensor takes beside its values, roughly; counted, so that empty answers cannot come for ever. */
+const TENSOR_BYTES = 256;
+const NUMBER_BYTES = 8;
 
 export interface KServeCallParts {
   request: UpstreamRequest;
@@ -92,9 +96,16 @@ export class KServeCall implements UpstreamCall {
   async #whole(plan: InferPlan, answer: OpenAiAnswer, decoupled: boolean): Promise<void> {
     const replies: InferReply[] = [];
     // One after the other: the engine batches over requests, and the client may leave in between.
-    for (const request of plan.requests)
-      await this.#infer(request, { stream: false, decoupled }, (reply) => replies.push(reply));
-    const body = Buffer.from(JSON.stringify(answer.whole(replies.filter(({ outputs }) => outputs.size > 0))));
+    for (const request of plan.requests) {
+      let bytes = 0;
+      await this.#infer(request, { stream: false, decoupled }, (reply) => {
+        if (reply.outputs.size === 0) return;
+        bytes += bytesOf(reply);
+        if (bytes > ANSWER_BYTES_MAX) return this.#failTooLarge();
+        replies.push(reply);
+      });
+    }
+    const body = Buffer.from(JSON.stringify(answer.whole(replies)));
     this.#answer(200, 'application/json', body);
   }
 
@@ -140,6 +151,18 @@ export class KServeCall implements UpstreamCall {
     });
   }
 
+  /** A decoupled model sends as many answers as it likes; the backend bounds each, this all of them. */
+  #failTooLarge(): void {
+    this.#fail(
+      new PlatformError(
+        'engine_failed',
+        `the answers of the engine have more than ${ANSWER_BYTES_MAX} bytes`,
+      ),
+    );
+    this.#abort.abort();
+    this.#run?.abort();
+  }
+
   #answer(status: number, type: string, body: Buffer): void {
     if (this.#over) return;
     this.#sendHead(status, type);
@@ -176,6 +199,15 @@ export class KServeCall implements UpstreamCall {
     this.#parts.handler.onData(Buffer.from(sseData(body)));
     this.#end();
   }
+}
+
+function bytesOf({ outputs }: InferReply): number {
+  let bytes = 0;
+  for (const { values } of outputs.values()) {
+    bytes += TENSOR_BYTES;
+    for (const value of values) bytes += typeof value === 'string' ? Buffer.byteLength(value) : NUMBER_BYTES;
+  }
+  return bytes;
 }
 
 function errorOf(thrown: unknown): PlatformError {

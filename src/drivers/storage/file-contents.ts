@@ -7,6 +7,7 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs
 import { join } from 'node:path';
 import { PlatformError } from '../../contract/errors.ts';
 import type { FileContents, OpenFile, StagedFile } from '../../contract/ports/file-contents.ts';
+import { isNoRoom } from './no-room.ts';
 import { syncDirectory } from './whole-file.ts';
 
 /** In the state directory. */
@@ -135,13 +136,11 @@ function isMissing(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ENOENT';
 }
 
-const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG'];
-
 /** Errors of the disk become `storage_full` or `storage_unavailable`; what the source of the bytes threw stays what it is. */
 function explain(error: unknown, directory: string): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (error instanceof PlatformError || code === undefined || syscall === undefined) return error;
-  if (NO_ROOM.includes(code)) {
+  if (isNoRoom(error)) {
     return new PlatformError('storage_full', `the disk is full (${code}); the file was not kept`, {
       cause: error,
     });
