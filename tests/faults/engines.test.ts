@@ -193,7 +193,9 @@ describe.each(
     const calm = await stream(QUESTION);
     expect(calm.length).toBeGreaterThan(60);
     const hit = await stream(QUESTION, killServing());
-    expect(hit).toBe(calm);
+    // Where nobody can count delivered tokens, `max_tokens` may lie a few tokens further on (docs/continuation.md).
+    if (kind === 'triton') expect(hit.slice(0, calm.length)).toBe(calm);
+    else expect(hit).toBe(calm);
     const [tier, ...more] = await tiersSeen();
     expect(tiersAnnounced(engine)).toContain(tier);
     expect(more).toEqual([]);
