@@ -12,6 +12,8 @@ import { StorageHost } from './storage-host.ts';
 
 export interface BatchesOptions {
   config: ResolvedConfig;
+  /** Whether clients may send this as `model` at this moment. */
+  isKnownModel(name: string): boolean;
   /** By which gateways know the runner. */
   fillerKey: FillerKey;
   gatewayOrigin(): string;
@@ -33,11 +35,16 @@ export function newFillerKey(): FillerKey {
   return { key, sha256: createHash('sha256').update(key).digest('hex') };
 }
 
-export function startBatches({ config, fillerKey, gatewayOrigin, log }: BatchesOptions): Batches {
-  const { gateway, models, paths } = config;
+export function startBatches({
+  config,
+  isKnownModel,
+  fillerKey,
+  gatewayOrigin,
+  log,
+}: BatchesOptions): Batches {
+  const { gateway, paths } = config;
   const storage = new StorageHost({ stateDir: paths.root, limits: gateway.storeLimits, log });
   const transport = createUndiciTransport();
-  const names = new Set(models.flatMap(({ modelName, aliases }) => [modelName, ...aliases]));
   const runner = new BatchRunner({
     holder: `${process.pid}@${paths.instance}`,
     stores: storage.stores(),
@@ -47,7 +54,7 @@ export function startBatches({ config, fillerKey, gatewayOrigin, log }: BatchesO
     rules: {
       linesMax: gateway.batches.linesMax,
       lineBytesMax: gateway.bodyBytesMax,
-      isKnownModel: (model) => names.has(model),
+      isKnownModel,
     },
     inFlightMax: gateway.batches.inFlightMax,
     log,

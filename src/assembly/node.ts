@@ -122,6 +122,7 @@ export class NodeProcess {
     });
     this.#batches = startBatches({
       config: this.#config,
+      isKnownModel: (name) => this.#registry.serves(name),
       fillerKey: this.#fillerKey,
       gatewayOrigin: () => this.#system.gatewayAddress,
       log: this.#log.write,

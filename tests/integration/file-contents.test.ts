@@ -80,7 +80,7 @@ describe('file contents', () => {
     for (const name of readdirSync(directory))
       if (name !== 'file-new') utimesSync(join(directory, name), 1, 1);
     await contents.stage(pieces('being written'));
-    expect(await contents.sweep(Date.now() - 60_000)).toEqual(['file-old']);
+    expect(await contents.sweep(Date.now() - 60_000)).toEqual([{ id: 'file-old', keptAtMs: 1_000 }]);
     const left = readdirSync(directory).sort();
     expect(left).toHaveLength(3);
     expect(left).toContain('file-new');

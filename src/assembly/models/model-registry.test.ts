@@ -35,6 +35,28 @@ it('says that the state directory cannot be written, and changes nothing', async
   expect(registry.merged.models[0]?.config.aliases).toEqual(['other']);
 });
 
+it('knows every name that clients may send, as it is at the moment: names, aliases and adapters', async () => {
+  const environment = { variables: {}, homeDir: root, workDir: root };
+  const text =
+    'models:\n  - { model_name: a, engine: simulator, aliases: [b], lora_adapters: [{ name: c, path: /p }] }\n';
+  const directory = join(root, 'names');
+  mkdirSync(directory, { recursive: true });
+  const registry = new ModelRegistry({
+    loaded: {
+      file: 'a.yaml',
+      config: parseConfig('a.yaml', text, environment),
+      environment,
+      notHonoured: [],
+    },
+    file: join(directory, 'models.json'),
+    log: () => {},
+  });
+  const known = () => ['a', 'b', 'c', 'later', 'nobody'].filter((name) => registry.serves(name));
+  expect(known()).toEqual(['a', 'b', 'c']);
+  await registry.change((now) => setAlias(now, 'a', 'later', false));
+  expect(known()).toEqual(['a', 'b', 'c', 'later']);
+});
+
 it('knows a full disk and a used up quota from other faults', () => {
   const known = ['ENOSPC', 'EDQUOT', 'EACCES', 'EROFS'].filter((code) =>
     isNoRoom(Object.assign(new Error(code), { code })),

@@ -57,6 +57,14 @@ export class ModelRegistry {
   }
 
   /** In the form that runs. */
+  /** Whether clients may send this as `model` at this moment: a name, an alias or an adapter. */
+  serves(name: string): boolean {
+    return this.models.some(
+      ({ modelName, aliases, loraAdapters }) =>
+        modelName === name || aliases.includes(name) || loraAdapters.some((adapter) => adapter.name === name),
+    );
+  }
+
   get models(): readonly ResolvedModel[] {
     return this.#resolved;
   }

@@ -25,6 +25,6 @@ export interface FileContents {
   /** Null when there is none. The caller closes it. */
   open(id: string): Promise<OpenFile | null>;
   remove(id: string): Promise<void>;
-  /** Ids of what was kept and is older than this; what was staged and given up so long ago is removed. */
-  sweep(olderThanAtMs: number): Promise<string[]>;
+  /** What was kept and is older than this; what was staged and given up so long ago is removed. */
+  sweep(olderThanAtMs: number): Promise<{ id: string; keptAtMs: number }[]>;
 }

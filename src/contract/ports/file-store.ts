@@ -45,4 +45,6 @@ export interface FileStore {
   takeExpired(expiry: { nowMs: number; limit: number }): Promise<string[]>;
   /** Which of these ids are known, expired or not. */
   known(ids: string[]): Promise<string[]>;
+  /** When this database was begun, Unix ms. It knows nothing of what is older. */
+  begunAtMs(): Promise<number>;
 }

@@ -117,8 +117,8 @@ class OpenDiskFile implements OpenFile {
   }
 }
 
-async function sweep(directory: string, olderThanAtMs: number): Promise<string[]> {
-  const old: string[] = [];
+async function sweep(directory: string, olderThanAtMs: number): Promise<{ id: string; keptAtMs: number }[]> {
+  const old: { id: string; keptAtMs: number }[] = [];
   const names = await readdir(directory).catch((error) => {
     if (isMissing(error)) return [];
     throw explain(error, directory);
@@ -127,7 +127,7 @@ async function sweep(directory: string, olderThanAtMs: number): Promise<string[]
     const found = await stat(join(directory, name)).catch(() => null);
     if (found === null || !found.isFile() || found.mtimeMs > olderThanAtMs) continue;
     if (name.startsWith(STAGED_PREFIX)) await rm(join(directory, name), { force: true });
-    else if (ID.test(name)) old.push(name);
+    else if (ID.test(name)) old.push({ id: name, keptAtMs: found.mtimeMs });
   }
   return old;
 }

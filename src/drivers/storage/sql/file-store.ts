@@ -1,5 +1,5 @@
 /** The `FileStore` port as queries that SQLite and PostgreSQL both understand. */
-import type { Kysely, Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import type { FileListing, FileRemoval, FileStore, StoredFile } from '../../../contract/ports/file-store.ts';
 import type { Tables } from './tables.ts';
 
@@ -95,6 +95,13 @@ export class SqlFileStore implements FileStore {
     if (ids.length === 0) return [];
     const rows = await this.#db.selectFrom('files').select('id').where('id', 'in', ids).execute();
     return rows.map(({ id }) => id);
+  }
+
+  async begunAtMs(): Promise<number> {
+    const { rows } = await sql<{
+      at: number;
+    }>`select min(applied_at_ms) as at from schema_migrations`.execute(this.#db);
+    return Number(rows[0]?.at ?? 0);
   }
 
   #living(owner: string, nowMs: number) {

@@ -1,4 +1,7 @@
-/** Takes away files that have expired, and bytes that no file names: what a crash left between the two. */
+/**
+ * Takes away files that have expired, and bytes that no file names: what a crash left between the two. Bytes that are older
+ * than the database stay: it was begun anew because its predecessor was lost, and can not know of them.
+ */
 import type { Clock } from '../../../base/clock.ts';
 import type { FileContents } from '../../../contract/ports/file-contents.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
@@ -18,7 +21,10 @@ export async function sweepFiles({
 }): Promise<void> {
   const nowMs = Math.floor(clock.wallMs());
   for (const id of await stores.files.takeExpired({ nowMs, limit: SWEEP_MAX })) await contents.remove(id);
-  const old = await contents.sweep(nowMs - ORPHAN_AGE_MS);
+  const begunAtMs = await stores.files.begunAtMs();
+  const old = (await contents.sweep(nowMs - ORPHAN_AGE_MS))
+    .filter(({ keptAtMs }) => keptAtMs >= begunAtMs)
+    .map(({ id }) => id);
   for (let from = 0; from < old.length; from += SWEEP_MAX) {
     const ids = old.slice(from, from + SWEEP_MAX);
     const known = new Set(await stores.files.known(ids));
