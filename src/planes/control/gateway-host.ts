@@ -58,6 +58,10 @@ export class GatewayHost {
   #stopping = false;
   /** The replacement under way; a second request for one joins it. */
   #replacing: Promise<void> | null = null;
+  /** All gateways are to end: one that is just being started, too. */
+  #ending = false;
+  /** Gateways on their way into the world, which nobody could end yet. */
+  #spawning = 0;
   #listener: ControlListener | null = null;
 
   constructor(options: GatewayHostOptions) {
@@ -75,7 +79,9 @@ export class GatewayHost {
     this.#keepSnapshot(this.#nextSnapshot());
     this.#adopt();
     // All of them: one that has not said hello yet could only be ended by a signal, at the cost of its connections.
-    await this.#waiters.until(() => this.#wanted().every(serves), ADOPT_TIMEOUT_MS);
+    await this.#waiters.until(() => this.#stopping || this.#wanted().every(serves), ADOPT_TIMEOUT_MS);
+    // Told to stop before anything was up: `close` ends what was adopted, and nothing is started any more.
+    if (this.#stopping) return;
     if (this.#current() !== undefined) return this.#keepNewest();
     for (const hosted of this.#wanted()) {
       this.#options.log('warn', 'a gateway of a former run does not answer and is ended', {
@@ -134,13 +140,16 @@ export class GatewayHost {
   /** `stop`: drains all gateways and waits for their end. Otherwise they serve on without this node process. */
   async close({ stop }: { stop: boolean }): Promise<void> {
     this.#stopping = true;
+    this.#ending = stop;
+    this.#waiters.check();
     await this.#replacing?.catch(() => {});
     if (stop) {
       for (const hosted of this.#hosted.values()) this.#drain(hosted, 'stop');
-      await this.#waiters.until(() => this.#hosted.size === 0, this.#options.settings.drainTimeoutMs + 2_000);
+      const ended = () => this.#hosted.size === 0 && this.#spawning === 0;
+      await this.#waiters.until(ended, this.#options.settings.drainTimeoutMs + 2_000);
       for (const hosted of this.#hosted.values())
         this.#options.processHost.signalGroup(hosted.identity, 'SIGKILL');
-      await this.#waiters.until(() => this.#hosted.size === 0, 2_000);
+      await this.#waiters.until(ended, 2_000);
     }
     for (const { watch } of this.#hosted.values()) watch[Symbol.dispose]();
     await this.#listener?.close();
@@ -208,18 +217,26 @@ export class GatewayHost {
     this.#keepSnapshot(this.#nextSnapshot());
     await this.#listener?.restore();
     const id = `gw-${Math.floor(clock.wallMs()).toString(36)}-${this.#launches++}`;
-    const identity = await processHost.spawn({
-      command: entry.command,
-      args: [...entry.args, '--id', id, '--snapshot', store.snapshotFile, ...(beside ? ['--beside'] : [])],
-      env: {},
-      cwd,
-      logFile,
-      owner: `${ownerPrefix}${id}`,
-    });
-    const record = { id, identity, draining: false };
-    this.#keepRecord(record);
-    this.#options.log('info', 'gateway started', { gateway: id, pid: identity.pid });
-    return this.#host(record, attended);
+    this.#spawning++;
+    try {
+      const identity = await processHost.spawn({
+        command: entry.command,
+        args: [...entry.args, '--id', id, '--snapshot', store.snapshotFile, ...(beside ? ['--beside'] : [])],
+        env: {},
+        cwd,
+        logFile,
+        owner: `${ownerPrefix}${id}`,
+      });
+      const record = { id, identity, draining: false };
+      this.#keepRecord(record);
+      this.#options.log('info', 'gateway started', { gateway: id, pid: identity.pid });
+      const hosted = this.#host(record, attended);
+      if (this.#ending) this.#end(hosted);
+      return hosted;
+    } finally {
+      this.#spawning--;
+      this.#waiters.check();
+    }
   }
 
   /** Ends a gateway that is of no use; its exit does the rest. */
