@@ -118,8 +118,7 @@ describe('models that come and go', () => {
     await done('PATCH', '/second', { replicas: 1 });
     const pids = pidsOf(await system.until(isReady('second', 1)), 'second');
     await done('PUT', '/steady/aliases/also');
-    // Gateways hear of it a moment after the answer.
-    await eventually(async () => (await chat('also')).status === 200);
+    expect((await chat('also')).status).toBe(200);
     await traffic.progress(20);
 
     const stream = openStream('second', 200);
