@@ -50,6 +50,7 @@ export class NodeSystem implements AdminSystem {
       registry,
       replicas: () => supervisor.status(),
       adaptersOf: (id) => supervisor.adaptersOf(id),
+      heardByGateways: () => options.gatewayHost.collect(),
       refusal: () => this.#refusal(),
     });
   }

@@ -29,6 +29,8 @@ export interface ModelAdminParts {
   registry: ModelRegistry;
   replicas(): readonly ReplicaStatus[];
   adaptersOf: Supervisor['adaptersOf'];
+  /** Resolves when every gateway that answers has what was published before: a client may use the change at once. */
+  heardByGateways(): Promise<unknown>;
   /** Why nothing may be changed now; null: it may. */
   refusal(): string | null;
 }
@@ -42,7 +44,9 @@ export function createModelAdmin(parts: ModelAdminParts): ModelAdmin {
   const change = async (decide: (now: ModelsNow) => Change): Promise<ActionResult> => {
     const refusal = parts.refusal();
     if (refusal !== null) throw new PlatformError('conflict', refusal);
-    return { ok: true, message: await registry.change(decide) };
+    const message = await registry.change(decide);
+    await parts.heardByGateways();
+    return { ok: true, message };
   };
   return {
     list: () => listModels(parts),
