@@ -2,9 +2,10 @@
  * Models, aliases and adapters changed while everything runs: whole systems with simulated engines, real processes and traffic
  * that must not notice. What was asked for is there after any death, or was never accepted.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import type { ModelList, SystemStatus } from '../../src/contract/admin-api.ts';
 import { eventually } from '../support/gateway-under-test.ts';
@@ -418,8 +419,14 @@ function commandOf(pid: number): string {
 
 describe('LoRA adapters', () => {
   /** Where adapters lie; the simulator looks only whether they are there. */
+  let adapters: string;
+  beforeAll(() => {
+    adapters = mkdtempSync(join(tmpdir(), 'autoglm-adapters-'));
+  });
+  afterAll(() => rmSync(adapters, { recursive: true, force: true }));
+
   function adapterPath(name: string): string {
-    const path = join('/tmp', `autoglm-adapter-${process.pid}-${name}`);
+    const path = join(adapters, name);
     mkdirSync(path, { recursive: true });
     return path;
   }
