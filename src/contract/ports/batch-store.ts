@@ -130,7 +130,7 @@ export interface BatchStore {
   change(hold: BatchHold, change: BatchChange): Promise<boolean>;
   /** False when the lease is lost. A line that has an answer keeps it. */
   record(hold: BatchHold, answers: LineAnswer[]): Promise<boolean>;
-  /** Lines that have an answer, as ranges [from, to) in order. */
+  /** Lines that have an answer, as ranges [from, to) in order, none of which touches the next. */
   answered(id: string): Promise<[from: number, to: number][]>;
   /** Answers of one kind with a line above `after`, in order: at least one if there is one, at most `bytesMax` beyond it. */
   answers(key: { id: string; ok: boolean; after: number; bytesMax: number }): Promise<LineAnswer[]>;
