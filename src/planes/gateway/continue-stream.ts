@@ -17,7 +17,7 @@ import { ContinuedStream } from '../../wire/openai/continued-stream.ts';
 import { choiceOf, type Delivered } from '../../wire/openai/delivered-stream.ts';
 import type { Lease } from './admission.ts';
 import { ContinuedRelay } from './continued-relay.ts';
-import { countDelivered, countPrompt, promptTokenIds } from './engine-tokenizer.ts';
+import { countContinuedPrompt, countDelivered, promptTokenIds } from './engine-tokenizer.ts';
 import { atItsLimit, deliverLengthEnd, endComplete, isComplete, usageMissing } from './finish-stream.ts';
 import type { StreamRun } from './stream-run.ts';
 
@@ -139,7 +139,7 @@ async function continueOn(
     // A replay that diverged after new text had been sent can not be taken back.
     if (relay.delivering) break;
   }
-  if (complete) endComplete(run, delivered, await countPrompt(context, view, envelope, delivered));
+  if (complete) endComplete(run, delivered, await countContinuedPrompt(context, view, envelope, delivered));
   else interrupt(run, cut, stream.log.read(), refusal === '' ? plan.reason : refusal);
   return { kind: 'ended' };
 }

@@ -48,7 +48,7 @@ export async function promptTokenIds(
 }
 
 /** Tokens of the prompt; null when nobody can count them. */
-export async function countPrompt(
+export async function countContinuedPrompt(
   context: GatewayContext,
   replica: ReplicaView,
   envelope: Envelope,
@@ -70,16 +70,6 @@ async function tokenizePrompt(
       ? { messages: fields.messages, add_generation_prompt: fields.add_generation_prompt ?? true }
       : { prompt: fields.prompt };
   return await tokenize(context, replica, question);
-}
-
-/** Tokens of a chat prompt; null when no engine could say. */
-export async function countChatTokens(
-  context: GatewayContext,
-  replica: ReplicaView,
-  { messages, tools }: { messages: unknown; tools?: unknown },
-): Promise<number | null> {
-  const question = { messages, ...(tools !== undefined && { tools }), add_generation_prompt: true };
-  return (await tokenize(context, replica, question))?.length ?? null;
 }
 
 async function tokenize(

@@ -22,7 +22,7 @@ import {
 } from '../../../wire/responses/response-object.ts';
 import { poolName, unknownModel } from '../admission.ts';
 import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
-import { countChatTokens } from '../engine-tokenizer.ts';
+import { countPrompt } from '../count-prompt.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
 import { streamStoredEvents } from '../responses/event-tail.ts';
@@ -246,21 +246,12 @@ async function countInputTokens(gateway: ApiContext, call: ApiCall): Promise<voi
   const bytes = await readBody(gateway, call);
   const { request, messages } = await prepare(gateway, call, bytes);
   const pool = gateway.table.find(request.model);
-  record.model = pool === undefined ? null : poolName(pool);
-  const ready = pool?.replicas.filter(({ view }) => view.state === 'ready') ?? [];
-  if (ready.length === 0)
-    throw new PlatformError('no_replica', `model "${request.model}": no replica is ready`, {
-      retryAfterS: 5,
-    });
-  for (const { view } of ready) {
-    if (!view.capabilities.tokenize) continue;
-    const count = await countChatTokens(gateway, view, { messages, tools: request.chat.tools });
-    if (count === null) continue;
-    record.replica = view.id;
-    return respondJson(exchange, record, 200, { object: 'response.input_tokens', input_tokens: count });
-  }
-  throw new PlatformError(
-    'not_supported',
-    `model "${request.model}": its engines do not count the tokens of a conversation`,
-  );
+  if (pool === undefined) throw unknownModel(request.model, gateway.table.names);
+  record.model = poolName(pool);
+  const { tools } = request.chat;
+  const count = await countPrompt(gateway, exchange, pool, {
+    messages,
+    ...(tools !== undefined && { tools }),
+  });
+  respondJson(exchange, record, 200, { object: 'response.input_tokens', input_tokens: count });
 }
