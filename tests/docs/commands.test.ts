@@ -159,6 +159,11 @@ describe('code blocks of the documentation', () => {
       expect(scripts).toHaveProperty(name!);
   });
 
+  // `npm install` of npm 10 writes the lock file of npm 11 anew, and a checkout that was only tried is dirty.
+  it.each(named(ofKind('start', 'test-command')))('%s leaves the lock file as it is', (_place, { text }) => {
+    expect(text).toMatch(/^npm ci &&/);
+  });
+
   it.each(named(ofKind('unit')))('%s is a unit that starts what exists', (_place, { text }) => {
     const lines = text.split('\n').filter((line) => line !== '');
     for (const line of lines) expect(line).toMatch(/^(\[\w+\]|\w+=.*|#.*)$/);
