@@ -179,7 +179,7 @@ describe('an engine', () => {
 describe('options', () => {
   it.each([
     [{ modelNam: 'x' }, 'modelNam: this option is not known; did you mean modelName?'],
-    [{ modelName: 'x' }, 'modelName: found "x" without `model`'],
+    [{ modelName: 'x' }, 'model: missing; "x" is not "inference-ops-demo", the model that is built in'],
     [{ maxSeqLength: 1 }, 'maxSeqLength: found 1; would be right: an integer from 64 to 10000000'],
     [{ replicas: 1.5 }, 'replicas: found 1.5; would be right: an integer from 1 to 64'],
     [{ quantize: 'INT4' }, '`quantize: INT4` wants Q4_K_M'],
