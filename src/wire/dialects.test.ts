@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeExchange } from '../../tests/support/fake-exchange.ts';
+import { jsonValue } from '../../tests/support/hostile-json.ts';
 import { ScriptedCore, type ScriptedCoreOptions } from '../../tests/support/scripted-core.ts';
 import { systemClock } from '../base/clock.ts';
 import { llamaServerVariant } from './llama-server/variant.ts';
@@ -316,7 +317,7 @@ describe.each(Object.entries(VARIANTS))('%s', (_name, variant) => {
     ...['messages', 'prompt', 'inputs', 'text', 'input_ids', 'content', 'stream', 'parameters', 'tokens'],
     ...['sampling_params', 'options', 'max_tokens', 'n_predict', 'stop', 'keep_alive', 'return_tokens'],
   );
-  const body = fc.dictionary(field, fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constant(messages)), {
+  const body = fc.dictionary(field, fc.oneof(jsonValue(2), fc.constant(messages)), {
     maxKeys: 4,
   });
 

@@ -4,6 +4,7 @@
  */
 import type { AttemptFailure } from '../../contract/facts.ts';
 import { isRecord } from '../../wire/json/parse-object.ts';
+import { numberFrom, textFrom } from '../../wire/json/scalars.ts';
 import { choiceCountOf } from '../../wire/openai/continuation-request.ts';
 import { allFinished, type Delivered, parseChunk } from '../../wire/openai/delivered-stream.ts';
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
@@ -231,8 +232,8 @@ function isCallersError(frames: Buffer): boolean {
   const error = event === undefined ? undefined : parseChunk(event.data)?.error;
   if (!isRecord(error)) return false;
   // text-generation-inference says 422 of every error in a stream; only its message tells a bad request from a failure.
-  if (error.http_status_code !== undefined) return /^Input validation error/.test(String(error.message));
-  const status = Number(error.code ?? error.status_code);
+  if (error.http_status_code !== undefined) return /^Input validation error/.test(textFrom(error.message));
+  const status = numberFrom(error.code ?? error.status_code);
   return status >= 400 && status < 500 && status !== 429;
 }
 

@@ -6,6 +6,7 @@
  * `response.incomplete` and `response.failed`; `sequence_number` counts from 0 without gaps; nothing follows.
  */
 import { isRecord } from '../json/parse-object.ts';
+import { numberFrom } from '../json/scalars.ts';
 import { parseChunk } from '../openai/delivered-stream.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
 import { OutputBuilder } from './output-builder.ts';
@@ -178,7 +179,8 @@ export function errorOf(error: unknown): { code: string; message: string } {
   const text = typeof message === 'string' ? message : 'the engine reported an error';
   if (code === 'saturated' || type === 'rate_limit_error')
     return { code: 'rate_limit_exceeded', message: text };
-  if (type === 'invalid_request_error' || (Number(code) >= 400 && Number(code) < 500 && Number(code) !== 429))
+  const status = numberFrom(code);
+  if (type === 'invalid_request_error' || (status >= 400 && status < 500 && status !== 429))
     return { code: 'invalid_prompt', message: text };
   return { code: 'server_error', message: text };
 }

@@ -3,6 +3,7 @@
  * become one message, as chat has it; leading system texts become one, since many templates take only one.
  */
 import { isRecord } from '../json/parse-object.ts';
+import { textFrom } from '../json/scalars.ts';
 import type { Item } from './input-items.ts';
 
 export type ChatMessage = Record<string, unknown>;
@@ -122,7 +123,7 @@ function chatPart(part: Record<string, unknown>): Record<string, unknown> {
 
 function partTexts(parts: unknown): string[] {
   if (!Array.isArray(parts)) return [];
-  return parts.filter(isRecord).map((part) => String(part.text ?? part.refusal ?? ''));
+  return parts.filter(isRecord).map((part) => textFrom(part.text ?? part.refusal));
 }
 
 function withOneSystemMessage(messages: readonly ChatMessage[]): ChatMessage[] {

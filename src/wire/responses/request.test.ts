@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { jsonValue } from '../../../tests/support/hostile-json.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { parseEnvelope } from '../openai/envelope.ts';
 import { chatMessages } from './chat-messages.ts';
@@ -145,7 +146,7 @@ describe('refusals', () => {
     expect(refusal(body)).toMatchObject({ code: 'invalid_request', param });
   });
 
-  const anything = fc.jsonValue({ maxDepth: 3 });
+  const anything = jsonValue(2);
   const part = fc.record(
     {
       type: fc.constantFrom('input_text', 'output_text', 'refusal', 'input_image', 'input_file', 'x'),
@@ -218,8 +219,7 @@ describe('refusals', () => {
           const chat = { ...request.chat, model: request.model, messages };
           parseEnvelope('chat', Buffer.from(JSON.stringify(chat)));
         } catch (error) {
-          expect(error).toBeInstanceOf(PlatformError);
-          expect((error as PlatformError).spec.status).toBe(400);
+          if (!(error instanceof PlatformError) || error.spec.status !== 400) throw error;
         }
       }),
       { numRuns: 10_000 },

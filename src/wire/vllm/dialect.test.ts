@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import type { AnswerJson, Some } from '../../../tests/support/answer-json.ts';
 import { FakeExchange } from '../../../tests/support/fake-exchange.ts';
+import { jsonValue } from '../../../tests/support/hostile-json.ts';
 import { ScriptedCore, type ScriptedCoreOptions } from '../../../tests/support/scripted-core.ts';
 import { systemClock } from '../../base/clock.ts';
 import { PlatformError } from '../../contract/errors.ts';
@@ -235,7 +236,7 @@ describe('vLLM dialect', () => {
     ];
     const texts = { prompt: 'x', input: 'x', query: 'x', documents: ['x'], text_1: 'x', text_2: ['x', 'y'] };
     const value = fc.oneof(
-      fc.jsonValue({ maxDepth: 3 }),
+      jsonValue(3),
       fc.constantFrom(0, 1, -1, 2, 1.5, 1e300, '', 'a', true, false, null, [], {}, ['a'], [1], [[1]], [300]),
       fc.constantFrom(messages, { type: 'json_object' }, { include_usage: true }, { 5: 1 }),
     );

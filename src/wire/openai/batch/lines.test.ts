@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { jsonValue, validJson } from '../../../../tests/support/hostile-json.ts';
 import { readInputLine } from './input-line.ts';
 import { answeredLine, unansweredLine } from './output-line.ts';
 
@@ -68,7 +69,7 @@ describe('readInputLine', () => {
       fc.property(
         fc.oneof(
           fc.array(token).map((parts) => parts.join('')),
-          fc.json(),
+          validJson,
         ),
         (text) => {
           const line = read(text);
@@ -83,7 +84,7 @@ describe('readInputLine', () => {
 describe('output lines', () => {
   it('are one line of JSON with the answer as it came, whatever the engine wrote (10,000 cases)', () => {
     fc.assert(
-      fc.property(fc.jsonValue(), fc.string(), fc.boolean(), (value, customId, pretty) => {
+      fc.property(jsonValue(3), fc.string(), fc.boolean(), (value, customId, pretty) => {
         const body = Buffer.from(JSON.stringify(value, null, pretty ? 2 : 0));
         const text = answeredLine({ id: 'batch_req_1', customId, status: 200, requestId: 'r', body });
         expect(text).not.toMatch(/[\r\n]/);
