@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { jsonObject, jsonValue } from '../../../tests/support/hostile-json.ts';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { ObjectScanner } from './object-scanner.ts';
 
 function scan(...pieces: string[]): string {
@@ -34,9 +35,9 @@ describe('ObjectScanner', () => {
           const cut = at % text.length;
           const scanner = new ObjectScanner();
           scanner.push(text.slice(0, cut));
-          expect(scanner.state).toBe(cut === 0 ? 'before' : 'inside');
+          mustEqual(scanner.state, cut === 0 ? 'before' : 'inside');
           scanner.push(text.slice(cut));
-          expect(scanner.state).toBe('complete');
+          mustEqual(scanner.state, 'complete');
         },
       ),
       { numRuns: 10_000 },
