@@ -123,6 +123,40 @@ describe('streams', () => {
     expect(response.error).toEqual({ code: 'server_error', message: 'x' });
   });
 
+  it.each([
+    [{ error: { message: 'x', type: 'rate_limit_error' } }, 'rate_limit_exceeded'],
+    [{ error: { message: 'x', code: 'saturated' } }, 'rate_limit_exceeded'],
+    [{ error: { message: 'x', type: 'invalid_request_error', code: null } }, 'invalid_prompt'],
+    [{ error: { message: 'x', type: 'BadRequestError', code: 400 } }, 'invalid_prompt'],
+    [{ error: { message: 'x', code: '400' } }, 'invalid_prompt'],
+    [{ object: 'error', message: 'x', code: 400 }, 'invalid_prompt'],
+    [{ error: { message: 'x', code: 429 } }, 'server_error'],
+    [{ error: 'x' }, 'server_error'],
+  ])('ends as failed at %j: %s', (error, code) => {
+    const { response } = translate([
+      sse(chunk({ content: 'Hm' })),
+      sse(error),
+      sse(chunk({ content: 'late' })),
+    ]);
+    expect(response).toMatchObject({ status: 'failed', error: { code, message: 'x' } });
+    expect(response.output).toMatchObject([{ content: [{ text: 'Hm' }] }]);
+  });
+
+  it('ends as failed at an event that is no JSON object: what follows could be anything', () => {
+    const { response } = translate([sse('{"choices":['), sse(chunk({ content: 'late' }, 'stop'))]);
+    expect(response).toMatchObject({ status: 'failed', error: { code: 'server_error' }, output: [] });
+  });
+
+  it('tells of calls without an index by their places, and of the one call of the API before tools', () => {
+    const call = (name: string) => ({ id: name, type: 'function', function: { name, arguments: '{}' } });
+    const { response } = translate([sse(chunk({ tool_calls: [call('f'), call('g')] }, 'tool_calls'))]);
+    expect(response.output).toMatchObject([{ name: 'f' }, { name: 'g' }]);
+    const former = { function_call: { name: 'f', arguments: '{}' } };
+    expect(translate([sse(chunk(former, 'function_call'))]).response.output).toMatchObject([
+      { type: 'function_call', name: 'f', arguments: '{}' },
+    ]);
+  });
+
   it('ends as failed when the stream just stops', () => {
     const { events, response } = translate([sse(chunk({ content: 'Hm' }))]);
     expect(typesOf(events).at(-1)).toBe('response.failed');
@@ -212,7 +246,7 @@ const event = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constant({ error: { message: 'x', type: 'y', code: 500 } }) },
   { weight: 1, arbitrary: fc.constant({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } }) },
-  { weight: 1, arbitrary: jsonValue(2) },
+  { weight: 1, arbitrary: jsonValue(2).map((value) => JSON.stringify(value)) },
 );
 /** A stream in pieces: whole events, grouped at will, ended anywhere. */
 const stream = fc
@@ -275,7 +309,7 @@ describe('any stream, cut anywhere', () => {
         mustEqual(faultIn(events), null);
         const delivered = emptyDelivered();
         const all = pieces.join('');
-        const errorAt = all.indexOf('data: {"error"');
+        const errorAt = all.search(/data: (?!\{(?!"error")|\[DONE\])/);
         addEvents(delivered, errorAt < 0 ? all : all.slice(0, errorAt));
         const choice = choiceOf(delivered, 0);
         const textOf = (type: string, part: string) =>

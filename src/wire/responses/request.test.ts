@@ -49,6 +49,7 @@ describe('conversations as chat messages', () => {
       { role: 'user', content: 'Weather in Paris and Rome?' },
       {
         role: 'assistant',
+        reasoning: 'two calls',
         reasoning_content: 'two calls',
         content: 'I look.',
         tool_calls: [
@@ -144,6 +145,13 @@ describe('refusals', () => {
     [{ model: 'm', input: 'x', stream: 'yes' }, 'stream'],
   ])('names the field at fault in %j: %s', (body, param) => {
     expect(refusal(body)).toMatchObject({ code: 'invalid_request', param });
+  });
+
+  // JSON.parse takes any depth and JSON.stringify does not: what is repeated in the response must be writable.
+  it('refuses tools that are nested too deeply to be written', () => {
+    const deep = `${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}`;
+    const body = `{"model":"m","input":"x","tools":[{"type":"function","name":"f","parameters":${deep}}]}`;
+    expect(() => parseResponsesRequest(Buffer.from(body), ID)).toThrow(/nested too deeply/);
   });
 
   const anything = jsonValue(2);
