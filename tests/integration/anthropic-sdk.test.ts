@@ -105,13 +105,6 @@ const weather: Anthropic.Tool = {
 
 const PARIS: ScriptedChat = {
   deltas: [{ content: 'Let me look.' }, piece(0, '{"place"', 'weather'), piece(0, ':"Par'), piece(0, 'is"}')],
-  message: {
-    content: 'Let me look.',
-    tool_calls: [
-      { id: 'toolu_0', type: 'function', function: { name: 'weather', arguments: '{"place":"Paris"}' } },
-    ],
-  },
-  finishReason: 'tool_calls',
   usage: {
     prompt_tokens: 20,
     completion_tokens: 9,
@@ -127,7 +120,6 @@ const TWO: ScriptedChat = {
     piece(0, '"Paris"}'),
     piece(1, '"Rome"}'),
   ],
-  finishReason: 'tool_calls',
 };
 
 describe('messages.create', () => {
@@ -300,7 +292,7 @@ describe('messages.stream', () => {
 
 describe('stop sequences', () => {
   it('name the one that was met', async () => {
-    play({ deltas: [{ content: 'A' }], message: { content: 'A' }, ending: { stop_reason: 'END' } });
+    play({ deltas: [{ content: 'A' }], ending: { stop_reason: 'END' } });
     const request = { ...ask, stop_sequences: ['END', 'no'] };
     const expected = { stop_reason: 'stop_sequence', stop_sequence: 'END' };
     expect(await client.messages.create(request)).toMatchObject(expected);
@@ -414,12 +406,7 @@ describe('tools', () => {
   });
 
   it('whose arguments are no JSON end with an error, whole or streamed', async () => {
-    const call = { id: 't', type: 'function', function: { name: 'weather', arguments: '{"place":' } };
-    play({
-      deltas: [piece(0, '{"place":', 'weather')],
-      message: { tool_calls: [call] },
-      finishReason: 'tool_calls',
-    });
+    play({ deltas: [piece(0, '{"place":', 'weather')] });
     const whole = await failure(client.messages.create({ ...ask, tools: [weather] }));
     expect(whole).toMatchObject({ status: 502, type: 'api_error' });
     const streamed = await failure(client.messages.stream({ ...ask, tools: [weather] }).finalMessage());
@@ -431,7 +418,6 @@ describe('tools', () => {
 describe('thinking', () => {
   const thought: ScriptedChat = {
     deltas: [{ reasoning_content: 'Hm' }, { reasoning_content: 'm.' }, { content: 'Yes.' }],
-    message: { reasoning: 'Hmm.', content: 'Yes.' },
   };
   const thinking = { type: 'enabled' as const, budget_tokens: 1024 };
 

@@ -183,7 +183,7 @@ describe('create', () => {
   });
 
   it('gives reasoning as an item before the text', async () => {
-    engine.next = [{ deltas: [{ reasoning_content: 'Hm.' }, { content: 'Yes.' }] }];
+    engine.next = [{ chat: { deltas: [{ reasoning_content: 'Hm.' }, { content: 'Yes.' }] } }];
     const response = await client.responses.create({ model: 'm', input: 'Hi' });
     expect(response.output).toMatchObject([
       { type: 'reasoning', content: [{ type: 'reasoning_text', text: 'Hm.' }], summary: [] },
@@ -192,13 +192,13 @@ describe('create', () => {
   });
 
   it('gives a refusal as a part of the message', async () => {
-    engine.next = [{ deltas: [{ refusal: 'No.' }] }];
+    engine.next = [{ chat: { deltas: [{ refusal: 'No.' }] } }];
     const response = await client.responses.create({ model: 'm', input: 'Hi' });
     expect(response.output).toMatchObject([{ content: [{ type: 'refusal', refusal: 'No.' }] }]);
   });
 
   it('gives parallel calls of tools', async () => {
-    engine.next = [{ deltas: TWO_CALLS }];
+    engine.next = [{ chat: { deltas: TWO_CALLS } }];
     const response = await client.responses.create({
       model: 'm',
       input: 'Weather?',
@@ -237,7 +237,7 @@ describe('create', () => {
 
   it('parses structured output with the helper', async () => {
     const Weather = z.object({ city: z.string(), degrees: z.number() });
-    engine.next = [{ deltas: [{ content: '{"city":"Paris",' }, { content: '"degrees":21}' }] }];
+    engine.next = [{ chat: { deltas: [{ content: '{"city":"Paris",' }, { content: '"degrees":21}' }] } }];
     const response = await client.responses.parse({
       model: 'm',
       input: 'Weather?',
@@ -296,7 +296,7 @@ describe('streams', () => {
   });
 
   it('carry arguments of parallel calls in pieces', async () => {
-    engine.next = [{ deltas: TWO_CALLS }];
+    engine.next = [{ chat: { deltas: TWO_CALLS } }];
     const stream = client.responses.stream({ model: 'm', input: 'Weather?', tools: [WEATHER] });
     const pieces: string[] = [];
     stream.on('response.function_call_arguments.delta', ({ delta }) => pieces.push(delta));
@@ -310,7 +310,9 @@ describe('streams', () => {
   });
 
   it('carry reasoning and refusals', async () => {
-    engine.next = [{ deltas: [{ reasoning_content: 'H' }, { reasoning_content: 'm.' }, { refusal: 'No.' }] }];
+    engine.next = [
+      { chat: { deltas: [{ reasoning_content: 'H' }, { reasoning_content: 'm.' }, { refusal: 'No.' }] } },
+    ];
     const events = await eventsOf(await client.responses.create({ model: 'm', input: 'Hi', stream: true }));
     const done = (type: string) => events.find((event) => event.type === type);
     expect(done('response.reasoning_text.done')).toMatchObject({ text: 'Hm.' });
@@ -319,7 +321,7 @@ describe('streams', () => {
 
   it('are parsed by the helper when they are structured', async () => {
     const Weather = z.object({ city: z.string() });
-    engine.next = [{ deltas: [{ content: '{"city":' }, { content: '"Paris"}' }] }];
+    engine.next = [{ chat: { deltas: [{ content: '{"city":' }, { content: '"Paris"}' }] } }];
     const stream = client.responses.stream({
       model: 'm',
       input: 'Weather?',
@@ -338,7 +340,7 @@ describe('streams', () => {
   });
 
   it('that the engine breaks off end with response.failed and nothing after', async () => {
-    engine.base = { deltas: [{ reasoning_content: 'Hm' }, { content: 'Yes' }], dieAfter: 1 };
+    engine.base = { chat: { deltas: [{ reasoning_content: 'Hm' }, { content: 'Yes' }] }, dieAfter: 1 };
     const events = await eventsOf(await client.responses.create({ model: 'm', input: 'Hi', stream: true }));
     const last = events.at(-1);
     expect(last).toMatchObject({
@@ -419,7 +421,7 @@ describe('what is kept', () => {
   });
 
   it('carries calls of tools and their outputs through a conversation', async () => {
-    engine.next = [{ deltas: TWO_CALLS }];
+    engine.next = [{ chat: { deltas: TWO_CALLS } }];
     const first = await client.responses.create({ model: 'm', input: 'Weather?', tools: [WEATHER] });
     await client.responses.create({
       model: 'm',
@@ -446,7 +448,7 @@ describe('what is kept', () => {
   });
 
   it('can be carried by the client itself: output items are taken back as input', async () => {
-    engine.next = [{ deltas: [{ reasoning_content: 'Hm.' }, ...TWO_CALLS] }];
+    engine.next = [{ chat: { deltas: [{ reasoning_content: 'Hm.' }, ...TWO_CALLS] } }];
     const first = await client.responses.create({ model: 'm', input: 'Hi', store: false });
     await client.responses.create({
       model: 'm',
