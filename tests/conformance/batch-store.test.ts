@@ -3,32 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BatchHold, StoredBatch } from '../../src/contract/ports/batch-store.ts';
 import type { StoredFile } from '../../src/contract/ports/file-store.ts';
 import type { Stores } from '../../src/contract/ports/stores.ts';
+import { storedBatch } from '../support/stored-batch.ts';
 import { STORE_BACKENDS, type StoresUnderTest } from '../support/stores-under-test.ts';
 
-const batch = (change: Partial<StoredBatch> = {}): StoredBatch => ({
-  id: 'batch_1',
-  owner: 'me',
-  endpoint: '/v1/chat/completions',
-  inputFileId: 'file-1',
-  completionWindow: '24h',
-  metadata: { a: 'b' },
-  outputTtlMs: null,
-  status: 'validating',
-  ending: null,
-  createdAtMs: 1_000,
-  expiresAtMs: 100_000,
-  inProgressAtMs: null,
-  finalizingAtMs: null,
-  cancellingAtMs: null,
-  endedAtMs: null,
-  total: 0,
-  completed: 0,
-  failed: 0,
-  outputFileId: null,
-  errorFileId: null,
-  problems: [],
-  ...change,
-});
+const batch = (change: Partial<StoredBatch> = {}): StoredBatch =>
+  storedBatch({ metadata: { a: 'b' }, expiresAtMs: 100_000, ...change });
 
 const file = (change: Partial<StoredFile> = {}): StoredFile => ({
   id: 'file-1',

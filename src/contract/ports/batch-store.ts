@@ -60,6 +60,38 @@ export interface StoredBatch {
   problems: InputProblem[];
 }
 
+type NewBatch = Pick<
+  StoredBatch,
+  | 'id'
+  | 'owner'
+  | 'endpoint'
+  | 'inputFileId'
+  | 'completionWindow'
+  | 'metadata'
+  | 'outputTtlMs'
+  | 'createdAtMs'
+  | 'expiresAtMs'
+>;
+
+/** As it is created: nobody has looked at its input yet. */
+export function newBatch(batch: NewBatch): StoredBatch {
+  return {
+    ...batch,
+    status: 'validating',
+    ending: null,
+    inProgressAtMs: null,
+    finalizingAtMs: null,
+    cancellingAtMs: null,
+    endedAtMs: null,
+    total: 0,
+    completed: 0,
+    failed: 0,
+    outputFileId: null,
+    errorFileId: null,
+    problems: [],
+  };
+}
+
 export interface BatchListing {
   owner: string;
   limit: number;

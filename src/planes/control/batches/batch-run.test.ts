@@ -1,8 +1,9 @@
 /** One batch with stores and a gateway of the test's making: what the runner does when they fail, vanish or lie. */
 import { describe, expect, it, vi } from 'vitest';
+import { storedBatch } from '../../../../tests/support/stored-batch.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { PlatformError } from '../../../contract/errors.ts';
-import type { BatchChange, LineAnswer, StoredBatch } from '../../../contract/ports/batch-store.ts';
+import type { BatchChange, LineAnswer } from '../../../contract/ports/batch-store.ts';
 import type { FileContents, OpenFile } from '../../../contract/ports/file-contents.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
 import { addLine, type LineRanges } from '../../../decide/batches/line-ranges.ts';
@@ -10,29 +11,7 @@ import { BatchRun, type BatchRunParts } from './batch-run.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { LineEnd, LineRequest } from './line-sender.ts';
 
-const BATCH: StoredBatch = {
-  id: 'batch_1',
-  owner: '',
-  endpoint: '/v1/chat/completions',
-  inputFileId: 'file-in',
-  completionWindow: '24h',
-  metadata: null,
-  outputTtlMs: null,
-  status: 'validating',
-  ending: null,
-  createdAtMs: 0,
-  expiresAtMs: Number.MAX_SAFE_INTEGER,
-  inProgressAtMs: null,
-  finalizingAtMs: null,
-  cancellingAtMs: null,
-  endedAtMs: null,
-  total: 0,
-  completed: 0,
-  failed: 0,
-  outputFileId: null,
-  errorFileId: null,
-  problems: [],
-};
+const BATCH = storedBatch();
 
 const input = (count: number) =>
   Array.from({ length: count }, (_, line) =>
@@ -56,7 +35,7 @@ class World {
   answer: (request: LineRequest) => LineEnd | null = () => ok;
 
   constructor(lines: number) {
-    this.files.set('file-in', Buffer.from(input(lines)));
+    this.files.set(BATCH.inputFileId, Buffer.from(input(lines)));
   }
 
   run(): BatchRun {
