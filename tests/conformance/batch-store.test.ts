@@ -175,6 +175,25 @@ describe.each(STORE_BACKENDS)('on $name', ({ create }) => {
       expect((await one.batches.find({ id: 'batch_1', owner: 'me' }))?.outputFileId).toBe('real');
     });
 
+    it('name what their present holder is about to write, until they are over, to files alone', async () => {
+      await one.batches.create(batch(), 5);
+      const former = (await claimBy(one, 'a', 0))!;
+      const known = async () => (await one.files.known(['o1', 'e1', 'o2', 'e2'])).sort();
+      expect(await one.batches.reserveFiles(former, { output: 'o1', error: 'e1' })).toBe(true);
+      expect(await known()).toEqual(['e1', 'o1']);
+      expect(await one.batches.find({ id: 'batch_1', owner: 'me' })).toEqual(batch());
+      const present = (await claimBy(other, 'b', 500))!;
+      expect(await known()).toEqual(['e1', 'o1']);
+      expect(await other.batches.reserveFiles(present, { output: 'o2', error: 'e2' })).toBe(true);
+      expect(await one.batches.reserveFiles(former, { output: 'o1', error: 'e1' })).toBe(false);
+      expect(await known()).toEqual(['e2', 'o2']);
+      const files = [file({ id: 'o2' })];
+      const end = { status: 'completed' as const, atMs: 9, outputFileId: 'o2', errorFileId: null };
+      await other.batches.change(present, { ...end, files });
+      expect(await known()).toEqual(['o2']);
+      expect(await other.batches.reserveFiles(present, { output: 'o1', error: 'e1' })).toBe(false);
+    });
+
     it('lose their answers when they are over, and go themselves long after', async () => {
       await one.batches.create(batch({ id: 'runs' }), 5);
       await one.batches.create(batch(), 5);

@@ -54,7 +54,7 @@ export interface StoredBatch {
   total: number;
   completed: number;
   failed: number;
-  /** Known when the batch is over. */
+  /** Null while the batch is not over. */
   outputFileId: string | null;
   errorFileId: string | null;
   problems: InputProblem[];
@@ -126,6 +126,12 @@ export interface LineAnswer {
   text: string;
 }
 
+/** Names of files that the holder is about to write; not all of them need to come into being. */
+export interface ReservedFiles {
+  output: string;
+  error: string;
+}
+
 /** What changes when the batch passes from one status to the next; what is left out stays. */
 export interface BatchChange {
   status: BatchStatus;
@@ -158,6 +164,11 @@ export interface BatchStore {
   /** Gives back those that are still held, as they are at present. */
   renew(renewal: { holds: BatchHold[]; leaseUntilMs: number }): Promise<StoredBatch[]>;
   release(hold: BatchHold): Promise<void>;
+  /**
+   * False when the lease is lost. `FileStore.known` knows these ids from here on, until the batch is over or its holder
+   * reserves others.
+   */
+  reserveFiles(hold: BatchHold, files: ReservedFiles): Promise<boolean>;
   /** False when the lease is lost. From `cancelling` a batch does not go back to `in_progress`. */
   change(hold: BatchHold, change: BatchChange): Promise<boolean>;
   /** False when the lease is lost. A line that has an answer keeps it. */

@@ -93,7 +93,19 @@ export class SqlFileStore implements FileStore {
 
   async known(ids: string[]): Promise<string[]> {
     if (ids.length === 0) return [];
-    const rows = await this.#db.selectFrom('files').select('id').where('id', 'in', ids).execute();
+    const reserved = (column: 'output_file_id' | 'error_file_id') =>
+      this.#db
+        .selectFrom('batches')
+        .select(({ ref }) => ref(column).$castTo<string>().as('id'))
+        .where('ended_at_ms', 'is', null)
+        .where(column, 'in', ids);
+    const rows = await this.#db
+      .selectFrom('files')
+      .select('id')
+      .where('id', 'in', ids)
+      .union(reserved('output_file_id'))
+      .union(reserved('error_file_id'))
+      .execute();
     return rows.map(({ id }) => id);
   }
 

@@ -56,6 +56,7 @@ class World {
         if (await stored(this.held)) this.changes.push(change);
         return this.held;
       },
+      reserveFiles: async () => stored(this.held),
       record: async (_hold, answers) => {
         await stored(null);
         for (const answer of answers)

@@ -14,6 +14,7 @@ import type {
   LineAnswer,
 } from '../../../contract/ports/batch-store.ts';
 import type { FileContents } from '../../../contract/ports/file-contents.ts';
+import type { StoredFile } from '../../../contract/ports/file-store.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
 import type {
   BatchEffect,
@@ -21,10 +22,11 @@ import type {
   BatchEvent,
   BatchState,
 } from '../../../decide/batches/batch-state.ts';
+import { countLines } from '../../../decide/batches/line-ranges.ts';
 import { type RecordedBatch, startBatch, step } from '../../../decide/batches/step.ts';
 import { readInputLine } from '../../../wire/openai/batch/input-line.ts';
 import { answeredLine, unansweredLine } from '../../../wire/openai/batch/output-line.ts';
-import { type WrittenFiles, writeBatchFiles } from './batch-files.ts';
+import { writeErrorFile, writeOutputFile } from './batch-files.ts';
 import { type BatchInput, type InputRules, readBatchInput } from './batch-input.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { LineEnd, LineSender } from './line-sender.ts';
@@ -38,6 +40,14 @@ export interface BatchRunParts {
   clock: Clock;
   rules: Omit<InputRules, 'endpoint'>;
   log(level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>): void;
+}
+
+interface WrittenFiles {
+  /** Null where there was nothing to write. */
+  output: StoredFile | null;
+  error: StoredFile | null;
+  /** Lines without an answer. */
+  unanswered: number;
 }
 
 /** Attempts that engines may fail: each is several tries of the gateway already. */
@@ -275,20 +285,31 @@ export class BatchRun {
     return this.#toRecord.splice(0, beyond < 0 ? this.#toRecord.length : beyond);
   }
 
+  /** One file after the other: what is kept is not written again when there is no room for the next. */
   async #writeFiles(ending: BatchEnding): Promise<void> {
     const { batch } = this.#held;
     const { contents, stores } = this.#parts;
-    const options = { batch, ending, input: this.#input };
-    const written = await this.#untilStored(() =>
-      writeBatchFiles({ contents, stores, nowMs: this.#nowMs() }, options),
+    const ids = { output: opaqueId('file-'), error: opaqueId('file-') };
+    // Storage may take no write for longer than bytes that nothing names are left alone.
+    const held = await this.#untilStored(() => stores.batches.reserveFiles(this.hold, ids));
+    if (held === false) this.#lose();
+    const answered = await this.#untilStored(() => stores.batches.answered(this.id));
+    if (answered === null) return;
+    const parts = { contents, stores, nowMs: this.#nowMs() };
+    const input = this.#input;
+    const output = await this.#untilStored(() => writeOutputFile(parts, batch, ids.output));
+    const error = await this.#untilStored(() =>
+      writeErrorFile(parts, batch, { id: ids.error, ending, input, answered }),
     );
-    if (written === null) return;
-    this.#written = written;
+    if (this.done) return;
+    const unanswered = Math.max(0, (input?.lines ?? 0) - countLines(answered));
+    this.#written = { output, error, unanswered };
     this.hear({ type: 'filesWritten' });
   }
 
   async #finish(ending: BatchEnding): Promise<void> {
-    const { output, error, unanswered } = this.#written ?? { output: null, error: null, unanswered: 0 };
+    if (this.#written === null) throw new RangeError(`batch ${this.id} ends before its files are written`);
+    const { output, error, unanswered } = this.#written;
     await this.#change({
       status: ending,
       atMs: this.#nowMs(),
