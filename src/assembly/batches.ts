@@ -49,7 +49,13 @@ export function startBatches({
     holder: `${process.pid}@${paths.instance}`,
     stores: storage.stores(),
     contents: openFileContents(join(paths.root, FILES_FOLDER)),
-    sender: createLineSender({ transport, gatewayOrigin, key: fillerKey.key }),
+    sender: createLineSender({
+      transport,
+      gatewayOrigin,
+      key: fillerKey.key,
+      clock: systemClock,
+      timeoutMs: gateway.batches.lineTimeoutMs,
+    }),
     clock: systemClock,
     rules: {
       linesMax: gateway.batches.linesMax,

@@ -68,7 +68,7 @@ describe.each(STORE_BACKENDS)('a batch that is finalizing, on $name', ({ create 
             return { abort: () => {} };
           },
         },
-        budget: new ByteBudget(1_000_000),
+        budget: new ByteBudget({ bytesMax: 1_000_000, waitingMax: 100 }),
         clock: { ...systemClock, sleep: () => new Promise((go) => setImmediate(go)) },
         rules: { linesMax: 100, lineBytesMax: 10_000, isKnownModel: () => true },
         log: () => {},

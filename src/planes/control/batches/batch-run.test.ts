@@ -38,13 +38,13 @@ class World {
     this.files.set(BATCH.inputFileId, Buffer.from(input(lines)));
   }
 
-  run(): BatchRun {
-    const run = new BatchRun(this.#parts(), { batch: BATCH, fence: 1 });
+  run(budget = new ByteBudget({ bytesMax: 1_000_000, waitingMax: 100 })): BatchRun {
+    const run = new BatchRun(this.#parts(budget), { batch: BATCH, fence: 1 });
     run.start(4);
     return run;
   }
 
-  #parts(): BatchRunParts {
+  #parts(budget: ByteBudget): BatchRunParts {
     const stored = async <T>(value: T): Promise<T> => {
       if (this.failures-- > 0) throw new PlatformError('storage_unavailable', 'the disk is full');
       return value;
@@ -79,7 +79,7 @@ class World {
           return { abort: () => {} };
         },
       },
-      budget: new ByteBudget(1_000_000),
+      budget,
       clock: { ...systemClock, sleep: () => new Promise((go) => setImmediate(go)) },
       rules: { linesMax: 1_000, lineBytesMax: 10_000, isKnownModel: () => true },
       log: (_level, message) => this.logged.push(message),
@@ -180,10 +180,20 @@ describe('a run', () => {
     expect(world.changes.map(({ status }) => status)).toEqual(['in_progress']);
   });
 
-  it('tries a line again that an engine failed, and keeps the last failure as its answer', async () => {
+  it.each([
+    [
+      'an engine failed, and keeps the last failure as its answer',
+      { answer: { status: 502, requestId: 'r', body: Buffer.from('{"error":{"message":"dead"}}') } },
+      { response: { status_code: 502, request_id: 'r', body: { error: { message: 'dead' } } }, error: null },
+    ],
+    [
+      'was not answered in time, and says so at last',
+      { error: { code: 'request_timeout', message: 'late' } },
+      { response: null, error: { code: 'request_timeout', message: 'late' } },
+    ],
+  ])('tries a line again that %s', async (_why, end, written) => {
     const world = new World(1);
-    const failed = { status: 502, requestId: 'r', body: Buffer.from('{"error":{"message":"dead"}}') };
-    world.answer = () => ({ result: { kind: 'failed' }, answer: failed });
+    world.answer = () => ({ result: { kind: 'failed' }, ...end });
     const run = world.run();
     let nowMs = Date.now();
     const clock = setInterval(() => {
@@ -194,7 +204,20 @@ describe('a run', () => {
     clearInterval(clock);
     expect(world.sent).toHaveLength(3);
     expect(world.last).toMatchObject({ status: 'completed', outputFileId: null });
-    expect(world.files.get(world.last?.errorFileId ?? '')?.toString()).toContain('"status_code":502');
+    const errors = world.files.get(world.last?.errorFileId ?? '')?.toString() ?? '';
+    expect(JSON.parse(errors)).toMatchObject({ custom_id: 'c0', ...written });
+  });
+
+  it('takes no memory for lines that it gave up while they waited for it', async () => {
+    const world = new World(4);
+    const lineBytes = input(1).length;
+    const budget = new ByteBudget({ bytesMax: lineBytes, waitingMax: 100 });
+    world.answer = () => null;
+    const run = world.run(budget);
+    await vi.waitUntil(() => world.sent.length === 1);
+    run.stop();
+    (await budget.take(lineBytes, AbortSignal.timeout(1_000)))();
+    expect(world.sent).toHaveLength(1);
   });
 
   it('fails when its input is gone', async () => {

@@ -42,6 +42,14 @@ export interface BatchRunParts {
   log(level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>): void;
 }
 
+interface SendParts {
+  /** Fires when the attempt is given up; its end is not heard then. */
+  signal: AbortSignal;
+  /** The bytes of the request are in memory until then. */
+  giveBack(): void;
+  end(ended: LineEnd, customId?: string): void;
+}
+
 interface WrittenFiles {
   /** Null where there was nothing to write. */
   output: StoredFile | null;
@@ -66,7 +74,7 @@ export class BatchRun {
   readonly #parts: BatchRunParts;
   readonly #held: HeldBatch;
   readonly #stopped = new AbortController();
-  readonly #attempts = new Map<number, { abort(): void }>();
+  readonly #attempts = new Map<number, AbortController>();
   /** Newest answer of each line that has one. */
   readonly #answers = new Map<number, string>();
   #toRecord: LineAnswer[] = [];
@@ -202,53 +210,47 @@ export class BatchRun {
   }
 
   async #send(line: number): Promise<void> {
-    let attempt: { abort(): void } | null = null;
-    let aborted = false;
-    this.#attempts.set(line, {
-      abort: () => {
-        aborted = true;
-        attempt?.abort();
-      },
-    });
-    const { sender, budget } = this.#parts;
-    const { endpoint, owner } = this.#held.batch;
-    const bytes = this.#input?.bytesOf(line) ?? 0;
-    const giveBack = await budget.take(bytes);
-    let over = false;
-    const end = (ended: LineEnd, customId: string) => {
-      giveBack();
-      if (aborted) return;
-      over = true;
+    const attempt = new AbortController();
+    this.#attempts.set(line, attempt);
+    const { signal } = attempt;
+    const end = (ended: LineEnd, customId = '') => {
+      if (signal.aborted) return;
       this.#attempts.delete(line);
       this.#answers.set(line, lineText(customId, ended));
       this.hear({ type: 'lineEnded', line, result: ended.result });
     };
-    let text: Buffer;
+    let giveBack = () => {};
+    let text: Buffer | undefined;
     try {
-      if (aborted || this.#input === null) return giveBack();
-      text = await this.#input.read(line);
+      giveBack = await this.#parts.budget.take(this.#input?.bytesOf(line) ?? 0, signal);
+      text = await this.#input?.read(line);
     } catch (error) {
-      this.#parts.log('warn', 'a line of a batch could not be read', {
-        batch: this.id,
-        line,
-        error: String(error),
-      });
-      return end({ result: { kind: 'refused' }, answer: null }, '');
+      giveBack();
+      if (signal.aborted) return;
+      const problem = String(error);
+      this.#parts.log('warn', 'a line of a batch could not be read', { batch: this.id, line, problem });
+      return end({ result: { kind: 'refused' }, error: { code: 'not_read', message: problem } });
     }
-    if (aborted) return giveBack();
+    if (text === undefined || signal.aborted) return giveBack();
+    signal.addEventListener('abort', giveBack);
+    this.#sendText(text, { signal, giveBack, end });
+  }
+
+  #sendText(text: Buffer, { signal, giveBack, end }: SendParts): void {
+    const { endpoint, owner } = this.#held.batch;
     const read = readInputLine(text, endpoint);
-    // It was in order when the batch was checked: the disk gave back something else.
-    if ('problem' in read) return end({ result: { kind: 'failed' }, answer: null }, '');
+    if ('problem' in read) {
+      // It was in order when the batch was checked: the disk gave back something else.
+      const { code, message } = read.problem;
+      giveBack();
+      return end({ result: { kind: 'failed' }, error: { code, message } });
+    }
     const request = { path: endpoint, body: read.body, owner, requestId: opaqueId('req_') };
-    attempt = sender.send(request, (ended) => end(ended, read.customId));
-    if (over) return;
-    this.#attempts.set(line, {
-      abort: () => {
-        aborted = true;
-        attempt?.abort();
-        giveBack();
-      },
+    const sent = this.#parts.sender.send(request, (ended) => {
+      giveBack();
+      end(ended, read.customId);
     });
+    signal.addEventListener('abort', () => sent.abort());
   }
 
   #record(line: number, ok: boolean): void {
@@ -379,11 +381,9 @@ export class BatchRun {
   }
 }
 
-function lineText(customId: string, { answer }: LineEnd): string {
+function lineText(customId: string, end: LineEnd): string {
   const id = opaqueId('batch_req_');
-  if (answer !== null) return answeredLine({ id, customId, ...answer });
-  return unansweredLine(id, customId, {
-    code: 'gateway_lost',
-    message: 'The connection to the gateway was lost each time while this request was executed.',
-  });
+  return 'answer' in end
+    ? answeredLine({ id, customId, ...end.answer })
+    : unansweredLine(id, customId, end.error);
 }

@@ -46,12 +46,13 @@ export class BatchRunner {
   readonly #options: BatchRunnerOptions;
   readonly #runs = new Set<BatchRun>();
   readonly #stopped = new AbortController();
-  readonly #budget = new ByteBudget(REQUEST_BYTES_MAX);
+  readonly #budget: ByteBudget;
   #loop: Promise<void> = Promise.resolve();
   #troubled = false;
 
   constructor(options: BatchRunnerOptions) {
     this.#options = options;
+    this.#budget = new ByteBudget({ bytesMax: REQUEST_BYTES_MAX, waitingMax: options.inFlightMax });
   }
 
   start(): void {
