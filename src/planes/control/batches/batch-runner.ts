@@ -48,6 +48,7 @@ export class BatchRunner {
   readonly #stopped = new AbortController();
   readonly #budget: ByteBudget;
   #loop: Promise<void> = Promise.resolve();
+  /** Storage did not answer when it was last asked. */
   #troubled = false;
 
   constructor(options: BatchRunnerOptions) {
@@ -87,7 +88,6 @@ export class BatchRunner {
           due.sweepMs = nowMs + SWEEP_MS;
           await sweepFiles(this.#options);
         }
-        this.#troubled = false;
       } catch (thrown) {
         this.#complain(thrown);
       }
@@ -109,6 +109,7 @@ export class BatchRunner {
       limit,
       endingOnly: room <= 0,
     });
+    this.#troubled = false;
     for (const one of held) {
       const run = new BatchRun({ ...this.#options, budget: this.#budget }, one);
       this.#runs.add(run);
@@ -122,6 +123,7 @@ export class BatchRunner {
     const runs = [...this.#runs];
     const leaseUntilMs = Math.floor(clock.wallMs()) + LEASE_MS;
     const present = await stores.batches.renew({ holds: runs.map(({ hold }) => hold), leaseUntilMs });
+    this.#troubled = false;
     const byId = new Map(present.map((batch) => [batch.id, batch]));
     for (const run of runs) {
       const batch = byId.get(run.id);
