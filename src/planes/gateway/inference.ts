@@ -36,6 +36,7 @@ const LINES_WITHOUT_TOKEN = 3;
 const MOVES_MAX = 3;
 
 export class InferenceRun implements StreamRun, Watched {
+  listAt = -1;
   readonly context: GatewayContext;
   readonly exchange: HttpExchange;
   readonly envelope: Envelope;
