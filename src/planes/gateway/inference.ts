@@ -300,7 +300,7 @@ export class InferenceRun implements StreamRun, Watched {
         },
         events,
       );
-      this.#cancelCurrent = () => {
+      const cancel = () => {
         attempt?.abort();
         settle(
           this.#timeUp === null
@@ -308,6 +308,8 @@ export class InferenceRun implements StreamRun, Watched {
             : { kind: 'failed', failure: 'stall-timeout', detail: this.#timeUp.message, answer: null },
         );
       };
+      // Not assigned as a literal: V8 makes such functions old from birth, and the young collector would keep the request.
+      this.#cancelCurrent = cancel;
       if (envelope.stream) this.stream.attach(attempt);
     });
   }
