@@ -51,7 +51,7 @@ export async function measure(scenario: Scenario, target: Target, repetition: nu
   };
 }
 
-/** Serves until code is compiled for good; a process that stays is measured only after that. */
+/** Serves until the code of this way is compiled for good, or nearly. */
 export async function compileHotPath(scenario: Scenario, target: Target): Promise<void> {
   const body = warmUpBody(scenario);
   const requests = scenario.stream ? 4_000 : 60_000;

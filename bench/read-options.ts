@@ -17,7 +17,7 @@ export const HELP = `npm run bench -- [options]
 What the gateway costs beside nginx and, where installed, Portkey: CPU per request and per relayed chunk,
 added latency, memory per 1000 streams. All as ratios of one run (see bench/README.md).
 
-  --quick          shorter scenarios and fewer repetitions, under two minutes
+  --quick          shorter scenarios, fewer repetitions, without Portkey; under two minutes
   --check          compares with the kept result; exit code 1 when a figure is worse by more than 15 %
   --keep           makes this run the kept result: bench/results/gateway.json and .svg
   --only A,B       these scenarios: U2, U20, P200, S, R500, M1000, and I10000, which runs only when named

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compare, WORSE_MAX } from './compare.ts';
 import { verdicts } from './goals.ts';
@@ -31,6 +31,8 @@ class Bench {
   readonly #running = new Map<TargetKind, Target>();
   /** Scenarios that a target can not serve, by name. */
   readonly #left = new Set<string>();
+  /** Targets whose code for streams, or for whole answers, is compiled. */
+  readonly #compiled = new Set<string>();
   readonly repetitions: Repetition[] = [];
 
   constructor(kinds: readonly TargetKind[], setup: TargetSetup) {
@@ -59,13 +61,20 @@ class Bench {
         this.#left.add(`${kind.name} ${scenario.name}`);
         return;
       }
-      if (repetition === 1 && scenario.subject === 'cpu') await compileHotPath(scenario, target);
+      if (!isFresh) await this.#compile(scenario, target);
       const found = await measure(scenario, target, repetition);
       this.repetitions.push(found);
       console.log(progress(found));
     } finally {
       if (isFresh && target.child !== null) await stop(target.child);
     }
+  }
+
+  async #compile(scenario: Scenario, target: Target): Promise<void> {
+    const way = `${target.name} ${scenario.stream ? 'streams' : 'whole'}`;
+    if (target.child === null || this.#compiled.has(way)) return;
+    this.#compiled.add(way);
+    await compileHotPath(scenario, target);
   }
 
   async #started(kind: TargetKind): Promise<Target> {
@@ -88,6 +97,15 @@ async function startEngines(): Promise<number[]> {
     start(process.execPath, [join(HERE, 'mock-engine.ts')], { cpu: LOAD_CPU }),
   );
   return Promise.all(engines.map((engine) => portOf(engine, 'mock engine')));
+}
+
+/** What shares the processors moves every figure, and ours more than nginx's, whose code and data are small. */
+function warnIfBusy(): void {
+  const [load = 0] = loadavg();
+  if (load <= cpus().length) return;
+  console.log(
+    `the machine is busy (load average ${load.toFixed(1)}, ${cpus().length} processors): figures will be too high`,
+  );
 }
 
 /** Says what the run means; the exit code. */
@@ -121,8 +139,8 @@ async function runBench(options: BenchOptions, scenarios: Scenario[], nginxBinar
   process.once('SIGINT', interrupted);
   process.once('SIGTERM', interrupted);
   try {
-    const peer = portkeyVersion();
-    if (peer === null) console.log(PORTKEY_MISSING);
+    const peer = options.quick ? null : portkeyVersion();
+    if (peer === null && !options.quick) console.log(PORTKEY_MISSING);
     const kinds = [
       direct,
       nginx(nginxBinary),
@@ -159,6 +177,7 @@ async function main(): Promise<number> {
   const nginxBinary = findNginx();
   if (nginxBinary === undefined) throw new Error(NGINX_MISSING);
   const scenarios = chosen(loadScenarios(join(HERE, 'scenarios')), options.only);
+  warnIfBusy();
   if (hasTaskset) spawnSync('taskset', ['-acp', String(LOAD_CPU), String(process.pid)]);
   return runBench(options, options.quick ? scenarios.map(shortened) : scenarios, nginxBinary);
 }
