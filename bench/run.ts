@@ -11,7 +11,7 @@ import { verdicts } from './goals.ts';
 import { canServe, compileHotPath, measure } from './measure.ts';
 import { type BenchOptions, HELP, readOptions } from './read-options.ts';
 import { type Figure, figures, type Repetition } from './report.ts';
-import { commit, machine, readKept, writeResult } from './result-file.ts';
+import { commit, machine, type RunResult, readKept, writeResult } from './result-file.ts';
 import { chosen, loadScenarios, type Scenario, shortened } from './scenario.ts';
 import { table } from './table.ts';
 import { direct } from './targets/direct.ts';
@@ -108,15 +108,10 @@ function warnIfBusy(): void {
   );
 }
 
-/** Says what the run means; the exit code. */
-function conclude(options: BenchOptions, list: readonly Figure[]): number {
+/** Says what the run means, beside `kept` when it is to be compared; the exit code. */
+function conclude(list: readonly Figure[], kept: RunResult | null): number {
   console.log(`\n${table(list)}\n\n${verdicts(list).join('\n')}\n`);
-  if (!options.check) return 0;
-  const kept = readKept();
-  if (kept === null) {
-    console.error('--check: there is no kept result; `npm run bench -- --keep` makes one');
-    return 1;
-  }
+  if (kept === null) return 0;
   const { compared, worse } = compare(kept.figures, list);
   const against = `the kept result of ${kept.at.slice(0, 10)} (${kept.commit}, ${kept.machine.cpu})`;
   if (worse.length === 0) {
@@ -129,7 +124,17 @@ function conclude(options: BenchOptions, list: readonly Figure[]): number {
   return 1;
 }
 
-async function runBench(options: BenchOptions, scenarios: Scenario[], nginxBinary: string): Promise<number> {
+interface Preparation {
+  scenarios: Scenario[];
+  nginxBinary: string;
+  /** To compare with. */
+  kept: RunResult | null;
+}
+
+async function runBench(
+  options: BenchOptions,
+  { scenarios, nginxBinary, kept }: Preparation,
+): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'autoglm-bench-'));
   const end = async () => {
     await stopAll();
@@ -151,7 +156,7 @@ async function runBench(options: BenchOptions, scenarios: Scenario[], nginxBinar
     for (let repetition = 1; repetition <= options.repetitions; repetition++)
       await bench.repeat(scenarios, repetition);
     const list = figures(bench.repetitions, scenarios);
-    const code = conclude(options, list);
+    const code = conclude(list, kept);
     const about = machine({ nginx: nginxVersion(nginxBinary), portkey: peer, pinned: hasTaskset });
     const result = {
       at: new Date().toISOString(),
@@ -176,10 +181,17 @@ async function main(): Promise<number> {
   if (process.platform !== 'linux') throw new Error('the bench reads /proc and runs on Linux only');
   const nginxBinary = findNginx();
   if (nginxBinary === undefined) throw new Error(NGINX_MISSING);
+  const kept = options.check ? readKept() : null;
+  if (options.check && kept === null)
+    throw new Error('--check: there is no kept result; `npm run bench -- --keep` makes one');
   const scenarios = chosen(loadScenarios(join(HERE, 'scenarios')), options.only);
   warnIfBusy();
   if (hasTaskset) spawnSync('taskset', ['-acp', String(LOAD_CPU), String(process.pid)]);
-  return runBench(options, options.quick ? scenarios.map(shortened) : scenarios, nginxBinary);
+  return runBench(options, {
+    scenarios: options.quick ? scenarios.map(shortened) : scenarios,
+    nginxBinary,
+    kept,
+  });
 }
 
 try {
