@@ -1,6 +1,6 @@
 /**
  * What the tests of the Responses API over the stock client share: a gateway with two keys, behind it a scripted engine (`m`;
- * `narrow` takes one request at a time) and `down` without a replica.
+ * `narrow` takes one request at a time, `uncounted` counts no tokens), `down` without a replica, and `dead` where nobody answers.
  */
 import { createHash } from 'node:crypto';
 import OpenAI from 'openai';
@@ -33,6 +33,8 @@ export async function startResponsesFixture(): Promise<ResponsesFixture> {
       poolOf('m', [{ url: engine.url }]),
       poolOf('narrow', [{ url: engine.url, window: 1 }]),
       poolOf('down', [{ url: 'http://127.0.0.1:9', state: 'backing-off' }]),
+      poolOf('dead', [{ url: 'http://127.0.0.1:9' }]),
+      poolOf('uncounted', [{ url: engine.url, capabilities: { tokenize: false } }]),
     ],
     { keys: [keyOf('ada'), keyOf('bob')], queueSizeMax: 1, queueTimeoutMs: 500 },
   );

@@ -4,6 +4,7 @@ import { zodTextFormat } from 'openai/helpers/zod';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import {
+  failure,
   type ResponsesFixture,
   startResponsesFixture,
   TWO_CALLS,
@@ -193,5 +194,22 @@ describe('create', () => {
       object: 'response.input_tokens',
       input_tokens: 3,
     });
+  });
+
+  it('counts input tokens, also on an engine that takes seconds for a long prompt', async () => {
+    engine.base = { tokenizeMs: 2_500 };
+    expect(await client.responses.inputTokens.count({ model: 'm', input: 'Hi' })).toMatchObject({
+      input_tokens: 3,
+    });
+  });
+
+  it.each([
+    ['dead', 502, 'engine_failed'],
+    ['down', 503, 'no_replica'],
+    ['uncounted', 501, 'not_supported'],
+    ['nobody', 404, 'model_not_found'],
+  ])('says why input tokens are not counted: %s', async (model, status, code) => {
+    const error = await failure(client.responses.inputTokens.count({ model, input: 'Hi' }));
+    expect(error).toMatchObject({ status, code });
   });
 });

@@ -59,15 +59,15 @@ describe('errors', () => {
     engine.base = { hang: true };
     const controller = new AbortController();
     const { signal } = controller;
-    const waiting = [1, 2].map(() =>
-      failure(client.responses.create({ model: 'narrow', input: 'x' }, { signal })),
-    );
+    const ask = (options = {}) => failure(client.responses.create({ model: 'narrow', input: 'x' }, options));
+    const holder = ask({ signal });
     await eventually(() => engine.inFlight === 1);
+    // Two at once: one stands in the queue, which the other finds full.
     const errors: unknown[] = [];
     while (!errors.some((error) => error instanceof OpenAI.RateLimitError))
-      errors.push(await failure(client.responses.create({ model: 'narrow', input: 'x' })));
+      errors.push(...(await Promise.all([ask(), ask()])));
     controller.abort();
-    await Promise.all(waiting);
+    await holder;
   });
 
   it('cancelling what was not created in the background', async () => {
