@@ -83,30 +83,35 @@ function converse(session: ChatSession, { terminal }: CommandContext): Promise<v
     historySize: 200,
   });
   return new Promise((resolve) => {
-    const answering: { stop: AbortController | null } = { stop: null };
+    let closed = false;
+    let stop: AbortController | null = null;
+    let running: Promise<void> = Promise.resolve();
     const waiting: string[] = [];
     const next = async (line: string): Promise<void> => {
-      answering.stop = new AbortController();
-      await runLine(session, line, answering.stop.signal, input);
-      answering.stop = null;
+      stop = new AbortController();
+      await runLine(session, line, stop.signal, input);
+      stop = null;
+      // A closed input throws when it is asked for another line.
+      if (closed) return;
       const queued = waiting.shift();
       if (queued !== undefined) return next(queued);
       input.prompt();
     };
     input.on('line', (line) => {
       // Lines of a pasted text come at once; each gets its answer in turn.
-      if (answering.stop !== null) waiting.push(line);
-      else void next(line);
+      if (stop !== null) waiting.push(line);
+      else running = next(line);
     });
     input.on('SIGINT', () => {
       waiting.length = 0;
-      if (answering.stop !== null) answering.stop.abort();
+      if (stop !== null) stop.abort();
       else input.close();
     });
     input.on('close', () => {
-      answering.stop?.abort();
+      closed = true;
+      stop?.abort();
       terminal.print('');
-      resolve();
+      resolve(running);
     });
     input.prompt();
   });
