@@ -64,7 +64,7 @@ const status: SystemStatus = {
           restarts: 5,
           stateForMs: 200_000,
           lastIncident: { atMs: 400_000, summary: 'exited with code 1' },
-          logFile: null,
+          logFile: '/s/logs/demo-1.log',
         },
       ],
     },
@@ -85,6 +85,7 @@ it('shows gateways, pools, states, load, restarts, incidents and reasons, and no
   );
   expect(lines).toContain('  demo/1 is quarantined: restarted 5 times within 60 s[31m; last exit: code 1');
   expect(lines).toContain('  demo/1 last incident: exited with code 1');
+  expect(lines).toContain('  demo/1 log: /s/logs/demo-1.log');
   expect(text).not.toContain('\u001b');
 });
 

@@ -84,8 +84,11 @@ function paintState(state: ReplicaState, colors: Colors): string {
   return colors.yellow(state);
 }
 
+/** Where the reason alone may not be enough to mend it. */
+const LOG_TELLS: readonly ReplicaState[] = ['unready', 'backing-off', 'quarantined'];
+
 /** Texts have lines of their own, whole: why a replica is not ready, and what happened last where that says more. */
-function notesOn({ id, state, reason, lastIncident }: ReplicaStatus): string[] {
+function notesOn({ id, state, reason, lastIncident, logFile }: ReplicaStatus): string[] {
   const name = printable(id);
   const why = oneLine(reason);
   const incident = lastIncident === null ? '' : oneLine(lastIncident.summary);
@@ -94,6 +97,7 @@ function notesOn({ id, state, reason, lastIncident }: ReplicaStatus): string[] {
     ...(incident === '' || (state !== 'ready' && why.includes(incident))
       ? []
       : [`  ${name} last incident: ${incident}`]),
+    ...(logFile !== null && LOG_TELLS.includes(state) ? [`  ${name} log: ${printable(logFile)}`] : []),
   ];
 }
 

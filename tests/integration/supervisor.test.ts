@@ -91,6 +91,26 @@ it('gives up on a crash loop, says why in words, and tries again when a person s
   await until(() => statusOf(supervised).generation >= 5, 'it was started again');
 });
 
+it('says of an engine that ends what its log says of the cause, and only of this process', async () => {
+  const script = 'console.error("fatal: the weights are damaged"); console.log("bye"); process.exit(3)';
+  const supervised = directory.supervise(
+    [fakeModel({ command: [process.execPath, '-e', script, '{port}'] })],
+    {
+      restartsMax: 0,
+    },
+  );
+  await supervised.supervisor.start();
+  expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
+  const words = 'exit code 3 while starting: fatal: the weights are damaged';
+  expect(statusOf(supervised).reason).toMatch(new RegExp(`; last: ${words}$`));
+  const [replica] = supervised.supervisor.fleet().pools[0]!.replicas;
+  expect(replica?.reason).toContain(words);
+  supervised.supervisor.configure([fakeModel({}, 'exit-at-start=4')]);
+  supervised.supervisor.restart('demo/0');
+  await until(() => statusOf(supervised).reason.includes('exit code 4'), 'the other one has ended');
+  expect(statusOf(supervised).reason).toMatch(/exit code 4 while starting$/);
+});
+
 it('does not loop on a program that is not there', async () => {
   const supervised = directory.supervise([fakeModel({ command: ['no-such-engine-here', '{port}'] })]);
   await supervised.supervisor.start();
