@@ -486,6 +486,9 @@ describe('LoRA adapters', () => {
         .find(({ name }) => name === 'gone')
         ?.problem?.includes('No adapter found for /no/such/adapter');
     });
+    const refused = await chat('gone');
+    expect(refused.status).toBe(503);
+    expect(refused.error?.message).toContain('could not load it');
     expect((await call('DELETE', '/base/adapters/sql')).answer.error?.message).toContain('remove it there');
     await done('DELETE', '/base/adapters/gone');
     await done('DELETE', '/base/adapters/extra');

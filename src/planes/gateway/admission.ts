@@ -182,7 +182,9 @@ export class Admission {
       const expired = queue.take((waiting) => waiting.options.deadlineMs <= now);
       if (expired === undefined) break;
       this.#shared.dequeue(pool.index);
-      expired.reject(this.#expired(pool, now - expired.sinceMs));
+      const { adapter, sinceMs } = expired;
+      const seen = adapter === null ? pool : (this.#table.find(adapter) ?? pool);
+      expired.reject(this.#expired(seen, now - sinceMs));
     }
     /** Adapters that no replica has a place for now: whoever asks for one further behind gets none either. */
     const full = new Set<string>();
@@ -199,6 +201,9 @@ export class Admission {
         waiting.reject(unknownModel(options.model, this.#table.names));
       } else if (taken === 'none-ready' && !this.#mayComeBack(pool)) {
         return this.#failAll(queue, noReplica(pool, this.#settings));
+      } else if (adapter !== null && taken === 'none-ready' && !this.#mayComeBack(seen!)) {
+        this.#leave(queue, waiting);
+        waiting.reject(noReplica(seen!, this.#settings));
       } else if (options.avoid.length === 0) {
         // Nobody behind it is less choosy, but for those who ask for what other replicas have loaded.
         if (adapter === null) return;
@@ -276,7 +281,7 @@ export class Admission {
     const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
     const why =
       ready === 0
-        ? statesOf(pool.view, servesThisMachineOnly(this.#settings))
+        ? statesOf(pool, servesThisMachineOnly(this.#settings))
         : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
     const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
     return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, {
@@ -304,15 +309,22 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
   );
 }
 
-function noReplica({ view }: PoolEntry, settings: GatewaySettings): PlatformError {
-  const message = `no replica of model "${view.model}" can serve: ${statesOf(view, servesThisMachineOnly(settings))}`;
+function noReplica(pool: PoolEntry, settings: GatewaySettings): PlatformError {
+  const { adapter, view } = pool;
+  const what = adapter === undefined ? '' : ` adapter "${adapter}"`;
+  const message = `no replica of model "${view.model}" can serve${what}: ${statesOf(pool, servesThisMachineOnly(settings))}`;
   return new PlatformError('no_replica', message, { retryAfterS: 5 });
 }
 
 /** Each replica with its state; why, only for callers of this machine: reasons may name files and addresses. */
-function statesOf({ replicas }: PoolView, withReasons: boolean): string {
-  if (replicas.length === 0) return 'it has no replicas';
+function statesOf({ view: { replicas: all }, replicas, adapter }: PoolEntry, withReasons: boolean): string {
+  if (all.length === 0) return 'it has no replicas';
   return replicas
-    .map(({ id, state, reason }) => `${id} is ${state}${withReasons && reason !== '' ? ` (${reason})` : ''}`)
+    .map(({ view: { id, state, reason, adapterProblems } }) => {
+      const why = withReasons && reason !== '' ? ` (${reason})` : '';
+      // It serves other names meanwhile.
+      const failed = adapter !== undefined && state === 'stopped' && adapterProblems?.[adapter] !== undefined;
+      return `${id} ${failed ? 'could not load it' : `is ${state}`}${why}`;
+    })
     .join('; ');
 }
