@@ -9,6 +9,8 @@ export interface ConfigProblem {
   message: string;
   /** Point at the key instead of its value; for keys that are not known. */
   atKey?: boolean;
+  /** Where the value was given when that was not in the file; shown instead of the place there. */
+  from?: string;
 }
 
 export interface Position {
@@ -25,6 +27,7 @@ export function showPath(path: ConfigPath): string {
 }
 
 export function showProblem(file: string, problem: ConfigProblem, position: Position | undefined): string {
+  if (problem.from !== undefined) return `${problem.from}: ${problem.message}`;
   const place = position === undefined ? file : `${file}:${position.line}:${position.column}`;
   return `${place}: ${showPath(problem.path)}: ${problem.message}`;
 }

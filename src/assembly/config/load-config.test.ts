@@ -324,6 +324,11 @@ describe('the environment', () => {
 
   it('goes before the file with PORT, and says what is wrong with it', () => {
     expect(resolved('gateway: { port: 1 }\n', { PORT: '7777' }).gateway.port).toBe(7777);
+    expect(complaints('', { PORT: '8081' })).toEqual([
+      'environment variable PORT: found 8081, which is also admin.port; give each its own port, or 0 for a free one',
+    ]);
+    const same = 'gateway: { port: 9 }\nadmin: { port: 9 }\n';
+    expect(resolved(same, { PORT: '10' }).gateway.port).toBe(10);
     expect(complaints('', { PORT: '99999' })).toEqual([
       'environment variable PORT: found "99999"; would be right: an integer from 0 to 65535',
     ]);

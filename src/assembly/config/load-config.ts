@@ -73,9 +73,10 @@ export function parseConfig(
   if (!parsed.success) {
     return fail(parsed.error.issues.flatMap((issue) => explainIssue(issue, { value, isSecret })));
   }
-  const { keys } = readEnvironmentSettings(environment);
+  const { keys, gatewayPort } = readEnvironmentSettings(environment);
   const problems = checkConfigRules(parsed.data, {
     environmentKeys: keys.length,
+    environmentPort: gatewayPort,
     written: (path) => valueAt(value, path) !== undefined,
   });
   return problems.length > 0 ? fail(problems) : parsed.data;
