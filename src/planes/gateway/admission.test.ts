@@ -145,6 +145,23 @@ describe('an adapter that could not be loaded', () => {
   });
 });
 
+describe('when everything stops', () => {
+  it('nobody waits for a replica that will not become ready, and who waits for a busy one still gets its turn', async () => {
+    const { admission, ask } = setUp(
+      tableOf(pool('m', [replica('m/0')]), pool('cold', [replica('cold/0', [], { state: 'starting' })])),
+    );
+    const busy = await ask('m');
+    const turn = ask('m');
+    const cold = ask('cold');
+    admission.stopWaiting();
+    await expect(cold).rejects.toMatchObject({ code: 'shutting_down' });
+    await expect(ask('cold')).rejects.toMatchObject({ code: 'shutting_down' });
+    busy.release();
+    expect((await turn).replica.view.id).toBe('m/0');
+    admission.close();
+  });
+});
+
 describe('a pool that leaves', () => {
   it('is named by nobody, and its replicas keep their places', async () => {
     const leaving = pool('old', [replica('old/0')], { leaving: true, aliases: ['o'] });

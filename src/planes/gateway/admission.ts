@@ -55,6 +55,7 @@ export class Admission {
   #rotation = 0;
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
+  #stopping = false;
   /** Exponentially weighted mean of how long a lease is held, ms; for Retry-After. */
   #meanHoldMs = 500;
 
@@ -84,6 +85,7 @@ export class Admission {
     const pick = queue.size === 0 || options.urgent ? this.#take(pool, options, now) : null;
     if (pick !== null && typeof pick === 'object' && 'release' in pick) return Promise.resolve(pick);
     if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool, this.#settings));
+    if (this.#stopping && !isAnyReady(pool)) return Promise.reject(beingStopped());
     if (options.urgent) this.#shared.enqueue(pool.index);
     else if (!this.#shared.tryEnqueue(pool.index, this.#queueSizeMax(pool))) {
       return Promise.reject(this.#saturated(pool));
@@ -112,15 +114,19 @@ export class Admission {
     return sum;
   }
 
+  /** The whole system stops: no replica becomes ready any more, so nobody waits for one. */
+  stopWaiting(): void {
+    this.#stopping = true;
+    this.#pumpAll();
+  }
+
   /** Refuses all that wait; the worker stops. */
   close(): void {
     for (const [model, queue] of this.#queues) {
       const pool = this.#table.find(model);
       for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift()) {
         if (pool !== undefined) this.#shared.dequeue(pool.index);
-        waiting.reject(
-          new PlatformError('shutting_down', 'the gateway is being stopped', { retryAfterS: 1 }),
-        );
+        waiting.reject(beingStopped());
       }
     }
     if (this.#sweeper !== null) clearInterval(this.#sweeper);
@@ -186,6 +192,7 @@ export class Admission {
       const seen = adapter === null ? pool : (this.#table.find(adapter) ?? pool);
       expired.reject(this.#expired(seen, now - sinceMs));
     }
+    if (this.#stopping && !isAnyReady(pool)) return this.#failAll(queue, beingStopped());
     /** Adapters that no replica has a place for now: whoever asks for one further behind gets none either. */
     const full = new Set<string>();
     for (const waiting of [...queue]) {
@@ -307,6 +314,14 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
     `model "${model.slice(0, 200)}" does not exist; known: ${list}`,
     { param: 'model' },
   );
+}
+
+function isAnyReady({ replicas }: PoolEntry): boolean {
+  return replicas.some(({ view }) => view.state === 'ready');
+}
+
+function beingStopped(): PlatformError {
+  return new PlatformError('shutting_down', 'the gateway is being stopped', { retryAfterS: 1 });
 }
 
 function noReplica(pool: PoolEntry, settings: GatewaySettings): PlatformError {
