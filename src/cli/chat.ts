@@ -7,7 +7,8 @@ import { type ChatClient, createChatClient } from '../client/chat-client.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { EXIT_CODES } from '../contract/exit-codes.ts';
 import { ChatSession } from './chat-session.ts';
-import { type CommandContext, findGateway, type GatewayOptions } from './command-context.ts';
+import { waitExplainer } from './chat-wait.ts';
+import { type CommandContext, connectAdmin, findGateway, type GatewayOptions } from './command-context.ts';
 
 export interface ChatOptions extends GatewayOptions {
   model?: string;
@@ -24,7 +25,13 @@ export async function chat(words: string[], options: ChatOptions, context: Comma
   const client = createChatClient({ ...target, maxTokens: options.maxTokens });
   const question = words.length > 0 ? words.join(' ') : process.stdin.isTTY ? undefined : await readPipe();
   const model = await chooseModel(client, options.model);
-  const session = new ChatSession({ client, model, system: options.system, terminal: context.terminal });
+  const session = new ChatSession({
+    client,
+    model,
+    system: options.system,
+    terminal: context.terminal,
+    whyWaiting: waitExplainer(options.url === undefined ? connectAdmin(options, context) : null),
+  });
   if (question === undefined) return converse(session, context);
   if (question.trim() === '') throw new PlatformError('invalid_request', 'found no question in the pipe');
   await askOnce(session, question, context);
