@@ -34,6 +34,23 @@ export function createProgram(context: CommandContext): Command {
       'start everything: node process, gateway and engines; Ctrl-C drains and stops, a second one stops at once',
     )
     .addOption(configOption())
+    .option(
+      '--host <address>',
+      'address that the gateway listens on (else AUTOGLM_HOST, else `gateway.host`)',
+    )
+    .option(
+      '-p, --port <port>',
+      'port of the gateway, 0 for a free one (else PORT, else `gateway.port`)',
+      readPort,
+    )
+    .option(
+      '-m, --model <model>',
+      'GGUF file or hf: address to serve instead of the configured models (else AUTOGLM_MODEL)',
+    )
+    .option(
+      '--state-dir <directory>',
+      'records, logs and sockets (else AUTOGLM_STATE_DIR); other commands find the system there, so they need AUTOGLM_STATE_DIR too',
+    )
     .action(async (options) => (await import('./serve.ts')).serve(options, context));
 
   program
@@ -222,6 +239,11 @@ function readSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError('would be right: seconds from 0.1 to 3600');
+}
+
+function readPort(text: string): string {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return text;
+  throw new InvalidArgumentError('would be right: an integer from 0 to 65535');
 }
 
 function readListLimit(text: string): number {

@@ -9,7 +9,7 @@ import { printable } from '../../src/cli/terminal.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
 import { parseSseEvents } from '../../src/wire/sse/parse-event.ts';
 import { startRecordingProxy } from '../support/recording-proxy.ts';
-import { collect, Installation, ROOT, until } from '../support/serve-harness.ts';
+import { collect, Installation, ROOT, signal, until } from '../support/serve-harness.ts';
 
 const FREE_PORTS = 'gateway: { port: 0 }\nadmin: { port: 0 }\n';
 const SIMULATED = `${FREE_PORTS}models:\n  - { model_name: pretend, engine: simulator, replicas: 2 }\n`;
@@ -39,6 +39,7 @@ describe('commands without a running system', () => {
     [['drain'], "missing required argument 'replica'"],
     [['restart'], 'found nothing to restart; would be right: one of a replica, a pool, --gateway, --node'],
     [['restart', 'a', '--node'], 'found several things to restart'],
+    [['serve', '--port', 'x'], 'would be right: an integer from 0 to 65535'],
     [['status', '--watch', 'x'], 'would be right: seconds from 0.1 to 3600'],
     [['chat', '--url', 'localhost:8080', 'x'], 'which is not an address such as http://127.0.0.1:8080'],
     [['status', '--admin-url', 'foo'], 'which is not an address such as http://127.0.0.1:8080'],
@@ -352,6 +353,34 @@ describe('commands beside a running system', () => {
     expect(text).toMatch(/autoglm_in_flight_requests\{gateway="/);
     const heads = text.split('\n').filter((line) => line.startsWith('# TYPE'));
     expect(new Set(heads).size).toBe(heads.length);
+  });
+});
+
+describe('serve with options', () => {
+  it('takes host, port, model and state directory without a file, and the node process keeps them', async () => {
+    await using bare = new Installation(FREE_PORTS);
+    const stateDir = join(bare.dir, 'elsewhere');
+    bare.writeText(FREE_PORTS);
+    const model = join(ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
+    const launched = bare
+      .at(stateDir)
+      .serve('--host', '127.0.0.2', '--port', '0', '--model', model, '--state-dir', stateDir);
+    await launched.waitFor(/^ready: 2 replicas/m);
+    const { gatewayAddress, pid } = bare.record();
+    expect(gatewayAddress).toMatch(/^http:\/\/127\.0\.0\.2:\d+$/);
+    const list = (await (await fetch(`${gatewayAddress}/v1/models`)).json()) as { data: { id: string }[] };
+    expect(list.data.map(({ id }) => id)).toEqual(['inference-ops-demo.Q8_0']);
+    signal(pid, 'SIGKILL');
+    await until('the next node process answers', async () => {
+      const next = bare.record();
+      return next.pid !== pid && (await bare.statusDirect()).gatewayAddress === gatewayAddress;
+    });
+  });
+
+  it('refuses a second place for its state', async () => {
+    await using named = new Installation('');
+    const { code, stderr } = await named.cli(['serve', '--state-dir', '/tmp/other']);
+    expect([code, stderr]).toEqual([4, expect.stringContaining('--state-dir: found /tmp/other, but ')]);
   });
 });
 

@@ -335,6 +335,33 @@ describe('the environment', () => {
   });
 });
 
+describe('AUTOGLM_HOST and AUTOGLM_MODEL', () => {
+  it('go before the file', () => {
+    const text = 'gateway: { port: 1, host: 127.0.0.2 }\nmodels: [{ model_name: a, engine: simulator }]\n';
+    const config = resolved(text, { AUTOGLM_HOST: '::1', AUTOGLM_MODEL: 'some/tiny-q4.gguf' });
+    expect(config.gateway).toMatchObject({ host: '::1', port: 1 });
+    expect(config.models).toMatchObject([{ modelName: 'tiny-q4', engine: 'embedded', replicas: 2 }]);
+    expect(config.models[0]?.model).toMatch(/^\/.*\/some\/tiny-q4\.gguf$/);
+    const named = (AUTOGLM_MODEL: string) => resolved(text, { AUTOGLM_MODEL }).models[0];
+    expect(named('hf:user/repo:Q4_K_M')).toMatchObject({ modelName: 'repo', model: 'hf:user/repo:Q4_K_M' });
+    expect(named('hf:user/repo/x.gguf')?.modelName).toBe('x');
+    expect(named('inference-ops-demo')).toMatchObject({ modelName: 'inference-ops-demo', replicas: 2 });
+  });
+
+  it('are named by the problems that they bring', () => {
+    expect(complaints('', { AUTOGLM_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(
+        /^environment variable AUTOGLM_HOST \(or --host\): found "0\.0\.0\.0" without keys/,
+      ),
+    ]);
+    expect(complaints('', { AUTOGLM_MODEL: 'hf:x' })).toEqual([
+      expect.stringMatching(
+        /^environment variable AUTOGLM_MODEL \(or --model\): found "hf:x"; would be right/,
+      ),
+    ]);
+  });
+});
+
 describe('the form that runs', () => {
   it('needs no file: two replicas of the embedded demo model', () => {
     const config = resolved('');

@@ -10,6 +10,7 @@ import { type ConfigDocument, parseConfigDocument } from './config-document.ts';
 import { type ConfigPath, type ConfigProblem, configError, showPath, showProblem } from './config-problem.ts';
 import { checkConfigRules } from './config-rules.ts';
 import type { Environment } from './environment.ts';
+import { named, overrideByEnvironment } from './environment-overrides.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
@@ -58,15 +59,19 @@ export function parseConfig(
 ): Config {
   const document = parseConfigDocument(file, text);
   const locate = locateElsewhere ?? document.locate;
+  let overridden: ReturnType<typeof overrideByEnvironment> = [];
   const fail = (problems: readonly ConfigProblem[]): never => {
     throw configError(
-      problems.map((problem) => showProblem(file, problem, locate(problem.path, problem.atKey))),
+      problems
+        .map((problem) => named(problem, overridden))
+        .map((problem) => showProblem(file, problem, locate(problem.path, problem.atKey))),
     );
   };
   const { fromEnvironment, problems: missing } = substituteAll(document, environment);
   if (missing.length > 0) fail(missing);
 
   const value = document.value ?? {};
+  overridden = overrideByEnvironment(value, environment);
   const isSecret = (path: ConfigPath) => isSecretPath(path) || fromEnvironment.has(showPath(path));
   coerce(value, fromEnvironment);
   const parsed = configSchema.safeParse(value);
