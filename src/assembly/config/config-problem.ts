@@ -32,7 +32,15 @@ export function showProblem(file: string, problem: ConfigProblem, position: Posi
   return `${place}: ${showPath(problem.path)}: ${problem.message}`;
 }
 
+/** More than anybody reads at once; what is mended first often mends others. */
+const LINES_MAX = 40;
+
 /** One error for all problems, one line each. */
 export function configError(lines: readonly string[]): PlatformError {
-  return new PlatformError('config_invalid', lines.join('\n'));
+  const shown = lines.slice(0, LINES_MAX);
+  const more = lines.length - shown.length;
+  return new PlatformError(
+    'config_invalid',
+    [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('\n'),
+  );
 }

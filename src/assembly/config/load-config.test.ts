@@ -64,8 +64,8 @@ describe('messages of the configuration', () => {
       'models:\n  - model_name: a\n    engine: vllm\n    urls: [http://a:1]\n    quantize: INT8\n  - model_name: b\n    engine: vllm\n    model: b\n    command: [x, "{port}"]\n    args: [--y]\n    tensor_parallel_size: 2\n',
       [
         'a.yaml:5:15: models[0].quantize: found together with `urls`; an engine that runs already was started with its own options: leave it out',
-        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
         'a.yaml:10:11: models[1].args: found together with `command`; write the arguments into `command`',
+        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
       ],
     ],
     [
@@ -332,6 +332,46 @@ describe('the environment', () => {
     expect(complaints('', { PORT: '99999' })).toEqual([
       'environment variable PORT: found "99999"; would be right: an integer from 0 to 65535',
     ]);
+  });
+});
+
+describe('all that is wrong', () => {
+  it('is said at once and in the order of lines: variables, values and rules that span several keys', () => {
+    const text =
+      'gateway: { port: 99999, host: "${NOPE}" }\nmodels:\n  - { model_name: a }\n  - { model_name: a, replicas: 0 }\n';
+    expect(complaints(text).map((line) => line.split(': ').slice(0, 2).join(' '))).toEqual([
+      'a.yaml:1:18 gateway.port',
+      'a.yaml:1:31 gateway.host',
+      'a.yaml:4:19 models[1].model_name',
+      'a.yaml:4:32 models[1].replicas',
+    ]);
+  });
+
+  it('has a bound', () => {
+    const text = `models:\n${'  - { model_name: 1 }\n'.repeat(200)}`;
+    const lines = complaints(text);
+    expect(lines).toHaveLength(41);
+    expect(lines.at(-1)).toBe('and 160 more');
+  });
+
+  it.each([
+    ['gateway:\n\tport: 1\n', 'a.yaml:2:1: found a tab before the text; would be right: spaces'],
+    ['gateway: {port: 1\nmodels: []\n', /^a\.yaml:2:1: .* each bracket that is opened is closed$/],
+    ['models:\n  - model_name: a\n   engine: x\n', /^a\.yaml:3:\d+: .* stands too far left or right$/],
+    ['gateway: { host: "a }\n', /^a\.yaml:\d:\d+: a quote, a colon, a comma or a closing bracket is missing/],
+  ])('is told in our words where %j is no YAML', (text, first) => {
+    expect(complaints(text)[0]).toEqual(typeof first === 'string' ? first : expect.stringMatching(first));
+  });
+
+  it.each([
+    ['\u0000\u0001\ufffd', 'a binary file'],
+    ['<!doctype html>\n<html><p>a: b: c</html>', 'HTML or XML'],
+    ['#!/bin/sh\nset -e\nexec x: y: z\n', 'a script'],
+    ['# Title\n\nSome *text*: here: there\n- a\n b', 'Markdown'],
+    ['[tool]\nname = "x"\n', 'TOML or an INI file'],
+    ['{"name": "x", "version": 1, "packages": {}}', 'a file of another program'],
+  ])('is one line for %j, which is another kind of file', (text, kind) => {
+    expect(complaints(text)).toEqual([expect.stringContaining(`this seems to be ${kind}`)]);
   });
 });
 
