@@ -21,6 +21,7 @@ function setUp(
     write: (text) => {
       shown += text;
     },
+    tell: () => undefined,
     complain: () => undefined,
     colors: picocolors.createColors(false),
     interactive: true,

@@ -33,7 +33,13 @@ export async function chat(words: string[], options: ChatOptions, context: Comma
     whyWaiting: waitExplainer(options.url === undefined ? connectAdmin(options, context) : null),
   });
   if (question === undefined) return converse(session, context);
-  if (question.trim() === '') throw new PlatformError('invalid_request', 'found no question in the pipe');
+  if (question.trim() === '') {
+    const where = words.length > 0 ? 'an empty question' : 'no question in the pipe';
+    throw new PlatformError(
+      'invalid_request',
+      `found ${where}; without one and at a terminal it is a conversation`,
+    );
+  }
   await askOnce(session, question, context);
 }
 

@@ -3,6 +3,7 @@
  * from it. What a command does stands in its own file, which is loaded only when the command runs.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { nearest } from '../assembly/config/did-you-mean.ts';
 import { releaseLine } from '../assembly/config/release.ts';
 import type { CommandContext } from './command-context.ts';
 
@@ -60,7 +61,11 @@ export function createProgram(context: CommandContext): Command {
     .addOption(adminOption())
     .addOption(adminKeyOption())
     .addOption(jsonOption())
-    .addOption(new Option('-w, --watch [seconds]', 'refresh until Ctrl-C').preset('1').argParser(readSeconds))
+    .option(
+      '-w, --watch [seconds]',
+      'refresh until Ctrl-C, each second or as often as this says',
+      readSeconds,
+    )
     .action(async (options) => (await import('./status.ts')).status(options, context));
 
   program
@@ -180,7 +185,12 @@ function addModelCommands(program: Command, context: CommandContext): void {
   const models = atSystem(program.command('models'))
     .description('list, load, unload and change models while everything runs')
     .enablePositionalOptions()
-    .action(async (options) => (await import('./models/list.ts')).listModels(options, context));
+    .allowExcessArguments()
+    .action(async (options, command: Command) => {
+      const [unknown] = command.args;
+      if (unknown !== undefined) refuseCommand(command, unknown);
+      await (await import('./models/list.ts')).listModels(options, context);
+    });
   const noWait = () => new Option('--no-wait', 'return as soon as it is under way');
   const modelCommand = (name: string, text: string) =>
     atSystem(models.command(name)).description(text).argument('<model>', 'as `autoglm models` shows it');
@@ -233,6 +243,14 @@ function addModelCommands(program: Command, context: CommandContext): void {
     .action(async (name, adapter, options) =>
       (await import('./models/adapter.ts')).adaptModel(name, adapter, options, context),
     );
+}
+
+/** As commander does it for commands of the first level. */
+function refuseCommand(parent: Command, unknown: string): never {
+  const known = parent.commands.map((command) => command.name());
+  const meant = nearest(unknown, known);
+  const hint = meant === undefined ? `known: ${known.join(', ')}` : `did you mean ${meant}?`;
+  return parent.error(`error: unknown command '${parent.name()} ${unknown}'; ${hint}`);
 }
 
 function readSeconds(text: string): number {

@@ -6,9 +6,11 @@ import { renderStatus } from './status-table.ts';
 
 export interface StatusOptions extends AdminOptions {
   /** Seconds between looks. */
-  watch?: number;
+  watch?: number | true;
 }
 
+/** Where `--watch` names no time. */
+const WATCH_S = 1;
 const HOME_AND_CLEAR = '\u001b[H\u001b[J';
 
 export async function status(options: StatusOptions, context: CommandContext): Promise<void> {
@@ -38,7 +40,9 @@ async function watch(options: StatusOptions, context: CommandContext, signal: Ab
     });
     if (signal.aborted) return;
     terminal.print(terminal.interactive && !options.json ? `${HOME_AND_CLEAR}${text}` : text);
-    await sleep((options.watch ?? 1) * 1000, undefined, { signal }).catch(() => undefined);
+    await sleep((typeof options.watch === 'number' ? options.watch : WATCH_S) * 1000, undefined, {
+      signal,
+    }).catch(() => undefined);
   }
 }
 

@@ -1,6 +1,6 @@
 /** The commands of `autoglm` as a user runs them: real processes, real output, documented exit codes. */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -122,6 +122,20 @@ describe('commands without a running system', () => {
     const { code, stderr } = await broken.cli(['validate']);
     expect(stderr).toMatch(/autoglm\.yaml:3:29: models\[0\]\.model: .*nowhere\.gguf: found no such file/);
     expect(code).toBe(4);
+  });
+
+  it.each([
+    [['import', 'litellm', '/nope.yaml'], '/nope.yaml: there is no such file'],
+    [['import', 'litellm', '/'], '/: it is a directory, and a file is wanted'],
+    [['import', 'litellm', 'l.yaml', '-o', '/nope/x.yaml'], '/nope/x.yaml: its directory does not exist'],
+    [['import', 'litellm', 'l.yaml', '--force', '-o', '/'], '/: it is a directory; name a file in it'],
+  ])('%j says what is wrong with the file in words, with code 4', async (args, message) => {
+    writeFileSync(
+      join(installation.dir, 'l.yaml'),
+      'model_list:\n  - { model_name: a, litellm_params: { model: openai/a, api_base: "http://127.0.0.1:1/v1" } }\n',
+    );
+    const { code, stderr } = await installation.cli(args);
+    expect([code, stderr]).toEqual([4, expect.stringContaining(message)]);
   });
 
   it('names a configuration file that does not exist', async () => {
@@ -282,6 +296,8 @@ describe('commands beside a running system', () => {
     const unknown = await installation.cli(['chat', '-m', 'gpt', 'x']);
     expect([unknown.code, unknown.stderr]).toEqual([1, 'error: unknown model "gpt"; known: pretend\n']);
     expect((await installation.cli(['chat'], { input: ' \n' })).code).toBe(2);
+    const empty = await installation.cli(['chat', '']);
+    expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining('found an empty question')]);
   });
 
   it('a second serve with the same state directory names the first, with code 6', async () => {

@@ -104,7 +104,8 @@ describe('autoglm models', () => {
   });
 
   it.each([
-    [['nope'], 2, "too many arguments for 'models'"],
+    [['nope'], 2, "unknown command 'models nope'; known: list, load, unload, scale, alias, adapter"],
+    [['laod', 'x'], 2, "unknown command 'models laod'; did you mean load?"],
     [['load'], 2, "missing required argument 'name'"],
     [['load', 'x', '--nope'], 2, "unknown option '--nope'"],
     [['load', 'x', '--set', 'a'], 2, '--set: found "a"; would be right: KEY=VALUE'],

@@ -200,7 +200,7 @@ it('watches an engine that runs elsewhere, and neither starts nor ends it', asyn
     expect(watcher.supervisor.restart('demo/0')).toMatchObject({ ok: false });
     expect(watcher.supervisor.rollingRestart('demo')).toEqual({
       ok: false,
-      message: "pool 'demo': demo/0 runs elsewhere and is watched only; restart it where it runs",
+      message: 'pool "demo": demo/0 runs elsewhere and is watched only; restart it where it runs',
     });
     expect(watcher.supervisor.drain('demo/0').ok).toBe(true);
     await until(() => watcher.stateOf('demo/0') === 'stopped', 'out of rotation');
@@ -298,7 +298,7 @@ it('brings drained replicas back when their pool is restarted, before the others
   const from = supervised.fleets.length;
   expect(supervised.supervisor.rollingRestart('demo')).toEqual({
     ok: true,
-    message: "pool 'demo': demo/1 was drained and starts now; demo/0, demo/2 restart one at a time",
+    message: 'pool "demo": demo/1 was drained and starts now; demo/0, demo/2 restart one at a time',
   });
   await until(
     () =>
@@ -395,9 +395,9 @@ it('says which replicas there are when asked about another', async () => {
   await supervised.supervisor.start();
   expect(supervised.supervisor.drain('demo/7')).toEqual({
     ok: false,
-    message: "unknown replica 'demo/7'; known: demo/0",
+    message: 'unknown replica "demo/7"; known: demo/0',
   });
-  expect(supervised.supervisor.rollingRestart('x').message).toBe("unknown pool 'x'; known: demo");
+  expect(supervised.supervisor.rollingRestart('x').message).toBe('unknown pool "x"; known: demo');
   await supervised.supervisor.stop({ engines: 'kill' });
   expect(directory.living()).toEqual([]);
 });

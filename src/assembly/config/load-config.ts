@@ -21,6 +21,7 @@ import { named, overrideByEnvironment } from './environment-overrides.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
+import { readFault } from './file-fault.ts';
 import { findConfig } from './find-config.ts';
 import { importLiteLlm, type LiteLlmImport } from './litellm/import-litellm.ts';
 import { showNotHonoured } from './litellm/not-honoured.ts';
@@ -161,7 +162,7 @@ export function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw PlatformError.from(error, 'config_invalid', `${file}: cannot be read: ${(error as Error).message}`);
+    throw PlatformError.from(error, 'config_invalid', `${file}: ${readFault(error)}`);
   }
 }
 

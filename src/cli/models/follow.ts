@@ -41,7 +41,7 @@ export async function followPool(
   if (options.wait === false || !result.ok) return reportAction(result, options, context);
   const { terminal } = context;
   const say = (text: string) => {
-    if (!options.json) terminal.print(text);
+    if (!options.json) terminal.tell(text);
   };
   say(`${terminal.colors.green('ok:')} ${result.message}`);
   const stop = new AbortController();
@@ -51,7 +51,7 @@ export async function followPool(
     const end = await watch(client, { name, goal, say }, stop.signal);
     const message = end.message === '' ? result.message : end.message;
     if (options.json) terminal.print(JSON.stringify({ ok: end.ok, message }, null, 2));
-    else if (end.ok) terminal.print(`${terminal.colors.green('ok:')} ${message}`);
+    else if (end.ok) terminal.tell(`${terminal.colors.green('ok:')} ${message}`);
     else {
       terminal.complain(`${terminal.colors.red('failed:')} ${message}`);
       if (nextStep !== undefined && !stop.signal.aborted) terminal.complain(nextStep);
