@@ -26,6 +26,7 @@ function setUp(
     colors: picocolors.createColors(false),
     interactive: true,
     columns: 80,
+    rows: 24,
   };
   const client: ChatClient = {
     listModels: async () => ['a', 'b'],

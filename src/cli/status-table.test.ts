@@ -72,7 +72,7 @@ const status: SystemStatus = {
 };
 
 it('shows gateways, pools, states, load, restarts, incidents and reasons, and no escape sequences from elsewhere', () => {
-  const text = renderStatus(status, { colors: picocolors.createColors(false), nowMs: 460_000 });
+  const text = renderStatus(status, { colors: picocolors.createColors(false), nowMs: 460_000, width: null });
   const lines = text.split('\n').map((line) => line.trimEnd());
   expect(lines[0]).toBe('autoglm 1.2.3   gateway http://127.0.0.1:8080/v1   admin http://127.0.0.1:8081');
   expect(text).toContain('demo (also d)   1/2 ready   queued 1');
@@ -96,10 +96,45 @@ it('shows a long reason whole, and no text twice', () => {
   const replica = { ...failing!, reason, lastIncident: { atMs: 0, summary: reason } };
   const text = renderStatus(
     { ...status, pools: [{ ...pool!, replicas: [replica] }] },
-    { colors: picocolors.createColors(false), nowMs: 0 },
+    { colors: picocolors.createColors(false), nowMs: 0, width: null },
   );
   expect(text.split(reason)).toHaveLength(2);
   expect(text).toContain(`demo/1 is quarantined: ${reason}`);
+});
+
+it('fits the width of a terminal, and says texts that are longer on several lines', () => {
+  const [pool] = status.pools;
+  const replicas = pool!.replicas.map((replica) => ({
+    ...replica,
+    id: `inference-ops-demo-with-a-long-name/${replica.id.at(-1)}`,
+    reason: 'word '.repeat(60),
+  }));
+  const text = renderStatus(
+    { ...status, node: { ...status.node, stateDir: `/${'s/'.repeat(60)}` }, pools: [{ ...pool!, replicas }] },
+    { colors: picocolors.createColors(false), nowMs: 460_000, width: 80 },
+  );
+  for (const line of text.split('\n')) {
+    expect(line.length).toBeLessThanOrEqual(80);
+    expect(line).toBe(line.trimEnd());
+  }
+  expect(text.match(/word/g)).toHaveLength(60);
+});
+
+it('fits 80 columns with the built-in model', () => {
+  const [pool] = status.pools;
+  const [replica] = pool!.replicas;
+  const [gateway] = status.gateways;
+  const one = {
+    ...replica!,
+    id: 'inference-ops-demo/0',
+    pid: 1_234_567,
+    lastIncident: { atMs: 0, summary: '' },
+  };
+  const text = renderStatus(
+    { ...status, gateways: [{ ...gateway!, workers: [] }], pools: [{ ...pool!, replicas: [one] }] },
+    { colors: picocolors.createColors(false), nowMs: 60_000, width: 80 },
+  );
+  expect(text).not.toContain('…');
 });
 
 it('shows spans in the unit that fits', () => {

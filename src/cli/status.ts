@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PlatformError } from '../contract/errors.ts';
 import { type AdminOptions, type CommandContext, connectAdmin } from './command-context.ts';
+import { clipRows } from './fit.ts';
 import { renderStatus } from './status-table.ts';
 
 export interface StatusOptions extends AdminOptions {
@@ -11,6 +12,8 @@ export interface StatusOptions extends AdminOptions {
 
 /** Where `--watch` names no time. */
 const WATCH_S = 1;
+/** Where a terminal does not say how high it is. */
+const ROWS = 24;
 const HOME_AND_CLEAR = '\u001b[H\u001b[J';
 
 export async function status(options: StatusOptions, context: CommandContext): Promise<void> {
@@ -20,12 +23,9 @@ export async function status(options: StatusOptions, context: CommandContext): P
   }
   const stop = new AbortController();
   const onSignal = () => stop.abort();
-  process.once('SIGINT', onSignal);
-  try {
-    await watch(options, context, stop.signal);
-  } finally {
-    process.off('SIGINT', onSignal);
-  }
+  // It stays: a key press may arrive twice, from the terminal and from a process that passes it on, and the process ends soon.
+  process.on('SIGINT', onSignal);
+  await watch(options, context, stop.signal);
 }
 
 /** Goes on while nothing answers: a node process that is being replaced comes back. */
@@ -39,7 +39,9 @@ async function watch(options: StatusOptions, context: CommandContext, signal: Ab
         : terminal.colors.yellow(error.message);
     });
     if (signal.aborted) return;
-    terminal.print(terminal.interactive && !options.json ? `${HOME_AND_CLEAR}${text}` : text);
+    const onScreen = terminal.interactive && !options.json;
+    // The newline at the end takes a row, too.
+    terminal.print(onScreen ? `${HOME_AND_CLEAR}${clipRows(text, (terminal.rows ?? ROWS) - 1)}` : text);
     await sleep((typeof options.watch === 'number' ? options.watch : WATCH_S) * 1000, undefined, {
       signal,
     }).catch(() => undefined);
@@ -52,5 +54,5 @@ async function look(options: StatusOptions, context: CommandContext, signal?: Ab
   const found = await connectAdmin(options, context).status(signal);
   // With --watch each look is one line, so that a program can read them as they come.
   if (options.json) return JSON.stringify(found, null, options.watch === undefined ? 2 : 0);
-  return renderStatus(found, { colors: terminal.colors, nowMs: Date.now() });
+  return renderStatus(found, { colors: terminal.colors, nowMs: Date.now(), width: terminal.columns });
 }

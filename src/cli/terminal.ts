@@ -17,8 +17,10 @@ export interface Terminal {
   readonly colors: Colors;
   /** A person reads standard output. */
   readonly interactive: boolean;
-  /** Width in characters. */
-  readonly columns: number;
+  /** Width in characters of the terminal that is there now; null: none is, and lines may be as long as they like. */
+  readonly columns: number | null;
+  /** Its height. */
+  readonly rows: number | null;
 }
 
 export function createTerminal(environment: Environment): Terminal {
@@ -32,7 +34,12 @@ export function createTerminal(environment: Environment): Terminal {
     complain: (text) => void process.stderr.write(`${asStarted(text)}\n`),
     colors: picocolors.createColors(wantsColors(environment.variables, interactive)),
     interactive,
-    columns: process.stdout.columns ?? 100,
+    get columns() {
+      return process.stdout.columns || null;
+    },
+    get rows() {
+      return process.stdout.rows || null;
+    },
   };
 }
 

@@ -4,7 +4,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CTRL_C, CTRL_D, hasPseudoTerminals, PseudoTerminal } from '../support/pseudo-terminal.ts';
-import { Installation } from '../support/serve-harness.ts';
+import { Installation, until } from '../support/serve-harness.ts';
 
 /** A gateway whose answers say one word and then go on for as long as somebody listens. */
 async function startEndlessGateway(): Promise<{ server: Server; url: string }> {
@@ -63,5 +63,29 @@ describe.runIf(hasPseudoTerminals)('a conversation', () => {
     await terminal.waitFor(/\(stopped\)[\s\S]*you > /);
     terminal.type('/quit\r');
     expect(await terminal.exited).toBe(0);
+  });
+});
+
+describe.runIf(hasPseudoTerminals)('status --watch', () => {
+  it('stays within the terminal, and ends with code 0 on a Ctrl-C that arrives twice', async () => {
+    await using installation = new Installation(
+      'gateway: { port: 0 }\nadmin: { port: 0 }\nmodels: [{ model_name: pretend, engine: simulator, replicas: 12 }]\n',
+    );
+    installation.serve();
+    await until('the admin API answers', () => installation.statusDirect());
+    const terminal = new PseudoTerminal(['status', '--watch', '0.1'], {
+      env: installation.env,
+      cwd: installation.dir,
+      columns: 60,
+      rows: 10,
+    });
+    await using _ = terminal;
+    await terminal.waitFor(/lines more[\s\S]*lines more/);
+    terminal.type(CTRL_C + CTRL_C);
+    expect(await terminal.exited).toBe(0);
+    const [, screen = ''] = terminal.output.split('\u001b[H\u001b[J');
+    const lines = screen.split('\r\n');
+    expect(lines.length).toBeLessThanOrEqual(10);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
   });
 });
