@@ -77,7 +77,7 @@ it('shows gateways, pools, states, load, restarts, incidents and reasons, and no
   expect(lines[0]).toBe('autoglm 1.2.3   gateway http://127.0.0.1:8080/v1   admin http://127.0.0.1:8081');
   expect(text).toContain('demo (also d)   1/2 ready   queued 1');
   expect(lines.find((line) => line.startsWith('gw-1'))).toMatch(
-    /listening +http:\/\/127.0.0.1:8080 +1\/2, 2 replaced +3 +1 +11/,
+    /listening +127.0.0.1:8080 +1\/2, 2 replaced +3 +1 +11/,
   );
   expect(lines.find((line) => line.startsWith('demo/0'))).toMatch(/embedded +ready +5 s +3\/16 +0 +12 +-$/);
   expect(lines.find((line) => line.startsWith('demo/1'))).toMatch(
@@ -131,7 +131,7 @@ it('fits 80 columns with the built-in model', () => {
     lastIncident: { atMs: 0, summary: '' },
   };
   const text = renderStatus(
-    { ...status, gateways: [{ ...gateway!, workers: [] }], pools: [{ ...pool!, replicas: [one] }] },
+    { ...status, gateways: [{ ...gateway!, id: 'gw-mwxymu02-0', pid: 1_234_567, workers: [] }], pools: [{ ...pool!, replicas: [one] }] },
     { colors: picocolors.createColors(false), nowMs: 60_000, width: 80 },
   );
   expect(text).not.toContain('…');

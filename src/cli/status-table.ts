@@ -46,7 +46,7 @@ function renderGateways(gateways: readonly GatewayStatus[], { colors }: RenderOp
     table.push([
       gateway.id,
       gateway.state === 'listening' ? colors.green(gateway.state) : colors.yellow(gateway.state),
-      gateway.address,
+      gateway.address.replace(/^https?:\/\//, ''),
       `${listening}/${gateway.workers.length}${restarts > 0 ? `, ${restarts} replaced` : ''}`,
       gateway.inFlight,
       gateway.queued,

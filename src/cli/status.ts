@@ -12,6 +12,8 @@ export interface StatusOptions extends AdminOptions {
 
 /** Where `--watch` names no time. */
 const WATCH_S = 1;
+/** One key press arrives twice, from the terminal and from a process that passes it on, such as an older Node or npm. */
+const SAME_KEYPRESS_MS = 250;
 /** Where a terminal does not say how high it is. */
 const ROWS = 24;
 const HOME_AND_CLEAR = '\u001b[H\u001b[J';
@@ -23,9 +25,10 @@ export async function status(options: StatusOptions, context: CommandContext): P
   }
   const stop = new AbortController();
   const onSignal = () => stop.abort();
-  // It stays: a key press may arrive twice, from the terminal and from a process that passes it on, and the process ends soon.
   process.on('SIGINT', onSignal);
   await watch(options, context, stop.signal);
+  // The signal that comes second must find this process with its listener, or gone: in between it would end it with code 130.
+  await sleep(SAME_KEYPRESS_MS);
 }
 
 /** Goes on while nothing answers: a node process that is being replaced comes back. */
