@@ -131,7 +131,11 @@ it('fits 80 columns with the built-in model', () => {
     lastIncident: { atMs: 0, summary: '' },
   };
   const text = renderStatus(
-    { ...status, gateways: [{ ...gateway!, id: 'gw-mwxymu02-0', pid: 1_234_567, workers: [] }], pools: [{ ...pool!, replicas: [one] }] },
+    {
+      ...status,
+      gateways: [{ ...gateway!, id: 'gw-mwxymu02-0', pid: 1_234_567, workers: [] }],
+      pools: [{ ...pool!, replicas: [one] }],
+    },
     { colors: picocolors.createColors(false), nowMs: 60_000, width: 80 },
   );
   expect(text).not.toContain('…');
