@@ -267,7 +267,9 @@ export const configSchema = z.strictObject({
       host: z
         .string()
         .default('127.0.0.1')
-        .describe('Address to listen on. Any address but loopback needs keys.'),
+        .describe(
+          'Address to listen on. Any address but loopback needs keys. The environment variable AUTOGLM_HOST goes before this.',
+        ),
       port: port
         .default(8080)
         .describe('0 chooses a free port. The environment variable PORT goes before this.'),

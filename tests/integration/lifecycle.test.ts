@@ -193,6 +193,26 @@ describe('stopping', () => {
     expect(installation.processes()).toEqual([]);
   });
 
+  it('does not wait for requests that wait for an engine which is not there', async () => {
+    const installation = install(
+      `${SIMULATED}  - { model_name: away, engine: openai, urls: ["http://127.0.0.1:1"] }\n`,
+    );
+    const launched = installation.serve();
+    await launched.waitFor(/replica pretend\/1 ready/);
+    const waiting = ask(installation, { model: 'away' });
+    await until(
+      'the request waits',
+      async () => (await installation.statusDirect()).gateways[0]?.queued === 1,
+    );
+    launched.child.kill('SIGTERM');
+    const response = await waiting;
+    expect([response.status, await response.json()]).toEqual([
+      503,
+      { error: expect.objectContaining({ code: 'shutting_down' }) },
+    ]);
+    expect(await launched.exited).toBe(0);
+  });
+
   it('takes the doubled signal of npm for one', async () => {
     const installation = install();
     const launched = await startReady(installation);

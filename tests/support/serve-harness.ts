@@ -68,7 +68,12 @@ export class Installation {
   }
 
   writeConfig(text: string): void {
-    writeFileSync(this.configFile, `state_dir: ${this.stateDir}\n${text}`);
+    this.writeText(`state_dir: ${this.stateDir}\n${text}`);
+  }
+
+  /** The whole file. */
+  writeText(text: string): void {
+    writeFileSync(this.configFile, text);
   }
 
   /** From here on the state directory is this one; the configuration names it already. */
@@ -83,8 +88,8 @@ export class Installation {
     return { PATH, HOME, AUTOGLM_CONFIG: this.configFile, NO_COLOR: '1', ...this.#extraEnv };
   }
 
-  serve(): Launched {
-    const launched = new Launched(this);
+  serve(...options: string[]): Launched {
+    const launched = new Launched(this, options);
     this.#launchers.push(launched);
     return launched;
   }
@@ -150,8 +155,8 @@ export class Launched {
   readonly exited: Promise<number | null>;
   #output = '';
 
-  constructor(installation: Installation) {
-    this.child = spawn(process.execPath, [BIN, 'serve'], {
+  constructor(installation: Installation, options: readonly string[]) {
+    this.child = spawn(process.execPath, [BIN, 'serve', ...options], {
       cwd: installation.dir,
       env: installation.env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -215,7 +215,7 @@ function startError(command: string, error: unknown): PlatformError {
   if (error instanceof PlatformError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT') {
-    const text = `program "${command}" was not found; install it, or give its full path in \`command:\``;
+    const text = `program "${command}" was not found; install it, or give its full path as \`command\``;
     return new PlatformError('engine_binary_missing', text, { cause: error });
   }
   if (code === 'EACCES') {

@@ -108,6 +108,8 @@ export interface SupervisorOptions {
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
   /** Keeps log files of engines within bounds while they are watched. */
   logFiles?: { watch(file: string): void; unwatch(file: string): void };
+  /** Reads the end of log files at once; default: nothing is read. `logTail` of drivers fits. */
+  logTail?: { sizeOf(file: string): number; lines(file: string, from: number): string[] };
   /**
    * Fresh in-flight counts by replica id, asked of the gateways while a replica drains. A replica that is missing is unknown,
    * and unknown is not 0: 0 means that every gateway that lives was asked and has answered.

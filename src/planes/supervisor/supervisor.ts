@@ -206,7 +206,9 @@ class SupervisorPlane implements Supervisor {
 
   get #view(): ViewParts {
     const adaptersOf = ({ spec, generation }: Replica) => this.#adapters.servable(spec.id, generation);
-    return { models: this.#models, replicas: this.#replicas, drivers: this.#options.drivers, adaptersOf };
+    const adapterProblemsOf = ({ spec }: Replica) => this.#adapters.problems(spec.id);
+    const { drivers } = this.#options;
+    return { models: this.#models, replicas: this.#replicas, drivers, adaptersOf, adapterProblemsOf };
   }
 
   #specs() {
