@@ -20,7 +20,7 @@ function start() {
   const entry = existsSync(source) ? source : built;
   if (!existsSync(entry)) {
     process.stderr.write(
-      `autoglm: neither ${source} nor ${built} exists.\nIn a checkout run \`npm install\`, in a package \`npm run build\`.\n`,
+      `autoglm: neither ${source} nor ${built} exists.\nIn a checkout run \`npm ci\`, in a package \`npm run build\`.\n`,
     );
     process.exit(1);
   }
@@ -49,7 +49,7 @@ function refuse() {
   process.stderr.write(
     `autoglm needs Node ${NODE_MAJOR_MIN} or later; this is Node ${process.versions.node} (${process.execPath}).\n` +
       (installed
-        ? `Here \`npm install\` brings Node ${NODE_MAJOR_MIN}; then \`npm start\` or \`npx autoglm\` uses it.\n`
+        ? `Here \`npm ci\` brings Node ${NODE_MAJOR_MIN}; then \`npm start\` or \`npx autoglm\` uses it.\n`
         : `Get it from https://nodejs.org, or with nvm: \`nvm install ${NODE_MAJOR_MIN}\`.\n`),
   );
   process.exit(1);

@@ -68,7 +68,7 @@ export const modelSchema = z
       .min(1)
       .optional()
       .describe(
-        'For engines that we start: path of a GGUF file, `hf:` address, or the name the engine understands. Relative to this file.',
+        'For engines that we start: path of a GGUF file, `hf:` address, or the name the engine understands. Relative to this file. Default with `embedded`: the built-in model, which has the name inference-ops-demo.',
       ),
     served_model_name: z
       .string()

@@ -55,7 +55,7 @@ function fill(file: string): void {
 describe.skipIf(!mayMount())('a state directory without a free byte (needs the right to mount)', () => {
   it.each([
     ['simulator', 'models: [{ model_name: m, engine: simulator, replicas: 2 }]\n'],
-    ['embedded', 'models: [{ model_name: m, engine: embedded, replicas: 2 }]\n'],
+    ['embedded', 'models: [{ model_name: inference-ops-demo, engine: embedded, replicas: 2 }]\n'],
   ])('does not keep a killed engine down (%s)', async (_engine, models) => {
     const here = new Installation(CONFIG + models);
     installation = here;

@@ -212,7 +212,7 @@ describe('the first file that Node reads', () => {
     );
     expect(result.status).toBe(1);
     expect(result.stderr).toMatch(
-      /^autoglm needs Node 99 or later; this is Node 24\.[^\n]*\nHere `npm install` brings Node 99; then `npm start` or `npx autoglm` uses it\.\n$/,
+      /^autoglm needs Node 99 or later; this is Node 24\.[^\n]*\nHere `npm ci` brings Node 99; then `npm start` or `npx autoglm` uses it\.\n$/,
     );
   });
 

@@ -110,6 +110,7 @@ describe('autoglm models', () => {
     [['load', 'x', '--nope'], 2, "unknown option '--nope'"],
     [['load', 'x', '--set', 'a'], 2, '--set: found "a"; would be right: KEY=VALUE'],
     [['load', 'x', '--replicas', 'two'], 4, 'replicas: found "two"; would be right: an integer from 1 to 64'],
+    [['load', 'inference-ops-dem'], 4, 'model: missing; "inference-ops-dem" is not "inference-ops-demo"'],
     [['load', 'base'], 1, 'model "base" is served already'],
     [['unload', 'nope'], 1, 'unknown model "nope"; known: base, second'],
     [['scale', 'b', '2'], 1, '"b" is an alias of model "base"; scale the model itself: "base"'],

@@ -2,6 +2,7 @@
  * Rules that span several keys: names that may be given once, keys where strangers can reach us, times that must agree.
  * Run after the schema has accepted the document, so each value here has its type.
  */
+import { BUILTIN_MODEL_NAME } from '../../contract/builtin-model.ts';
 import type { Config } from '../../contract/config-schema.ts';
 import type { EngineKind } from '../../contract/fleet.ts';
 import { LORA_ENGINES } from '../../contract/lora.ts';
@@ -107,6 +108,19 @@ function checkModelSources(config: Config): ConfigProblem[] {
       problems.push({
         path: ['models', index, 'model'],
         message: `missing; engine "${model.engine}" needs to be told what to load: the name or path of the model (or \`urls\` of an engine that runs already)`,
+      });
+    }
+    // Anything else would be served the built-in model under a wrong name.
+    if (
+      model.engine === 'embedded' &&
+      model.model_name !== BUILTIN_MODEL_NAME &&
+      model.model === undefined &&
+      model.urls === undefined &&
+      model.command === undefined
+    ) {
+      problems.push({
+        path: ['models', index, 'model'],
+        message: `missing; "${model.model_name}" is not "${BUILTIN_MODEL_NAME}", the model that is built in, so engine "embedded" needs to be told what to load: path of a GGUF file or \`hf:\` address (or \`urls\` of an engine that runs already, or \`command\`)`,
       });
     }
     const loads =

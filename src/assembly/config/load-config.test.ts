@@ -54,7 +54,7 @@ describe('messages of the configuration', () => {
     ],
     [
       'a size of tensor parallelism where there is none',
-      'models:\n  - model_name: a\n    tensor_parallel_size: 2\n',
+      'models:\n  - model_name: inference-ops-demo\n    tensor_parallel_size: 2\n',
       [
         'a.yaml:3:27: models[0].tensor_parallel_size: found 2; engine "embedded" has no such option: it runs on the processor; `threads` sets how many it uses',
       ],
@@ -118,16 +118,16 @@ describe('messages of the configuration', () => {
     ],
     [
       'two models of one name',
-      'models:\n  - model_name: a\n  - model_name: a\n',
+      'models:\n  - { model_name: a, engine: simulator }\n  - { model_name: a, engine: simulator }\n',
       [
-        'a.yaml:3:17: models[1].model_name: found "a", which is taken by models[0].model_name; give each model its own name; use `replicas` or several `urls` for more engines of one model',
+        'a.yaml:3:19: models[1].model_name: found "a", which is taken by models[0].model_name; give each model its own name; use `replicas` or several `urls` for more engines of one model',
       ],
     ],
     [
       'an alias that is a model',
-      'models:\n  - model_name: a\n    aliases: [b]\n  - model_name: b\n',
+      'models:\n  - { model_name: a, engine: simulator, aliases: [b] }\n  - { model_name: b, engine: simulator }\n',
       [
-        'a.yaml:3:15: models[0].aliases[0]: found "b", which is taken by models[1].model_name; leave this alias out or choose another',
+        'a.yaml:2:51: models[0].aliases[0]: found "b", which is taken by models[1].model_name; leave this alias out or choose another',
       ],
     ],
     [
@@ -135,6 +135,13 @@ describe('messages of the configuration', () => {
       'models:\n  - model_name: a\n    engine: vllm\n',
       [
         'a.yaml:2:5: models[0].model: missing; engine "vllm" needs to be told what to load: the name or path of the model (or `urls` of an engine that runs already)',
+      ],
+    ],
+    [
+      'a name that the built-in model does not have',
+      'models:\n  - model_name: inference-ops-dem\n',
+      [
+        'a.yaml:2:5: models[0].model: missing; "inference-ops-dem" is not "inference-ops-demo", the model that is built in, so engine "embedded" needs to be told what to load: path of a GGUF file or `hf:` address (or `urls` of an engine that runs already, or `command`)',
       ],
     ],
     [
@@ -160,14 +167,14 @@ describe('messages of the configuration', () => {
     ],
     [
       'more replicas than the tables hold',
-      `models:\n${Array.from({ length: 9 }, (_, n) => `  - { model_name: m${n}, replicas: 57 }\n`).join('')}`,
+      `models:\n${Array.from({ length: 9 }, (_, n) => `  - { model_name: m${n}, engine: simulator, replicas: 57 }\n`).join('')}`,
       [
         'a.yaml:2:3: models: found 513 replicas in all (`replicas` and `urls` of all models together); would be right: at most 512',
       ],
     ],
     [
       'more models than the tables hold',
-      `models:\n${Array.from({ length: 129 }, (_, n) => `  - { model_name: m${n} }\n`).join('')}`,
+      `models:\n${Array.from({ length: 129 }, (_, n) => `  - { model_name: m${n}, engine: simulator }\n`).join('')}`,
       [
         'a.yaml:130:5: models[128]: found 129 models; would be right: at most 128; run a second `autoglm serve` with its own `state_dir` and ports for the others',
       ],

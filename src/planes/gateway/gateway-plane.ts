@@ -31,6 +31,7 @@ import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
 import type { SharedState } from './shared-state.ts';
+import { unknownPath } from './unknown-path.ts';
 
 export interface GatewayPlaneOptions {
   clock: Clock;
@@ -150,10 +151,7 @@ export class GatewayPlane implements ApiContext {
 
   async #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): Promise<void> {
     if (match.kind === 'unknown') {
-      throw new PlatformError(
-        'not_found',
-        `there is nothing at ${exchange.method} ${exchange.path.slice(0, 200)}`,
-      );
+      throw unknownPath(exchange.method, exchange.path, this.#routes);
     }
     if (match.kind === 'wrong-method') {
       throw new PlatformError(

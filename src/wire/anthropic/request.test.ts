@@ -22,10 +22,10 @@ describe('translateRequest', () => {
     expect(refusal({ max_tokens: '16' })).toMatchObject({
       code: 'invalid_request',
       param: 'max_tokens',
-      message: 'max_tokens: expected an integer of at least 1; found "16"',
+      message: 'max_tokens: found "16"; expected an integer of at least 1',
     });
     const nested = { messages: [{ role: 'user', content: [{ type: 'text' }] }] };
-    expect(refusal(nested).message).toBe('messages.0.content.0.text: expected a string; found nothing');
+    expect(refusal(nested).message).toBe('messages.0.content.0.text: found nothing; expected a string');
     const image = { type: 'image', source: { type: 'base64', data: 'A' } };
     expect(refusal({ messages: [{ role: 'user', content: [image] }] }).param).toBe(
       'messages.0.content.0.source.media_type',

@@ -99,6 +99,11 @@ describe('LoRA adapters', () => {
         .find(({ name }) => name === 'gone')
         ?.problem?.includes('No adapter found for /no/such/adapter');
     });
+    const refused = await chat(system, 'gone');
+    expect(refused).toMatchObject({
+      status: 503,
+      error: { message: expect.stringContaining('could not load it') },
+    });
     expect((await change(system, 'DELETE', '/base/adapters/sql')).answer.error?.message).toContain(
       'remove it there',
     );

@@ -146,6 +146,7 @@ router_settings:
       models: [
         {
           model_name: 'm',
+          engine: 'ollama',
           urls: ['http://127.0.0.1:11434'],
           served_model_name: 'llama3',
           aliases: ['gpt-4', 'hidden-one'],

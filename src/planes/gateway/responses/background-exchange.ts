@@ -11,6 +11,7 @@ import {
   type ResponseEventOut,
   type ResponsesTranslator,
 } from '../../../wire/responses/answer-translator.ts';
+import { inResponsesWords } from '../../../wire/responses/error-words.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
 import { bytesOf } from '../wrapped-exchange.ts';
 
@@ -124,7 +125,7 @@ export class BackgroundExchange implements HttpExchange {
   /** Ends it as failed, unless it has ended. */
   fail(code: string, message: string): void {
     if (this.#ended) return;
-    this.#options.translator.fail(code, message);
+    this.#options.translator.fail(code, inResponsesWords(message));
     this.end();
   }
 

@@ -11,6 +11,7 @@ import {
   type ResponseEventOut,
   type ResponsesTranslator,
 } from '../../../wire/responses/answer-translator.ts';
+import { errorInResponsesWords } from '../../../wire/responses/error-words.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
 import { bytesOf, WrappedExchange } from '../wrapped-exchange.ts';
 
@@ -42,7 +43,7 @@ export class ResponsesExchange extends WrappedExchange {
   }
 
   override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
-    if (status >= 400) return this.inner.send(status, headers, body);
+    if (status >= 400) return this.inner.send(status, headers, errorInResponsesWords(bytesOf(body)));
     const response = this.#translator.answer(bytesOf(body));
     if (response === null) return this.#sendBroken(headers);
     void this.#keep(response).then((kept) =>
