@@ -59,7 +59,7 @@ function hostOptions(port: number, epoch: number): GatewayHostOptions {
     store: openGatewayStore(directory),
     settings: { ...TEST_SETTINGS, port },
     epoch,
-    listen: (onLink) => listenForLinks(socket, onLink),
+    listen: (onLink) => listenForLinks([socket], onLink),
     entry: {
       command: process.execPath,
       args: [
