@@ -7,6 +7,8 @@ import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 
 enableCompileCache();
+// Output that can not be written, on a full disk, must not end us.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 const { values } = parseArgs({
   options: {
     id: { type: 'string', default: 'gw' },
