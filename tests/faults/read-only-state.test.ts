@@ -73,4 +73,23 @@ describe('a state directory that became a file', () => {
     expect(await launched.exited).toBe(0);
     expect(launched.output).not.toMatch(/^ +at /m);
   });
+
+  it('does not hide engines from a launcher that must end them without a node process', async () => {
+    const here = await Outage.start();
+    outage = here;
+    const launched = await here.serve();
+    const { node, pools } = await here.status();
+    rmSync(here.stateDir, { recursive: true });
+    writeFileSync(here.stateDir, '');
+    // Stopped first, so that it can not carry out what the launcher tells it.
+    signal(node.pid, 'SIGSTOP');
+    launched.child.kill('SIGTERM');
+    await launched.waitFor(/^SIGTERM/m);
+    signal(node.pid, 'SIGKILL');
+    expect(await launched.exited).toBe(0);
+    expect(launched.output).toContain('the node process is gone; stopping gateways and engines');
+    expect(launched.output).not.toMatch(/^ +at /m);
+    for (const { pid } of pools[0]?.replicas ?? []) expect(isAlive(pid as number)).toBe(false);
+    expect(here.installation.processes()).toEqual([]);
+  });
 });
