@@ -83,8 +83,9 @@ export class Installation {
     return { PATH, HOME, AUTOGLM_CONFIG: this.configFile, NO_COLOR: '1', ...this.#extraEnv };
   }
 
-  serve(): Launched {
-    const launched = new Launched(this);
+  /** `nodeArgs`: further arguments of Node itself. */
+  serve(nodeArgs: readonly string[] = []): Launched {
+    const launched = new Launched(this, nodeArgs);
     this.#launchers.push(launched);
     return launched;
   }
@@ -150,8 +151,8 @@ export class Launched {
   readonly exited: Promise<number | null>;
   #output = '';
 
-  constructor(installation: Installation) {
-    this.child = spawn(process.execPath, [BIN, 'serve'], {
+  constructor(installation: Installation, nodeArgs: readonly string[]) {
+    this.child = spawn(process.execPath, [...nodeArgs, BIN, 'serve'], {
       cwd: installation.dir,
       env: installation.env,
       stdio: ['ignore', 'pipe', 'pipe'],
