@@ -4,7 +4,7 @@
  */
 import { PlatformError } from '../../../contract/errors.ts';
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
-import { openAiErrorFrom } from '../../../wire/openai/error-object.ts';
+import { errorAnswerOf, openAiErrorFrom } from '../../../wire/openai/error-object.ts';
 import {
   commentsIn,
   eventText,
@@ -42,7 +42,10 @@ export class ResponsesExchange extends WrappedExchange {
   }
 
   override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
-    if (status >= 400) return this.inner.send(status, headers, body);
+    if (status >= 400) {
+      const error = errorAnswerOf(status, bytesOf(body));
+      return this.inner.send(status, { ...headers, 'content-type': 'application/json' }, error);
+    }
     const response = this.#translator.answer(bytesOf(body));
     if (response === null) return this.#sendBroken(headers);
     void this.#keep(response).then((kept) =>
