@@ -380,7 +380,7 @@ describe('serve with options', () => {
     const model = join(ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
     const launched = bare
       .at(stateDir)
-      .serve('--host', '127.0.0.2', '--port', '0', '--model', model, '--state-dir', stateDir);
+      .serve(['--host', '127.0.0.2', '--port', '0', '--model', model, '--state-dir', stateDir]);
     await launched.waitFor(/^ready: 2 replicas/m);
     const { gatewayAddress, pid } = bare.record();
     expect(gatewayAddress).toMatch(/^http:\/\/127\.0\.0\.2:\d+$/);

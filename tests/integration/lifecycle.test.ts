@@ -22,6 +22,15 @@ function install(config = SIMULATED): Installation {
   return installation;
 }
 
+/** Run before the program: it then takes this Node for one that is too old, and starts itself with another. */
+const PRETEND_OLD_NODE = encodeURIComponent(
+  "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.0.0' } })",
+);
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
 async function startReady(installation: Installation) {
   const launched = installation.serve();
   await launched.waitFor(/^ready: 2 replicas/m);
@@ -389,6 +398,24 @@ describe('the launcher', () => {
       'a new node process serves',
       async () => (await installation.statusDirect()).node.pid !== pid,
     );
+    second.child.kill('SIGTERM');
+    expect(await second.exited).toBe(0);
+    expect(installation.processes()).toEqual([]);
+  });
+
+  it('may be killed also where an old Node started it with another one: the next serve adopts all the same', async () => {
+    const installation = install();
+    const first = installation.serve([], [`--import=data:text/javascript,${PRETEND_OLD_NODE}`]);
+    await first.waitFor(/^ready: 2 replicas/m);
+    const { pid } = installation.record();
+    const launcher = parentOf(pid);
+    expect(launcher).not.toBe(first.child.pid);
+    first.child.kill('SIGKILL');
+    await first.exited;
+    await until('the launcher behind it is gone, too', () => !isAlive(launcher));
+    expect(isAlive(pid)).toBe(true);
+    const second = installation.serve();
+    await second.waitFor(new RegExp(`a node process runs already \\(pid ${pid}`));
     second.child.kill('SIGTERM');
     expect(await second.exited).toBe(0);
     expect(installation.processes()).toEqual([]);

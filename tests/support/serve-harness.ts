@@ -88,8 +88,9 @@ export class Installation {
     return { PATH, HOME, AUTOGLM_CONFIG: this.configFile, NO_COLOR: '1', ...this.#extraEnv };
   }
 
-  serve(...options: string[]): Launched {
-    const launched = new Launched(this, options);
+  /** `nodeArgs`: further arguments of Node itself. */
+  serve(options: readonly string[] = [], nodeArgs: readonly string[] = []): Launched {
+    const launched = new Launched(this, options, nodeArgs);
     this.#launchers.push(launched);
     return launched;
   }
@@ -155,8 +156,8 @@ export class Launched {
   readonly exited: Promise<number | null>;
   #output = '';
 
-  constructor(installation: Installation, options: readonly string[]) {
-    this.child = spawn(process.execPath, [BIN, 'serve', ...options], {
+  constructor(installation: Installation, options: readonly string[], nodeArgs: readonly string[]) {
+    this.child = spawn(process.execPath, [...nodeArgs, BIN, 'serve', ...options], {
       cwd: installation.dir,
       env: installation.env,
       stdio: ['ignore', 'pipe', 'pipe'],

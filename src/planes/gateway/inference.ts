@@ -26,7 +26,7 @@ import { ReaderWatch } from './reader-watch.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
-import type { AttemptEnd, AttemptTarget, StreamRun } from './stream-run.ts';
+import type { AttemptEnd, AttemptTarget, EngineAnswer, StreamRun } from './stream-run.ts';
 
 /** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
@@ -357,8 +357,7 @@ export class InferenceRun implements StreamRun, Watched {
   /** Passes on the engine's own error when it gave one, else says what happened. */
   #giveUp(end: Extract<AttemptEnd, { kind: 'failed' }>): void {
     if (this.#timeUp !== null) return this.#endWithError(this.#timeUp);
-    if (end.answer !== null && end.answer.status >= 400 && end.answer.body.length > 0)
-      return this.#answer({ kind: 'answered', ...end.answer });
+    if (end.answer !== null && saysWhy(end.answer)) return this.#answer({ kind: 'answered', ...end.answer });
     this.#endWithError(attemptsFailed(end, this.envelope.model, this.record.attempts));
   }
 
@@ -452,6 +451,11 @@ export class InferenceRun implements StreamRun, Watched {
     this.#cancelled = true;
     this.#cancelCurrent?.();
   }
+}
+
+/** Whether an engine's error is meant for a program: a page is not. */
+function saysWhy({ status, headers, body }: EngineAnswer): boolean {
+  return status >= 400 && body.length > 0 && !String(headers['content-type']).startsWith('text/html');
 }
 
 /** What the client sent, byte for byte, but for what the engine must be told otherwise. */

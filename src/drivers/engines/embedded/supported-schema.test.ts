@@ -62,6 +62,7 @@ describe('supported schema', () => {
     [{ $ref: '#/$defs/nowhere' }, /points to nothing/],
     [{ $ref: 'http://example.com' }, /\$ref/],
     [{ enum: [] }, /at least one value/],
+    [{ type: [] }, /type: expected at least one type/],
     [{ enum: [{}] }, /enum\[0\]/],
     [{ type: 'wrong' }, /found "wrong"/],
     [{ allOf: [{}, {}] }, /allOf/],
