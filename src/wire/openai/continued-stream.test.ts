@@ -136,10 +136,10 @@ describe('tier C', () => {
       ]),
     ];
     const args = jsonValue(1).map((value) => JSON.stringify(value));
-    const places = fc.array(fc.nat(40), { maxLength: 4 });
+    const places = fc.array(fc.nat(30), { maxLength: 3 });
     fc.assert(
       fc.property(
-        anyText(8),
+        anyText(6),
         fc.array(args, { minLength: 1, maxLength: 3 }),
         ...([places, places, fc.nat(30)] as const),
         (thought, calls, first, second, cut) => {
