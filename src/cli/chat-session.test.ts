@@ -137,7 +137,6 @@ it('explains a wait by the states of the replicas', () => {
   expect(explainWait({ ...pool, ready: 1 } as unknown as PoolStatus)).toBe(
     '(waiting for the first token: 1 of 1 replicas of "ext" are ready, 1 request waits for a place)',
   );
-  expect(explainWait(undefined)).toBe('(waiting for the first token)');
 });
 
 it('changes model and system prompt, and refuses what it does not know', async () => {

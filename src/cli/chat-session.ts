@@ -11,8 +11,8 @@ export interface ChatSessionOptions {
   model: string;
   system: string | undefined;
   terminal: Terminal;
-  /** What to say when an answer to this model does not begin. Never rejects. */
-  whyWaiting(model: string): Promise<string>;
+  /** What to say when an answer to this model does not begin; undefined: nothing. Never rejects. */
+  whyWaiting(model: string): Promise<string | undefined>;
   /** After how long that is said. Default 2 s. */
   waitNoticeMs?: number;
   /** Milliseconds that only go forward; tests have their own. */
@@ -104,7 +104,7 @@ export class ChatSession {
     let over = false;
     const timer = setTimeout(async () => {
       const text = await this.#whyWaiting(this.model);
-      if (!over) this.#printNotes([text]);
+      if (!over && text !== undefined) this.#printNotes([text]);
     }, this.#waitNoticeMs);
     return {
       end: () => {

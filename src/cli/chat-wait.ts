@@ -5,18 +5,22 @@ import { printable } from './terminal.ts';
 
 const ANSWER_TIMEOUT_MS = 2_000;
 
-/** `admin` is null where the gateway is that of another machine. Never rejects. */
-export function waitExplainer(admin: AdminClient | null): (model: string) => Promise<string> {
+/**
+ * `admin` is null where the gateway is that of another machine. Gives undefined where nothing is known, or nothing that a
+ * program (not `interactive`) should be told. Never rejects.
+ */
+export function waitExplainer(
+  admin: AdminClient | null,
+  interactive: boolean,
+): (model: string) => Promise<string | undefined> {
   return async (model) => {
     const status = await admin?.status(AbortSignal.timeout(ANSWER_TIMEOUT_MS)).catch(() => undefined);
     const pool = status?.pools.find((one) => one.model === model || one.aliases.includes(model));
-    return explainWait(pool);
+    return pool === undefined || (pool.ready > 0 && !interactive) ? undefined : explainWait(pool);
   };
 }
 
-export function explainWait(pool: PoolStatus | undefined): string {
-  if (pool === undefined) return '(waiting for the first token)';
-  const { model, ready, total, queued, replicas } = pool;
+export function explainWait({ model, ready, total, queued, replicas }: PoolStatus): string {
   if (ready > 0) {
     return `(waiting for the first token: ${ready} of ${total} replicas of "${printable(model)}" are ready, ${queued} ${queued === 1 ? 'request waits' : 'requests wait'} for a place)`;
   }

@@ -30,7 +30,10 @@ export async function chat(words: string[], options: ChatOptions, context: Comma
     model,
     system: options.system,
     terminal: context.terminal,
-    whyWaiting: waitExplainer(options.url === undefined ? connectAdmin(options, context) : null),
+    whyWaiting: waitExplainer(
+      options.url === undefined ? connectAdmin(options, context) : null,
+      context.terminal.interactive,
+    ),
   });
   if (question === undefined) return converse(session, context);
   if (question.trim() === '') {
