@@ -37,8 +37,8 @@ describe('messages of the configuration', () => {
   it.each([
     [
       'a value out of range',
-      'models:\n  - model_name: a\n    replicas: 0\n',
-      ['a.yaml:3:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
+      'models:\n  - model_name: a\n    model: ./a.gguf\n    replicas: 0\n',
+      ['a.yaml:4:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
     ],
     [
       'a wrong type',
@@ -345,12 +345,12 @@ describe('the environment', () => {
 describe('all that is wrong', () => {
   it('is said at once and in the order of lines: variables, values and rules that span several keys', () => {
     const text =
-      'gateway: { port: 99999, host: "${NOPE}" }\nmodels:\n  - { model_name: a }\n  - { model_name: a, replicas: 0 }\n';
+      'gateway: { port: 99999, host: "${NOPE}" }\nmodels:\n  - { model_name: a, model: ./a.gguf }\n  - { model_name: a, model: ./a.gguf, replicas: 0 }\n';
     expect(complaints(text).map((line) => line.split(': ').slice(0, 2).join(' '))).toEqual([
       'a.yaml:1:18 gateway.port',
       'a.yaml:1:31 gateway.host',
       'a.yaml:4:19 models[1].model_name',
-      'a.yaml:4:32 models[1].replicas',
+      'a.yaml:4:49 models[1].replicas',
     ]);
   });
 

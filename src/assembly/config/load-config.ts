@@ -128,8 +128,11 @@ function rulesBeside(
   }
   const parsed = configSchema.safeParse(rest);
   if (!parsed.success) return [];
+  // What a model needs depends on its engine: nothing can be said of it where that is wrong.
+  const reach = (fault: ConfigProblem) =>
+    fault.path.at(-1) === 'engine' ? fault.path.slice(0, -1) : fault.path;
   return rules(parsed.data).filter(
-    ({ path }) => !faults.some((fault) => isWithin(path, fault.path) || isWithin(fault.path, path)),
+    ({ path }) => !faults.some((fault) => isWithin(path, reach(fault)) || isWithin(fault.path, path)),
   );
 }
 
