@@ -62,11 +62,12 @@ cancels.unref();
 const server = createHttpServer({ handle: (exchange) => plane.handle(exchange) });
 const telemetryTimer = setInterval(flushTelemetry, TELEMETRY_MS);
 
-async function close(closeIdle: boolean): Promise<void> {
+async function close(stopsAll: boolean): Promise<void> {
+  if (stopsAll) plane.startStopping();
   const closed = server.close();
   // Connections become idle one by one as their requests end.
-  const idleTimer = closeIdle ? setInterval(() => server.closeIdle(), 50) : null;
-  if (closeIdle) server.closeIdle();
+  const idleTimer = stopsAll ? setInterval(() => server.closeIdle(), 50) : null;
+  if (stopsAll) server.closeIdle();
   await closed;
   await plane.background.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
@@ -98,7 +99,7 @@ port.on('message', (message: ToWorker) => {
       server.announceClose();
       break;
     case 'close':
-      void close(message.closeIdle);
+      void close(message.stopsAll);
       break;
     case 'storage':
       storage.connect(message.port);

@@ -29,8 +29,9 @@ const keyList = (text: string) =>
     .describe(text);
 
 const port = z.number().int().min(0).max(65535);
+const milliseconds = z.number().int().min(1).max(86_400_000);
 const positiveMs = (defaultMs: number, text: string) =>
-  z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
+  milliseconds.default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
 
 const engineUrl = z.url({ protocol: /^(https?|grpcs?)$/ });
 const urlEntry = z.union([
@@ -266,7 +267,9 @@ export const configSchema = z.strictObject({
       host: z
         .string()
         .default('127.0.0.1')
-        .describe('Address to listen on. Any address but loopback needs keys.'),
+        .describe(
+          'Address to listen on. Any address but loopback needs keys. The environment variable AUTOGLM_HOST goes before this.',
+        ),
       port: port
         .default(8080)
         .describe('0 chooses a free port. The environment variable PORT goes before this.'),
@@ -426,6 +429,11 @@ export const configSchema = z.strictObject({
         .max(4096)
         .default(64)
         .describe('Lines of all batches together that may be under way at once.'),
+      line_timeout_ms: milliseconds
+        .optional()
+        .describe(
+          'From the sending of a line to the end of its answer; one that has none by then is tried again, three times in all. Default: a minute more than `timeouts.inference_timeout_ms`, by which the gateway ends it itself. Milliseconds, 1 to 86400000.',
+        ),
       filler_share: z
         .number()
         .min(0)

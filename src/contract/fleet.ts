@@ -108,6 +108,8 @@ export interface ReplicaView {
   engineKey?: string;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
   adapters?: AdapterView[];
+  /** Why adapters of the pool could not be loaded in this generation, by name; they are tried again. Default: none. */
+  adapterProblems?: Readonly<Record<string, string>>;
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
   fields?: Readonly<Record<string, unknown>>;
   /** Default: openai. */

@@ -45,7 +45,14 @@ export const TEST_SETTINGS: GatewaySettings = {
   idempotencyTtlMs: 3_600_000,
   storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
   files: { fileBytesMax: 5_000_000, totalBytesMax: 20_000_000, batchTtlMs: 2_592_000_000 },
-  batches: { windowMs: 86_400_000, linesMax: 50_000, openMax: 100, inFlightMax: 64, fillerShare: 0.5 },
+  batches: {
+    windowMs: 86_400_000,
+    linesMax: 50_000,
+    openMax: 100,
+    inFlightMax: 64,
+    lineTimeoutMs: 60_000,
+    fillerShare: 0.5,
+  },
   fillerKeySha256: null,
   drainTimeoutMs: 5_000,
 };
@@ -166,7 +173,7 @@ async function listenAsNode(
 ): Promise<{ report(): Promise<GatewayReport>; close(): Promise<void> }> {
   let link: ControlLink<GatewayToNode, NodeToGateway> | null = null;
   let onReport: (report: GatewayReport) => void = () => {};
-  const server = await listenForLinks<GatewayToNode, NodeToGateway>(socketPath, (accepted) => {
+  const server = await listenForLinks<GatewayToNode, NodeToGateway>([socketPath], (accepted) => {
     accepted.onMessage((message) => {
       if (message.type === 'hello') link = accepted;
       if (message.type === 'report') onReport(message.report);

@@ -15,6 +15,8 @@ import { checkTexts } from './text-rules.ts';
 export interface RuleContext {
   /** How many keys AUTOGLM_API_KEYS adds. */
   environmentKeys: number;
+  /** Port of the gateway that goes before the one of the file. Default: none. */
+  environmentPort?: number | undefined;
   /** Whether the user wrote a value there; defaults give way to what was written instead of being a problem. */
   written(path: ConfigPath): boolean;
   /** Models were loaded and unloaded since the file was read, so a fallback may name one that is not there now. Default false. */
@@ -22,7 +24,7 @@ export interface RuleContext {
 }
 
 export function checkConfigRules(config: Config, context: RuleContext): ConfigProblem[] {
-  const { environmentKeys, written, modelsMayBeGone = false } = context;
+  const { environmentKeys, environmentPort, written, modelsMayBeGone = false } = context;
   return [
     ...checkCounts(config),
     ...checkModelNames(config),
@@ -35,7 +37,7 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
-    ...checkPorts(config),
+    ...checkPorts(config, environmentPort),
     ...checkTimes(config, written),
   ];
 }
@@ -225,7 +227,12 @@ function checkKeyNames(section: 'gateway' | 'admin', keys: Config['gateway']['ke
   });
 }
 
-function checkPorts({ gateway, admin }: Config): ConfigProblem[] {
+function checkPorts({ gateway, admin }: Config, environmentPort: number | undefined): ConfigProblem[] {
+  if (environmentPort !== undefined) {
+    if (environmentPort === 0 || environmentPort !== admin.port) return [];
+    const message = `found ${environmentPort}, which is also admin.port; give each its own port, or 0 for a free one`;
+    return [{ path: ['gateway', 'port'], message, from: 'environment variable PORT' }];
+  }
   if (gateway.port === 0 || gateway.port !== admin.port) return [];
   const message = `found ${admin.port}, which is also gateway.port; give each its own port, or 0 for a free one`;
   return [{ path: ['admin', 'port'], message }];

@@ -37,8 +37,8 @@ describe('messages of the configuration', () => {
   it.each([
     [
       'a value out of range',
-      'models:\n  - model_name: a\n    replicas: 0\n',
-      ['a.yaml:3:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
+      'models:\n  - model_name: a\n    model: ./a.gguf\n    replicas: 0\n',
+      ['a.yaml:4:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
     ],
     [
       'a wrong type',
@@ -64,8 +64,8 @@ describe('messages of the configuration', () => {
       'models:\n  - model_name: a\n    engine: vllm\n    urls: [http://a:1]\n    quantize: INT8\n  - model_name: b\n    engine: vllm\n    model: b\n    command: [x, "{port}"]\n    args: [--y]\n    tensor_parallel_size: 2\n',
       [
         'a.yaml:5:15: models[0].quantize: found together with `urls`; an engine that runs already was started with its own options: leave it out',
-        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
         'a.yaml:10:11: models[1].args: found together with `command`; write the arguments into `command`',
+        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
       ],
     ],
     [
@@ -331,8 +331,80 @@ describe('the environment', () => {
 
   it('goes before the file with PORT, and says what is wrong with it', () => {
     expect(resolved('gateway: { port: 1 }\n', { PORT: '7777' }).gateway.port).toBe(7777);
+    expect(complaints('', { PORT: '8081' })).toEqual([
+      'environment variable PORT: found 8081, which is also admin.port; give each its own port, or 0 for a free one',
+    ]);
+    const same = 'gateway: { port: 9 }\nadmin: { port: 9 }\n';
+    expect(resolved(same, { PORT: '10' }).gateway.port).toBe(10);
     expect(complaints('', { PORT: '99999' })).toEqual([
       'environment variable PORT: found "99999"; would be right: an integer from 0 to 65535',
+    ]);
+  });
+});
+
+describe('all that is wrong', () => {
+  it('is said at once and in the order of lines: variables, values and rules that span several keys', () => {
+    const text =
+      'gateway: { port: 99999, host: "${NOPE}" }\nmodels:\n  - { model_name: a, model: ./a.gguf }\n  - { model_name: a, model: ./a.gguf, replicas: 0 }\n';
+    expect(complaints(text).map((line) => line.split(': ').slice(0, 2).join(' '))).toEqual([
+      'a.yaml:1:18 gateway.port',
+      'a.yaml:1:31 gateway.host',
+      'a.yaml:4:19 models[1].model_name',
+      'a.yaml:4:49 models[1].replicas',
+    ]);
+  });
+
+  it('has a bound', () => {
+    const text = `models:\n${'  - { model_name: 1 }\n'.repeat(200)}`;
+    const lines = complaints(text);
+    expect(lines).toHaveLength(41);
+    expect(lines.at(-1)).toBe('and 160 more');
+  });
+
+  it.each([
+    ['gateway:\n\tport: 1\n', 'a.yaml:2:1: found a tab before the text; would be right: spaces'],
+    ['gateway: {port: 1\nmodels: []\n', /^a\.yaml:2:1: .* each bracket that is opened is closed$/],
+    ['models:\n  - model_name: a\n   engine: x\n', /^a\.yaml:3:\d+: .* stands too far left or right$/],
+    ['gateway: { host: "a }\n', /^a\.yaml:\d:\d+: a quote, a colon, a comma or a closing bracket is missing/],
+  ])('is told in our words where %j is no YAML', (text, first) => {
+    expect(complaints(text)[0]).toEqual(typeof first === 'string' ? first : expect.stringMatching(first));
+  });
+
+  it.each([
+    ['\u0000\u0001\ufffd', 'a binary file'],
+    ['<!doctype html>\n<html><p>a: b: c</html>', 'HTML or XML'],
+    ['#!/bin/sh\nset -e\nexec x: y: z\n', 'a script'],
+    ['# Title\n\nSome *text*: here: there\n- a\n b', 'Markdown'],
+    ['[tool]\nname = "x"\n', 'TOML or an INI file'],
+    ['{"name": "x", "version": 1, "packages": {}}', 'a file of another program'],
+  ])('is one line for %j, which is another kind of file', (text, kind) => {
+    expect(complaints(text)).toEqual([expect.stringContaining(`this seems to be ${kind}`)]);
+  });
+});
+
+describe('AUTOGLM_HOST and AUTOGLM_MODEL', () => {
+  it('go before the file', () => {
+    const text = 'gateway: { port: 1, host: 127.0.0.2 }\nmodels: [{ model_name: a, engine: simulator }]\n';
+    const config = resolved(text, { AUTOGLM_HOST: '::1', AUTOGLM_MODEL: 'some/tiny-q4.gguf' });
+    expect(config.gateway).toMatchObject({ host: '::1', port: 1 });
+    expect(config.models).toMatchObject([{ modelName: 'tiny-q4', engine: 'embedded', replicas: 2 }]);
+    expect(config.models[0]?.model).toMatch(/^\/.*\/some\/tiny-q4\.gguf$/);
+    const named = (AUTOGLM_MODEL: string) => resolved(text, { AUTOGLM_MODEL }).models[0];
+    expect(named('hf:user/repo:Q4_K_M')).toMatchObject({ modelName: 'repo', model: 'hf:user/repo:Q4_K_M' });
+    expect(named('hf:user/repo/x.gguf')?.modelName).toBe('x');
+    expect(named('inference-ops-demo')).toMatchObject({ modelName: 'inference-ops-demo', replicas: 2 });
+  });
+
+  it('are named by the problems that they bring', () => {
+    expect(complaints('', { AUTOGLM_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(
+        /^environment variable AUTOGLM_HOST \(or --host\): found "0\.0\.0\.0" without keys/,
+      ),
+    ]);
+    expect(complaints('', { AUTOGLM_MODEL: 'hf:x' })).toEqual([
+      expect.stringMatching(
+        /^environment variable AUTOGLM_MODEL \(or --model\): found "hf:x"; would be right/,
+      ),
     ]);
   });
 });
@@ -377,6 +449,12 @@ describe('the form that runs', () => {
       queueTimeoutMs: 2000,
       connectTimeoutMs: 2000,
     });
+  });
+
+  it('gives a line of a batch a minute more than the gateway has for a request, unless told otherwise', () => {
+    const lineMs = (text: string) => resolved(text).gateway.batches.lineTimeoutMs;
+    expect(lineMs('timeouts: { inference_timeout_ms: 120000 }\n')).toBe(180_000);
+    expect(lineMs('batches: { line_timeout_ms: 5000 }\n')).toBe(5_000);
   });
 
   it('is frozen all the way down', () => {

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
 import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
@@ -16,6 +16,7 @@ import { readChatTemplate } from './chat-template-file.ts';
 import { type Environment, inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
 import type { LoadedConfig } from './load-config.ts';
+import { locatePath } from './locate-path.ts';
 import { PACKAGE_ROOT } from './release.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
 
@@ -88,6 +89,8 @@ export interface ResolvedConfig {
 }
 
 const HOUR_MS = 3_600_000;
+/** What a line of a batch has beyond the limit of the gateway, whose own answer says more. */
+const LINE_GRACE_MS = 60_000;
 
 /** The demo model that ships with the package. */
 export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
@@ -114,10 +117,7 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
 
 /** Makes paths absolute: `~` is the home directory, others start at `baseDir`. */
 function pathsFrom(baseDir: string, { homeDir }: Environment): (path: string) => string {
-  return (path) => {
-    const home = path === '~' || path.startsWith('~/') ? join(homeDir, path.slice(1)) : path;
-    return isAbsolute(home) ? home : resolve(baseDir, home);
-  };
+  return (path) => locatePath(path, { baseDir, homeDir });
 }
 
 /** Models that do not come from the file alone, in the form that runs; relative paths start where those of the file do. */
@@ -175,6 +175,7 @@ function gatewaySettings(
       linesMax: batches.lines_max,
       openMax: batches.open_max,
       inFlightMax: batches.in_flight,
+      lineTimeoutMs: batches.line_timeout_ms ?? totalTimeoutMs + LINE_GRACE_MS,
       fillerShare: batches.filler_share,
     },
     fillerKeySha256: null,

@@ -55,6 +55,7 @@ export class Admission {
   #rotation = 0;
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
+  #stopping = false;
   /** Exponentially weighted mean of how long a lease is held, ms; for Retry-After. */
   #meanHoldMs = 500;
 
@@ -84,6 +85,7 @@ export class Admission {
     const pick = queue.size === 0 || options.urgent ? this.#take(pool, options, now) : null;
     if (pick !== null && typeof pick === 'object' && 'release' in pick) return Promise.resolve(pick);
     if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool, this.#settings));
+    if (this.#stopping && !isAnyReady(pool)) return Promise.reject(beingStopped());
     if (options.urgent) this.#shared.enqueue(pool.index);
     else if (!this.#shared.tryEnqueue(pool.index, this.#queueSizeMax(pool))) {
       return Promise.reject(this.#saturated(pool));
@@ -112,15 +114,19 @@ export class Admission {
     return sum;
   }
 
+  /** The whole system stops: no replica becomes ready any more, so nobody waits for one. */
+  stopWaiting(): void {
+    this.#stopping = true;
+    this.#pumpAll();
+  }
+
   /** Refuses all that wait; the worker stops. */
   close(): void {
     for (const [model, queue] of this.#queues) {
       const pool = this.#table.find(model);
       for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift()) {
         if (pool !== undefined) this.#shared.dequeue(pool.index);
-        waiting.reject(
-          new PlatformError('shutting_down', 'the gateway is being stopped', { retryAfterS: 1 }),
-        );
+        waiting.reject(beingStopped());
       }
     }
     if (this.#sweeper !== null) clearInterval(this.#sweeper);
@@ -182,8 +188,11 @@ export class Admission {
       const expired = queue.take((waiting) => waiting.options.deadlineMs <= now);
       if (expired === undefined) break;
       this.#shared.dequeue(pool.index);
-      expired.reject(this.#expired(pool, now - expired.sinceMs));
+      const { adapter, sinceMs } = expired;
+      const seen = adapter === null ? pool : (this.#table.find(adapter) ?? pool);
+      expired.reject(this.#expired(seen, now - sinceMs));
     }
+    if (this.#stopping && !isAnyReady(pool)) return this.#failAll(queue, beingStopped());
     /** Adapters that no replica has a place for now: whoever asks for one further behind gets none either. */
     const full = new Set<string>();
     for (const waiting of [...queue]) {
@@ -199,6 +208,9 @@ export class Admission {
         waiting.reject(unknownModel(options.model, this.#table.names));
       } else if (taken === 'none-ready' && !this.#mayComeBack(pool)) {
         return this.#failAll(queue, noReplica(pool, this.#settings));
+      } else if (adapter !== null && taken === 'none-ready' && !this.#mayComeBack(seen!)) {
+        this.#leave(queue, waiting);
+        waiting.reject(noReplica(seen!, this.#settings));
       } else if (options.avoid.length === 0) {
         // Nobody behind it is less choosy, but for those who ask for what other replicas have loaded.
         if (adapter === null) return;
@@ -276,7 +288,7 @@ export class Admission {
     const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
     const why =
       ready === 0
-        ? statesOf(pool.view, servesThisMachineOnly(this.#settings))
+        ? statesOf(pool, servesThisMachineOnly(this.#settings))
         : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
     const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
     return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, {
@@ -304,15 +316,30 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
   );
 }
 
-function noReplica({ view }: PoolEntry, settings: GatewaySettings): PlatformError {
-  const message = `no replica of model "${view.model}" can serve: ${statesOf(view, servesThisMachineOnly(settings))}`;
+function isAnyReady({ replicas }: PoolEntry): boolean {
+  return replicas.some(({ view }) => view.state === 'ready');
+}
+
+function beingStopped(): PlatformError {
+  return new PlatformError('shutting_down', 'the gateway is being stopped', { retryAfterS: 1 });
+}
+
+function noReplica(pool: PoolEntry, settings: GatewaySettings): PlatformError {
+  const { adapter, view } = pool;
+  const what = adapter === undefined ? '' : ` adapter "${adapter}"`;
+  const message = `no replica of model "${view.model}" can serve${what}: ${statesOf(pool, servesThisMachineOnly(settings))}`;
   return new PlatformError('no_replica', message, { retryAfterS: 5 });
 }
 
 /** Each replica with its state; why, only for callers of this machine: reasons may name files and addresses. */
-function statesOf({ replicas }: PoolView, withReasons: boolean): string {
-  if (replicas.length === 0) return 'it has no replicas';
+function statesOf({ view: { replicas: all }, replicas, adapter }: PoolEntry, withReasons: boolean): string {
+  if (all.length === 0) return 'it has no replicas';
   return replicas
-    .map(({ id, state, reason }) => `${id} is ${state}${withReasons && reason !== '' ? ` (${reason})` : ''}`)
+    .map(({ view: { id, state, reason, adapterProblems } }) => {
+      const why = withReasons && reason !== '' ? ` (${reason})` : '';
+      // It serves other names meanwhile.
+      const failed = adapter !== undefined && state === 'stopped' && adapterProblems?.[adapter] !== undefined;
+      return `${id} ${failed ? 'could not load it' : `is ${state}`}${why}`;
+    })
     .join('; ');
 }

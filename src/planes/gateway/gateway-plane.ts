@@ -125,6 +125,11 @@ export class GatewayPlane implements ApiContext {
     this.fillerAdmission.close();
   }
 
+  /** The whole system stops, engines included. */
+  startStopping(): void {
+    this.admission.stopWaiting();
+  }
+
   handle(exchange: HttpExchange): void {
     const asked = exchange.headers['x-request-id'];
     const match = this.#routes.match(exchange.method, exchange.path);

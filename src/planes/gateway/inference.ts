@@ -22,10 +22,11 @@ import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
 import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { ReaderWatch } from './reader-watch.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
-import type { AttemptEnd, AttemptTarget, StreamRun } from './stream-run.ts';
+import type { AttemptEnd, AttemptTarget, EngineAnswer, StreamRun } from './stream-run.ts';
 
 /** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
@@ -36,6 +37,7 @@ const LINES_WITHOUT_TOKEN = 3;
 const MOVES_MAX = 3;
 
 export class InferenceRun implements StreamRun, Watched {
+  listAt = -1;
   readonly context: GatewayContext;
   readonly exchange: HttpExchange;
   readonly envelope: Envelope;
@@ -59,10 +61,7 @@ export class InferenceRun implements StreamRun, Watched {
   #timeUp: PlatformError | null = null;
   /** The last byte of the answer was written. */
   #over = false;
-  /** What the last sweep saw of the client's side, and when it last moved. */
-  #pendingBytes = 0;
-  #bytesSeen = 0;
-  #movedMs: number;
+  readonly #reader: ReaderWatch;
 
   constructor(
     context: GatewayContext,
@@ -77,7 +76,6 @@ export class InferenceRun implements StreamRun, Watched {
     this.record = record;
     this.#model = record.model ?? envelope.model;
     this.#fallbacks = [...fallbacks];
-    this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
     this.stream = new ClientStream(exchange, context.settings.replayBytesMax, () => ({
       ...this.#headers(),
@@ -85,6 +83,7 @@ export class InferenceRun implements StreamRun, Watched {
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
     }));
+    this.#reader = new ReaderWatch(context, exchange, () => this.stream.bytesOut);
     exchange.onClientGone(() => this.#cancel());
     if (exchange.clientGone) this.#cancel();
   }
@@ -118,10 +117,9 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   onSweep(nowMs: number): void {
-    const { writeStallTimeoutMs, totalTimeoutMs } = this.context.settings;
-    if (this.#stuckForMs(nowMs) > writeStallTimeoutMs) {
-      this.exchange.destroy();
-    } else if (nowMs > this.deadlineMs && this.#timeUp === null && !this.#cancelled && !this.#over) {
+    if (this.#reader.dropIfStuck(nowMs)) return;
+    if (nowMs > this.deadlineMs && this.#timeUp === null && !this.#cancelled && !this.#over) {
+      const { totalTimeoutMs } = this.context.settings;
       this.#timeUp = new PlatformError(
         'upstream_timeout',
         `the answer was not complete within ${totalTimeoutMs} ms`,
@@ -141,17 +139,6 @@ export class InferenceRun implements StreamRun, Watched {
     this.#keptAliveMs = nowMs;
     this.record.status = 200;
     this.stream.keepAlive(nowMs);
-  }
-
-  /** How long the client has taken nothing of what waits for it. */
-  #stuckForMs(nowMs: number): number {
-    const { pendingBytes } = this.exchange;
-    const moved =
-      pendingBytes === 0 || pendingBytes < this.#pendingBytes || this.stream.bytesOut > this.#bytesSeen;
-    this.#pendingBytes = pendingBytes;
-    this.#bytesSeen = this.stream.bytesOut;
-    if (moved) this.#movedMs = nowMs;
-    return nowMs - this.#movedMs;
   }
 
   async #run(): Promise<void> {
@@ -299,7 +286,7 @@ export class InferenceRun implements StreamRun, Watched {
         },
         events,
       );
-      this.#cancelCurrent = () => {
+      const cancel = () => {
         attempt?.abort();
         settle(
           this.#timeUp === null
@@ -307,6 +294,8 @@ export class InferenceRun implements StreamRun, Watched {
             : { kind: 'failed', failure: 'stall-timeout', detail: this.#timeUp.message, answer: null },
         );
       };
+      // Not assigned as a literal: V8 makes such functions old from birth, and the young collector would keep the request.
+      this.#cancelCurrent = cancel;
       if (envelope.stream) this.stream.attach(attempt);
     });
   }
@@ -368,8 +357,7 @@ export class InferenceRun implements StreamRun, Watched {
   /** Passes on the engine's own error when it gave one, else says what happened. */
   #giveUp(end: Extract<AttemptEnd, { kind: 'failed' }>): void {
     if (this.#timeUp !== null) return this.#endWithError(this.#timeUp);
-    if (end.answer !== null && end.answer.status >= 400 && end.answer.body.length > 0)
-      return this.#answer({ kind: 'answered', ...end.answer });
+    if (end.answer !== null && saysWhy(end.answer)) return this.#answer({ kind: 'answered', ...end.answer });
     this.#endWithError(attemptsFailed(end, this.envelope.model, this.record.attempts));
   }
 
@@ -463,6 +451,11 @@ export class InferenceRun implements StreamRun, Watched {
     this.#cancelled = true;
     this.#cancelCurrent?.();
   }
+}
+
+/** Whether an engine's error is meant for a program: a page is not. */
+function saysWhy({ status, headers, body }: EngineAnswer): boolean {
+  return status >= 400 && body.length > 0 && !String(headers['content-type']).startsWith('text/html');
 }
 
 /** What the client sent, byte for byte, but for what the engine must be told otherwise. */

@@ -22,6 +22,8 @@ export interface ViewParts {
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
   /** What a replica has loaded in its present generation. */
   adaptersOf(replica: Replica): AdapterView[];
+  /** Why it could not load others, by name. */
+  adapterProblemsOf(replica: Replica): Readonly<Record<string, string>>;
 }
 
 /** Without a driver there is no process, so the number is never used. */
@@ -82,6 +84,7 @@ function adapterNames({ loraAdapters = [] }: SupervisedModel): { adapters?: stri
 function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView {
   const driver = parts.drivers.get(model.engine);
   const adapters = parts.adaptersOf(replica);
+  const adapterProblems = parts.adapterProblemsOf(replica);
   return {
     id: replica.spec.id,
     generation: replica.generation,
@@ -93,6 +96,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     window: windowOf(model, driver),
     capabilities: capabilitiesOf(model, driver),
     ...(adapters.length > 0 && { adapters }),
+    ...(Object.keys(adapterProblems).length > 0 && { adapterProblems }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
     ...protocolOf(model),
   };

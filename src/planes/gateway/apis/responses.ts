@@ -4,6 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PlatformError } from '../../../contract/errors.ts';
+import type { CanonicalMessage } from '../../../wire/canonical/chat-request.ts';
+import { writeJson } from '../../../wire/json/write-json.ts';
 import { type Envelope, parseEnvelope } from '../../../wire/openai/envelope.ts';
 import { ResponsesTranslator } from '../../../wire/responses/answer-translator.ts';
 import { chatMessages } from '../../../wire/responses/chat-messages.ts';
@@ -25,7 +27,7 @@ import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-ro
 import { countPrompt } from '../count-prompt.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
-import { streamStoredEvents } from '../responses/event-tail.ts';
+import { storedStreamReaders, streamStoredEvents } from '../responses/event-tail.ts';
 import { ResponsesExchange } from '../responses/responses-exchange.ts';
 import { endStored, isRunning, notFound, readResponse } from '../responses/stored-response.ts';
 import { serveInference } from '../serve-inference.ts';
@@ -47,7 +49,7 @@ interface Creation {
   base: ResponseBase;
   /** Items of this request, to be stored with it. */
   input: Item[];
-  messages: Record<string, unknown>[];
+  messages: CanonicalMessage[];
 }
 
 async function create(gateway: ApiContext, call: ApiCall): Promise<void> {
@@ -86,7 +88,7 @@ function withStoreSetting(gateway: ApiContext, request: ResponsesRequest): Respo
 }
 
 function envelopeOf({ request, messages }: Creation): Envelope {
-  return parseEnvelope('chat', Buffer.from(JSON.stringify(chatRequestOf(request, messages))));
+  return parseEnvelope('chat', Buffer.from(writeJson('body', chatRequestOf(request, messages))));
 }
 
 async function createNow(gateway: ApiContext, call: ApiCall, creation: Creation): Promise<void> {
@@ -120,6 +122,8 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   record.model = pool === undefined ? null : poolName(pool);
   record.stream = request.stream;
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
+  // Before the run: it would go on when its client is refused.
+  using _reader = request.stream ? storedStreamReaders.take() : undefined;
   {
     using _place = gateway.background.reserve();
     await store(gateway, call, creation, {
@@ -169,6 +173,7 @@ async function retrieve(gateway: ApiContext, call: ApiCall): Promise<void> {
   if (!stored.eventsKept)
     throw refuseField('stream', true, 'a response that was created with background and stream both true');
   record.stream = true;
+  using _reader = storedStreamReaders.take();
   await streamStoredEvents(gateway, call, key, startingAfter(query));
 }
 

@@ -4,7 +4,7 @@
  */
 import { PlatformError } from '../../../contract/errors.ts';
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
-import { openAiErrorFrom } from '../../../wire/openai/error-object.ts';
+import { errorAnswerOf, openAiErrorFrom } from '../../../wire/openai/error-object.ts';
 import {
   commentsIn,
   eventText,
@@ -43,7 +43,10 @@ export class ResponsesExchange extends WrappedExchange {
   }
 
   override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
-    if (status >= 400) return this.inner.send(status, headers, errorInResponsesWords(bytesOf(body)));
+    if (status >= 400) {
+      const error = errorInResponsesWords(Buffer.from(errorAnswerOf(status, bytesOf(body))));
+      return this.inner.send(status, { ...headers, 'content-type': 'application/json' }, error);
+    }
     const response = this.#translator.answer(bytesOf(body));
     if (response === null) return this.#sendBroken(headers);
     void this.#keep(response).then((kept) =>
