@@ -2,6 +2,7 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
+import { flushCompileCache } from 'node:module';
 import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
@@ -28,6 +29,7 @@ let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile, { batched: true });
 const transport = openEngineTransport();
+transport.expect(start.slotted.snapshot.fleet);
 const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
 
@@ -86,12 +88,17 @@ port.on('message', (message: ToWorker) => {
     case 'listen':
       server
         .listen({ host: message.host, port: message.port, reusePort: true })
-        .then(({ port: bound }) => tell({ type: 'listening', port: bound }))
+        .then(({ port: bound }) => {
+          tell({ type: 'listening', port: bound });
+          // A gateway that is killed would leave its successor nothing.
+          if (start.index === 0) setImmediate(flushCompileCache);
+        })
         .catch((error: NodeJS.ErrnoException) =>
           tell({ type: 'listen-failed', code: error.code ?? 'unknown', message: error.message }),
         );
       break;
     case 'snapshot':
+      transport.expect(message.slotted.snapshot.fleet);
       plane.update(message.slotted);
       break;
     case 'announce-close':
