@@ -2,10 +2,11 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import type { SharedMemory } from '../planes/gateway/shared-state.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 
 export interface WorkerStart {
-  memory: SharedArrayBuffer;
+  memory: SharedMemory;
   index: number;
   slotted: SlottedSnapshot;
   logFile: string;

@@ -43,6 +43,7 @@ const plane = new GatewayPlane({
   clock: systemClock,
   transport,
   shared: new SharedState(start.memory, start.index),
+  prefixes: start.memory.prefixes,
   snapshot: start.slotted,
   counters,
   stores: storage.stores,

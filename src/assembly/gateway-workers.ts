@@ -7,13 +7,13 @@ import { type MessagePort, Worker } from 'node:worker_threads';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
-import { SharedState } from '../planes/gateway/shared-state.ts';
+import { type SharedMemory, SharedState } from '../planes/gateway/shared-state.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 
 export interface GatewayWorkersOptions {
   count: number;
-  memory: SharedArrayBuffer;
+  memory: SharedMemory;
   host: string;
   port: number;
   logFile: string;

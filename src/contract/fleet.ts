@@ -1,6 +1,8 @@
 /**
  * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
  */
+import type { StrategyName } from './scheduling.ts';
+
 export const ENGINE_KINDS = [
   'embedded',
   'vllm',
@@ -104,6 +106,8 @@ export interface ReplicaView {
   /** Requests that may be in flight at once (`max_batch_size`). */
   window: number;
   capabilities: EngineCapabilities;
+  /** Share of traffic against its peers. Default: 1. */
+  weight?: number;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
@@ -134,6 +138,8 @@ export interface PoolView {
   /** Tokens; undefined where the engine has not said. */
   contextLength?: number;
   replicas: ReplicaView[];
+  /** How requests are shared out over its replicas. Default: least-connections. */
+  strategy?: StrategyName;
   /** Names of its LoRA adapters: models of their own for clients. Default: none. */
   adapters?: string[];
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */

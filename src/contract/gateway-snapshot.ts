@@ -4,6 +4,7 @@
  */
 import type { FleetSnapshot } from './fleet.ts';
 import type { StoreLimits } from './ports/stores.ts';
+import type { PriorityName } from './scheduling.ts';
 
 export interface GatewaySettings {
   host: string;
@@ -11,7 +12,7 @@ export interface GatewaySettings {
   /** Worker threads; at least 2, so that a thread that dies costs only its own requests. */
   workers: number;
   /** SHA-256 (hex) of each accepted key, with its name. Empty: no key is needed (loopback only). */
-  keys: { name: string; sha256: string }[];
+  keys: KeySettings[];
   /** Largest request body, in bytes. */
   bodyBytesMax: number;
   /** Requests that may wait per pool, over all workers of one gateway. */
@@ -51,6 +52,18 @@ export interface GatewaySettings {
   fillerKeySha256: string | null;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
+}
+
+/** A key that clients may use. */
+export interface KeySettings {
+  /** Whose it is; appears in logs, and is the tenant that queues and limits know. */
+  name: string;
+  /** Hex. */
+  sha256: string;
+  /** Share of served tokens against other keys while requests wait. Default: 1. */
+  weight?: number;
+  /** Of its requests; each may ask for less. Default: normal. */
+  priority?: PriorityName;
 }
 
 export interface FileSettings {

@@ -11,8 +11,9 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { CEILING_START } from '../../decide/scheduling/filler-ceiling.ts';
 import { type FillerCandidate, pickFiller } from '../../decide/scheduling/pick-filler.ts';
-import { type AcquireOptions, type Lease, runOf, unknownModel } from './admission.ts';
-import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
+import type { AcquireOptions, Lease } from './admission.ts';
+import { type FleetTable, type PoolEntry, type ReplicaEntry, runOf } from './fleet-table.ts';
+import { beingStopped, unknownModel } from './places/refusals.ts';
 import type { SharedState } from './shared-state.ts';
 
 interface Waiting {
@@ -63,7 +64,7 @@ export class FillerAdmission {
   acquire(options: AcquireOptions, onCancel: (cancel: () => void) => void): Promise<Lease> {
     const pool = this.#table.find(options.model);
     if (pool === undefined) return Promise.reject(unknownModel(options.model, this.#table.names));
-    if (this.#closed) return Promise.reject(shuttingDown());
+    if (this.#closed) return Promise.reject(beingStopped());
     const queue = this.#queueOf(pool);
     const sinceMs = this.#clock.monotonicMs();
     const lease = queue.size === 0 ? this.#take(pool, options, sinceMs) : null;
@@ -92,7 +93,7 @@ export class FillerAdmission {
     this.#closed = true;
     for (const queue of this.#queues.values()) {
       for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift())
-        waiting.reject(shuttingDown());
+        waiting.reject(beingStopped());
     }
     this.#stopSweeping();
   }
@@ -138,6 +139,9 @@ export class FillerAdmission {
     return {
       replica,
       queuedMs: this.#clock.monotonicMs() - sinceMs,
+      explanation: null,
+      promptDone: () => {},
+      settle: () => {},
       release: () => {
         if (!held) return;
         held = false;
@@ -203,8 +207,4 @@ function tooMany(): PlatformError {
   return new PlatformError('queue_timeout', `${WAITING_MAX} requests wait for free places already`, {
     retryAfterS: 1,
   });
-}
-
-function shuttingDown(): PlatformError {
-  return new PlatformError('shutting_down', 'the gateway is being stopped or replaced', { retryAfterS: 1 });
 }

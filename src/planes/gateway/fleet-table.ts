@@ -87,6 +87,16 @@ function through(pool: PoolEntry, adapter: string): PoolEntry {
   };
 }
 
+/** One life of a replica: what failed under one generation may be well under the next. */
+export function runOf({ id, generation }: ReplicaView): string {
+  return `${id}@${generation}`;
+}
+
+/** The name that stays with a request, whatever becomes of the alias that it used. */
+export function poolName({ view, adapter }: PoolEntry): string {
+  return adapter ?? view.model;
+}
+
 /**
  * Assigns slots to replicas and pools; a name keeps its slot as long as it is known, and a slot is used anew only when
  * `isFree` says that nothing is in flight on it.

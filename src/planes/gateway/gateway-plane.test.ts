@@ -33,7 +33,8 @@ function entryOf(slotted: SlottedSnapshot): ReplicaEntry {
 type Send = (request: UpstreamRequest, handler: UpstreamHandler) => void;
 
 function planeOn(slotted: SlottedSnapshot, send: Send) {
-  const shared = new SharedState(createSharedMemory(), 0);
+  const memory = createSharedMemory();
+  const shared = new SharedState(memory, 0);
   const logged: string[] = [];
   const transport: Transport = {
     send: (request, handler) => {
@@ -47,6 +48,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     clock: systemClock,
     transport,
     shared,
+    prefixes: memory.prefixes,
     snapshot: slotted,
     counters: new GatewayCounters(),
     // Chat keeps nothing.

@@ -16,6 +16,7 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
 import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { callerOf } from './caller.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FillerAdmission } from './filler-admission.ts';
@@ -36,6 +37,8 @@ export interface GatewayPlaneOptions {
   clock: Clock;
   transport: Transport;
   shared: SharedState;
+  /** Which replica has seen which beginning of a prompt; shared by all workers. */
+  prefixes: SharedArrayBuffer;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
@@ -86,7 +89,13 @@ export class GatewayPlane implements ApiContext {
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
-    this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
+    this.admission = new Admission({
+      shared: options.shared,
+      clock: options.clock,
+      table: this.#table,
+      settings: this.#settings,
+      prefixes: options.prefixes,
+    });
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
   }
@@ -170,10 +179,13 @@ export class GatewayPlane implements ApiContext {
   #authenticate(exchange: HttpExchange, record: RequestRecord): void {
     const filler = exchange.headers[FILLER_KEY_HEADER];
     record.filler = filler !== undefined;
-    record.keyName =
-      filler === undefined
-        ? this.#keys.authenticate(exchange)
-        : fillerOwner(exchange, filler, this.#settings.fillerKeySha256);
+    if (record.filler) {
+      record.keyName = fillerOwner(exchange, filler ?? '', this.#settings.fillerKeySha256);
+    } else {
+      const key = this.#keys.authenticate(exchange);
+      record.keyName = key?.name ?? null;
+      record.caller = callerOf(key, exchange.headers);
+    }
   }
 
   #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError, errors: ErrorDialect): void {

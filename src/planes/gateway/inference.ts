@@ -14,14 +14,16 @@ import { addTopLevel, replaceTopLevel } from '../../wire/json/top-level-span.ts'
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
-import { type Lease, poolName, runOf } from './admission.ts';
+import type { Lease } from './admission.ts';
 import { Attempt, type AttemptEvents } from './attempt.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
 import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
+import { poolName, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { Demand } from './places/demand.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
@@ -46,6 +48,9 @@ export class InferenceRun implements StreamRun, Watched {
   readonly failed: string[] = [];
   /** The name that it is served by, which no alias is: that of the pool or adapter that the client meant, or of a fallback. */
   #model: string;
+  readonly #demand: Demand;
+  /** The place that it has, or had last; null before the first. */
+  #lease: Lease | null = null;
   /** Pools that may be asked when this one can not serve, in this order. */
   #fallbacks: string[];
   #attemptsOnPool = 0;
@@ -76,6 +81,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.envelope = envelope;
     this.record = record;
     this.#model = record.model ?? envelope.model;
+    this.#demand = new Demand(envelope, record.caller);
     this.#fallbacks = [...fallbacks];
     this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
@@ -112,9 +118,18 @@ export class InferenceRun implements StreamRun, Watched {
     context.sweep.remove(this);
     context.shared.addRequests(-1);
     if (this.#budgetedRetry) context.shared.addRetries(-1);
+    this.#lease?.settle(this.#tokensUsed());
+    this.#demand.dispose();
     this.record.bytesOut += this.stream.bytesOut;
     if (this.stream.committed && this.record.completionTokens === null)
       this.record.estimatedTokens = Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
+  }
+
+  /** As the engine reported, or as far as is known without. */
+  #tokensUsed(): number {
+    const { promptTokens, completionTokens } = this.record;
+    const answered = completionTokens ?? Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
+    return (promptTokens ?? this.#demand.promptTokens) + answered;
   }
 
   onSweep(nowMs: number): void {
@@ -218,7 +233,11 @@ export class InferenceRun implements StreamRun, Watched {
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record } = this;
     this.throwIfOver();
-    const lease = await this.#lease(avoid, urgent);
+    // What was counted for the place before is not what the request will have used.
+    this.#lease?.settle(0);
+    this.#lease = null;
+    const lease = await this.#waitForPlace(avoid, urgent);
+    this.#lease = lease;
     this.#cancelCurrent = null;
     this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
@@ -234,13 +253,13 @@ export class InferenceRun implements StreamRun, Watched {
    * From the model that the request was taken in for, also when its alias has moved meanwhile: an answer that has begun is not
    * continued by another model. One that has not begun follows its alias when the model is gone.
    */
-  async #lease(avoid: readonly string[], urgent: boolean): Promise<Lease> {
+  async #waitForPlace(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record, envelope, stream } = this;
     const admission = record.filler ? context.fillerAdmission : context.admission;
     for (let turn = 0; ; turn++) {
       try {
         return await admission.acquire(
-          { model: this.#model, avoid, urgent, deadlineMs: this.#placeDeadlineMs() },
+          { model: this.#model, demand: this.#demand, avoid, urgent, deadlineMs: this.#placeDeadlineMs() },
           (cancel) => {
             this.#cancelCurrent = cancel;
           },
@@ -455,6 +474,7 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   noteFirstToken(): void {
+    this.#lease?.promptDone();
     this.record.firstTokenMs ??= this.context.clock.monotonicMs() - this.record.startedMs;
   }
 

@@ -4,6 +4,7 @@
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import type { RequestOutcome } from '../../contract/outcomes.ts';
+import { ANYBODY, type Caller } from './caller.ts';
 
 export interface RequestRecord {
   requestId: string;
@@ -17,6 +18,7 @@ export interface RequestRecord {
   /** How long after its request the client gives up; null when it did not say. */
   clientTimeoutMs: number | null;
   keyName: string | null;
+  caller: Caller;
   /** A line of a batch: it waits while clients are served. */
   filler: boolean;
   model: string | null;
@@ -52,6 +54,7 @@ export function newRecord(
     clientTimeoutMs: null,
     ...seed,
     keyName: null,
+    caller: ANYBODY,
     filler: false,
     model: null,
     fallback: null,

@@ -1,10 +1,11 @@
 /** The way of every inference request into the pool that it names, whatever dialect its client speaks. */
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
-import { poolName, unknownModel } from './admission.ts';
 import type { ApiContext } from './api-route.ts';
 import { refuseUnlessOffered } from './engine-endpoints.ts';
+import { poolName } from './fleet-table.ts';
 import { InferenceRun } from './inference.ts';
+import { unknownModel } from './places/refusals.ts';
 import type { RequestRecord } from './request-record.ts';
 
 /**

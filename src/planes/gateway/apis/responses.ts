@@ -20,9 +20,10 @@ import {
   type ResponseObject,
   responseObject,
 } from '../../../wire/responses/response-object.ts';
-import { poolName, unknownModel } from '../admission.ts';
 import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
 import { countPrompt } from '../count-prompt.ts';
+import { poolName } from '../fleet-table.ts';
+import { unknownModel } from '../places/refusals.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
 import { streamStoredEvents } from '../responses/event-tail.ts';
