@@ -16,7 +16,6 @@ import {
   startHealth,
   stepHealth,
   takes,
-  windowShare,
 } from '../../../src/decide/scheduling/health/replica-health.ts';
 import { stragglerShares } from '../../../src/decide/scheduling/health/stragglers.ts';
 import {
@@ -219,7 +218,7 @@ export class GatewayWorld {
       this.#columns.probe[index] = taking === 'probe' ? 1 : 0;
       const share = taking === 'freely' ? healthShare(state, nowMs, DEFAULT_HEALTH) : 0;
       this.#columns.share[index] = share * this.#speed[index]!;
-      this.#columns.windowShare[index] = windowShare(state, nowMs, DEFAULT_HEALTH);
+      this.#columns.windowShare[index] = share;
     });
   }
 

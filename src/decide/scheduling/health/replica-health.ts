@@ -205,8 +205,8 @@ export function takes(state: HealthState, nowMs: number): 'freely' | 'probe' | '
 }
 
 /**
- * How much of its weight counts, 0 to 1: less in slow start, with each failure in a row, while it is busy, and while it should
- * be ejected and may not be.
+ * How much of its window and weight counts, 0 to 1: less in slow start, with each failure in a row, while it is busy, and while
+ * it should be ejected and may not be.
  */
 export function healthShare(state: HealthState, nowMs: number, settings: HealthSettings): number {
   if (state.name !== 'serving') return 0;
@@ -215,11 +215,6 @@ export function healthShare(state: HealthState, nowMs: number, settings: HealthS
   const { rampMs, rampStartShare } = settings;
   const progress = Math.min(1, Math.max(0, (nowMs - state.sinceMs) / Math.max(1, rampMs)));
   return trusted * (rampStartShare + (1 - rampStartShare) * progress);
-}
-
-/** How much of its window counts, 0 to 1. Slow start leaves it alone: what its peers have no room for is served all the same. */
-export function windowShare(state: HealthState, nowMs: number, settings: HealthSettings): number {
-  return state.name === 'serving' ? trustedShare(state, nowMs, settings) : 0;
 }
 
 function trustedShare(

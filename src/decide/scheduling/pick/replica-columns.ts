@@ -44,7 +44,7 @@ export class ReplicaColumns {
   readonly work: Float64Array;
   /** 0 to 1: how much of its weight counts, from slow start, from its health and from its speed against its peers. */
   readonly share: Float64Array;
-  /** 0 to 1: how much of its window counts, from its health. Slow start leaves windows alone: what comes over is served. */
+  /** 0 to 1: how much of its window counts, from slow start and from its health; work that must go on may have all of it. */
   readonly windowShare: Float64Array;
   /** 0 to 1. */
   readonly gpuLoad: Float64Array;
@@ -111,7 +111,7 @@ export class ReplicaColumns {
     }
   }
 
-  /** Requests that the replica takes at once right now: its window, narrowed by its health, and one at least. */
+  /** Requests that the replica takes at once right now: its window, narrowed by its share, and one at least. */
   effectiveWindow(index: number): number {
     return Math.max(1, Math.floor(this.window[index]! * this.windowShare[index]!));
   }
