@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
 import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { DEFAULT_PRIORITY, DEFAULT_STRATEGY, PRIORITY_NAMES, STRATEGY_NAMES } from './scheduling.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
 const secret = (lengthMin: number, text: string) =>
@@ -27,6 +28,33 @@ const keyList = (text: string) =>
     .max(10_000)
     .default([])
     .describe(text);
+
+const clientKeys = z
+  .array(
+    z.strictObject({
+      name: z
+        .string()
+        .min(1)
+        .max(200)
+        .describe('Whose key it is; appears in logs, and is whom queue and limits are fair to.'),
+      key: secret(8, 'The key itself, at least 8 characters. `${NAME}` reads the environment.'),
+      weight: z
+        .number()
+        .min(0.01)
+        .max(1000)
+        .default(1)
+        .describe('Share of served tokens against other keys while requests wait.'),
+      priority: z
+        .enum(PRIORITY_NAMES)
+        .default(DEFAULT_PRIORITY)
+        .describe(
+          'Of its requests in the queue. A request may ask for less urgency with the header `x-autoglm-priority`, never for more.',
+        ),
+    }),
+  )
+  .max(10_000)
+  .default([])
+  .describe('Keys that clients may use. AUTOGLM_API_KEYS (comma-separated) adds to them.');
 
 const port = z.number().int().min(0).max(65535);
 const positiveMs = (defaultMs: number, text: string) =>
@@ -50,6 +78,12 @@ const urlEntry = z.union([
       .max(4096)
       .optional()
       .describe('Requests in flight at this engine. Default: that of the model.'),
+    weight: z
+      .number()
+      .min(0.01)
+      .max(1000)
+      .optional()
+      .describe('Share of the requests that this engine gets against the others of the model. Default: 1.'),
   }),
 ]);
 
@@ -81,6 +115,12 @@ export const modelSchema = z
       .default([])
       .describe(
         'Models to ask instead, in this order, when no replica of this one can serve or all attempts failed before the first token. Never after a 4xx of the engine.',
+      ),
+    strategy: z
+      .enum(STRATEGY_NAMES)
+      .default(DEFAULT_STRATEGY)
+      .describe(
+        'How requests are shared out over the replicas (docs/scheduling.md). `prefix-cache` sends a prompt where its beginning was seen before, `session` keeps a conversation on one replica, `dynamic-weighted` needs `gpu_metrics_url`.',
       ),
     lora_adapters: z
       .array(
@@ -141,6 +181,13 @@ export const modelSchema = z
       .record(z.string(), z.string())
       .default({})
       .describe('Environment of the engine, beside PATH, HOME and the like.'),
+    gpu_metrics_url: z
+      .string()
+      .regex(/^https?:\/\/.+/, 'expected an http address such as http://{host}:9400/metrics')
+      .optional()
+      .describe(
+        'Where an exporter publishes load and memory of the GPUs that each engine uses, as NVIDIA DCGM names them; {host} and {port} are those of the engine.',
+      ),
     max_batch_size: z
       .number()
       .int()
@@ -203,6 +250,14 @@ export const modelSchema = z
         path: ['engine'],
         message:
           'found "embedded" with `urls`; say which engine runs there: vllm, sglang, tgi, llama-server, ollama, triton or openai',
+      });
+    }
+    if (model.strategy === 'dynamic-weighted' && model.gpu_metrics_url === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['strategy'],
+        message:
+          'found "dynamic-weighted" without `gpu_metrics_url`; it weighs replicas by the load and memory of their GPUs, so say where an exporter publishes them, such as http://{host}:9400/metrics',
       });
     }
     for (const issue of tritonIssues(model)) context.addIssue({ code: 'custom', ...issue });
@@ -277,7 +332,7 @@ export const configSchema = z.strictObject({
         .max(128)
         .optional()
         .describe('Worker threads. Default: processor cores, at least 2.'),
-      keys: keyList('Keys that clients may use. AUTOGLM_API_KEYS (comma-separated) adds to them.'),
+      keys: clientKeys,
       allow_unauthenticated: z
         .boolean()
         .default(false)
@@ -319,6 +374,15 @@ export const configSchema = z.strictObject({
         .max(10)
         .default(3)
         .describe('Times one stream may be continued on another replica.'),
+      slow_start_ms: z
+        .number()
+        .int()
+        .min(0)
+        .max(3_600_000)
+        .default(10_000)
+        .describe(
+          'A replica that comes back while others serve takes a tenth of its requests at first, and all after so long. Milliseconds; 0: all at once.',
+        ),
       ejection_ms: z
         .number()
         .int()

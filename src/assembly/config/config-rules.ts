@@ -200,7 +200,7 @@ function checkExposure({ gateway, admin }: Config, environmentKeys: number): Con
   return problems;
 }
 
-function checkKeyNames(section: 'gateway' | 'admin', keys: Config['gateway']['keys']): ConfigProblem[] {
+function checkKeyNames(section: 'gateway' | 'admin', keys: readonly { name: string }[]): ConfigProblem[] {
   const seen = new Map<string, number>();
   return keys.flatMap(({ name }, index) => {
     const other = seen.get(name);

@@ -12,6 +12,7 @@ import type { Config, ModelConfig } from '../../contract/config-schema.ts';
 import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
+import type { StrategyName } from '../../contract/scheduling.ts';
 import { readChatTemplate } from './chat-template-file.ts';
 import { type Environment, inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
@@ -30,7 +31,15 @@ export interface ResolvedModel {
   urls: string[] | undefined;
   engineKey: Secret | undefined;
   /** What sets each of `urls` apart from the model, in the same order; empty for engines that we start. */
-  perUrl: { servedModel: string; engineKey: Secret | undefined; maxBatchSize: number | undefined }[];
+  perUrl: {
+    servedModel: string;
+    engineKey: Secret | undefined;
+    maxBatchSize: number | undefined;
+    weight: number | undefined;
+  }[];
+  strategy: StrategyName;
+  /** Address of an exporter of GPU metrics, with {host} and {port}. */
+  gpuMetricsUrl: string | undefined;
   /** Models to ask instead, in this order. */
   fallbacks: string[];
   /** Engines to start, or the number of `urls`. */
@@ -142,7 +151,12 @@ function gatewaySettings(
     // One thread more than one core needs: a thread that dies must not take all connections with it.
     workers: gateway.workers ?? Math.max(2, availableParallelism()),
     keys: [
-      ...gateway.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
+      ...gateway.keys.map(({ name, key, weight, priority }) => ({
+        name,
+        sha256: sha256(key),
+        weight,
+        priority,
+      })),
       ...environmentKeys.map((key, index) => ({ name: `AUTOGLM_API_KEYS[${index}]`, sha256: sha256(key) })),
     ],
     bodyBytesMax: gateway.body_bytes_max,
@@ -157,6 +171,7 @@ function gatewaySettings(
     stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),
     totalTimeoutMs,
     writeStallTimeoutMs: timeouts.write_stall_ms,
+    slowStartMs: gateway.slow_start_ms,
     ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,
     responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),
@@ -206,11 +221,14 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     servedModel,
     urls: urls?.map(({ url }) => originOf(url)),
     engineKey: model.api_key,
-    perUrl: (urls ?? []).map(({ served_model_name, api_key, max_batch_size }) => ({
+    perUrl: (urls ?? []).map(({ served_model_name, api_key, max_batch_size, weight }) => ({
       servedModel: served_model_name ?? servedModel,
       engineKey: api_key ?? model.api_key,
       maxBatchSize: max_batch_size ?? model.max_batch_size,
+      weight,
     })),
+    strategy: model.strategy,
+    gpuMetricsUrl: model.gpu_metrics_url,
     fallbacks: model.fallbacks,
     replicas: model.urls?.length ?? model.replicas,
     model: source,

@@ -32,6 +32,7 @@ const HARMLESS_KEYS = [
   'served_model_name',
   'aliases',
   'fallbacks',
+  'strategy',
   'lora_adapters',
   'replicas',
   'urls',

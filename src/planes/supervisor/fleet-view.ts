@@ -41,6 +41,7 @@ export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapsho
     model: model.modelName,
     aliases: [...model.aliases],
     ...adapterNames(model),
+    ...(model.strategy !== undefined && { strategy: model.strategy }),
     fallbacks: [...model.fallbacks],
     replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
       replicaView(replica, supervised, parts),
@@ -91,6 +92,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     state: stateOf(replica),
     reason: replica.reason,
     window: windowOf(model, driver),
+    ...(model.weight !== undefined && { weight: model.weight }),
     capabilities: capabilitiesOf(model, driver),
     ...(adapters.length > 0 && { adapters }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),

@@ -17,6 +17,7 @@ import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
+import type { StrategyName } from '../../contract/scheduling.ts';
 
 /** One pool of the configuration. `ResolvedModel` of assembly fits. */
 export interface SupervisedModel {
@@ -32,6 +33,7 @@ export interface SupervisedModel {
     servedModel: string;
     engineKey: Secret | undefined;
     maxBatchSize: number | undefined;
+    weight: number | undefined;
   }[];
   /** Models to ask instead of this one. */
   fallbacks: readonly string[];
@@ -54,6 +56,10 @@ export interface SupervisedModel {
   protocol?: EngineProtocol | undefined;
   chatTemplate?: ChatTemplate | undefined;
   metricsUrl?: string | undefined;
+  /** Default: least-connections. */
+  strategy?: StrategyName | undefined;
+  /** Of one replica against the others; from `perUrl`. Default: 1. */
+  weight?: number | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */
