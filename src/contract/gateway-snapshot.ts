@@ -25,6 +25,8 @@ export interface GatewaySettings {
   retryBudgetRatio: number;
   /** Times one stream may be continued elsewhere. */
   continuationsMax: number;
+  /** Failed attempts in a row after which a replica is left out for a while. */
+  breakerFailures: number;
   /** A replica that comes back while others serve takes all of its share only after so long; 0: at once. */
   slowStartMs: number;
   /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */

@@ -171,6 +171,7 @@ function gatewaySettings(
     stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),
     totalTimeoutMs,
     writeStallTimeoutMs: timeouts.write_stall_ms,
+    breakerFailures: gateway.breaker_failures,
     slowStartMs: gateway.slow_start_ms,
     ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,

@@ -48,7 +48,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     clock: systemClock,
     transport,
     shared,
-    prefixes: memory.prefixes,
+    memory,
     snapshot: slotted,
     counters: new GatewayCounters(),
     // Chat keeps nothing.
@@ -57,6 +57,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     fileContents: {} as FileContents,
     newRequestId: () => 'req-1',
     onFact: () => {},
+    onHealth: () => {},
     writeLog: (line) => void logged.push(line),
   });
   const ask = async (body: object) => {

@@ -13,8 +13,10 @@ import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
-import { Admission } from './admission.ts';
+import { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
+import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
 import { callerOf } from './caller.ts';
 import { clientHints } from './client-hints.ts';
@@ -23,6 +25,8 @@ import { FillerAdmission } from './filler-admission.ts';
 import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ReplicaGates } from './health/replica-gates.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { outcomeOf } from './request-end.ts';
@@ -31,14 +35,13 @@ import { respondError } from './respond.ts';
 import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
-import type { SharedState } from './shared-state.ts';
+import type { SharedMemory, SharedState } from './shared-state.ts';
 
 export interface GatewayPlaneOptions {
   clock: Clock;
   transport: Transport;
   shared: SharedState;
-  /** Which replica has seen which beginning of a prompt; shared by all workers. */
-  prefixes: SharedArrayBuffer;
+  memory: SharedMemory;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
@@ -48,6 +51,8 @@ export interface GatewayPlaneOptions {
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
+  /** For the breaker. */
+  onHealth(report: HealthReport): void;
   writeLog(line: string): void;
 }
 
@@ -62,12 +67,14 @@ export class GatewayPlane implements ApiContext {
   readonly sweep: DeadlineSweep;
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
+  readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
+  readonly #gates: ReplicaGates;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -89,15 +96,18 @@ export class GatewayPlane implements ApiContext {
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
+    const { shared, clock, memory } = options;
+    this.#gates = new ReplicaGates(memory.gates);
+    this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
+    const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
     this.admission = new Admission({
-      shared: options.shared,
-      clock: options.clock,
-      table: this.#table,
-      settings: this.#settings,
-      prefixes: options.prefixes,
+      ...parts,
+      prefixes: memory.prefixes,
+      onProbe: ({ slot, view: { generation } }, probe) =>
+        options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });
     this.fillerPace = new FillerPace(options.shared, options.clock);
-    this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
+    this.fillerAdmission = new FillerAdmission(parts);
   }
 
   get settings(): GatewaySettings {
@@ -237,6 +247,11 @@ export class GatewayPlane implements ApiContext {
         this.shared.eject(slot, 0);
       }
     }
+  }
+
+  observeHealth(lease: Lease, end: AttemptEnd): void {
+    const report = healthReport(lease, end);
+    if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
   }
 
   report(fact: Fact): void {

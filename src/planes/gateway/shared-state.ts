@@ -1,5 +1,5 @@
 /**
- * What the worker threads of one gateway count together: in-flight and queue counts, tokens of work, retries, and ejections, in
+ * What the worker threads of one gateway count together: in-flight and queue counts, tokens of work, and ejections, in
  * one SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
  * back. Nothing on the request path sends a message.
  *
@@ -8,18 +8,20 @@
  */
 import { PREFIX_INDEX_BYTES } from '../../decide/scheduling/affinity/prefix-index.ts';
 import { REPLICA_SLOTS_MAX } from '../../decide/scheduling/pick/replica-columns.ts';
+import { RETRY_BUDGET_CELLS } from '../../decide/scheduling/retry-budget.ts';
+import { GATE_BYTES } from './health/replica-gates.ts';
 
 export const REPLICA_SLOTS = REPLICA_SLOTS_MAX;
 export const POOL_SLOTS = 128;
 const WORKERS_MAX = 128;
 
-/** Cells of a row: in flight per replica, queued per pool, filler in flight and tokens of work per replica, requests, budgeted retries. */
-const ROW_CELLS = 3 * REPLICA_SLOTS + POOL_SLOTS + 2;
+/** Cells of a row: in flight per replica, queued per pool, filler in flight and tokens of work per replica, requests. */
+const ROW_CELLS = 3 * REPLICA_SLOTS + POOL_SLOTS + 1;
 const FILLER_AT = REPLICA_SLOTS + POOL_SLOTS;
 const WORK_AT = FILLER_AT + REPLICA_SLOTS;
 const REQUESTS_CELL = WORK_AT + REPLICA_SLOTS;
-const RETRIES_CELL = REQUESTS_CELL + 1;
-const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
+/** 64-bit cells stand at multiples of 8. */
+const EJECTIONS_AT = Math.ceil(((WORKERS_MAX + 1) * ROW_CELLS * 4) / 8) * 8;
 const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
 const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
 const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
@@ -29,12 +31,18 @@ export interface SharedMemory {
   counts: SharedArrayBuffer;
   /** Which replica has seen which beginning of a prompt. The system gives it pages as they are written. */
   prefixes: SharedArrayBuffer;
+  /** What the breaker says of each replica. */
+  gates: SharedArrayBuffer;
+  /** The budget of retries. */
+  retries: SharedArrayBuffer;
 }
 
 export function createSharedMemory(): SharedMemory {
   return {
     counts: new SharedArrayBuffer(WAKE_AT + 8),
     prefixes: new SharedArrayBuffer(PREFIX_INDEX_BYTES),
+    gates: new SharedArrayBuffer(GATE_BYTES),
+    retries: new SharedArrayBuffer(RETRY_BUDGET_CELLS * 4),
   };
 }
 
@@ -155,14 +163,6 @@ export class SharedState {
 
   addRequests(change: 1 | -1): void {
     this.#add(REQUESTS_CELL, change);
-  }
-
-  retries(): number {
-    return Atomics.load(this.#cells, RETRIES_CELL);
-  }
-
-  addRetries(change: 1 | -1): void {
-    this.#add(RETRIES_CELL, change);
   }
 
   eject(slot: number, untilWallMs: number): void {
