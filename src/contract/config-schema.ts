@@ -50,6 +50,12 @@ const clientKeys = z
         .describe(
           'Of its requests in the queue. A request may ask for less urgency with the header `x-autoglm-priority`, never for more.',
         ),
+      explain: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Whether it may see how requests are shared out: the header `x-autoglm-explain`, and /autoglm/scheduling.',
+        ),
     }),
   )
   .max(10_000)

@@ -68,6 +68,8 @@ export interface KeySettings {
   weight?: number;
   /** Of its requests; each may ask for less. Default: normal. */
   priority?: PriorityName;
+  /** Whether it may see how requests are shared out. Default: false. */
+  explain?: boolean;
 }
 
 export interface FileSettings {

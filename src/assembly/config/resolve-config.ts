@@ -151,11 +151,12 @@ function gatewaySettings(
     // One thread more than one core needs: a thread that dies must not take all connections with it.
     workers: gateway.workers ?? Math.max(2, availableParallelism()),
     keys: [
-      ...gateway.keys.map(({ name, key, weight, priority }) => ({
+      ...gateway.keys.map(({ name, key, weight, priority, explain }) => ({
         name,
         sha256: sha256(key),
         weight,
         priority,
+        explain,
       })),
       ...environmentKeys.map((key, index) => ({ name: `AUTOGLM_API_KEYS[${index}]`, sha256: sha256(key) })),
     ],

@@ -149,6 +149,15 @@ export class Admission {
     });
   }
 
+  /** Where a request that says nothing would go now. Throws `model_not_found`. */
+  explain(model: string): Explanation & { waiting: number } {
+    const seen = this.#table.find(model);
+    if (seen === undefined) throw unknownModel(model, this.#table.names);
+    const { scheduler } = this.#pools.get(seen.view.model)!;
+    const explanation = scheduler.preview(seen, this.#moment());
+    return { ...explanation, waiting: this.#shared.queued(seen.index) };
+  }
+
   poolOf(model: string): PoolView | undefined {
     return this.#table.find(model)?.view;
   }

@@ -18,7 +18,7 @@ import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
-import { callerOf } from './caller.ts';
+import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FillerAdmission } from './filler-admission.ts';
@@ -195,6 +195,11 @@ export class GatewayPlane implements ApiContext {
       const key = this.#keys.authenticate(exchange);
       record.keyName = key?.name ?? null;
       record.caller = callerOf(key, exchange.headers);
+      record.mayExplain = mayExplain(key, this.#settings);
+      if (record.caller.explain && !record.mayExplain) {
+        record.caller.explain = false;
+        record.explanation = MAY_NOT_EXPLAIN;
+      }
     }
   }
 

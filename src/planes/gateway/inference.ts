@@ -25,6 +25,7 @@ import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts
 import { poolName, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { Demand } from './places/demand.ts';
+import { explanationText } from './places/explanation-text.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
@@ -243,7 +244,9 @@ export class InferenceRun implements StreamRun, Watched {
     this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
     record.replica = lease.replica.view.id;
+    if (lease.explanation !== null) record.explanation = explanationText(lease.explanation);
     if (this.#cancelled) {
+      context.observeHealth(lease, { kind: 'cancelled' });
       lease.release();
       this.throwIfOver();
     }
@@ -260,7 +263,14 @@ export class InferenceRun implements StreamRun, Watched {
     for (let turn = 0; ; turn++) {
       try {
         return await admission.acquire(
-          { model: this.#model, demand: this.#demand, avoid, urgent, deadlineMs: this.#placeDeadlineMs() },
+          {
+            model: this.#model,
+            demand: this.#demand,
+            avoid,
+            urgent,
+            deadlineMs: this.#placeDeadlineMs(),
+            explain: record.caller.explain,
+          },
           (cancel) => {
             this.#cancelCurrent = cancel;
           },

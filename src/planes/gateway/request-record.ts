@@ -19,6 +19,8 @@ export interface RequestRecord {
   clientTimeoutMs: number | null;
   keyName: string | null;
   caller: Caller;
+  /** The caller may see how requests are shared out. */
+  mayExplain: boolean;
   /** A line of a batch: it waits while clients are served. */
   filler: boolean;
   model: string | null;
@@ -32,6 +34,8 @@ export interface RequestRecord {
   outcome: RequestOutcome;
   errorCode: ErrorCode | null;
   replica: string | null;
+  /** Why that replica, or why the caller is not told; null: nobody asked. */
+  explanation: string | null;
   attempts: number;
   continuations: number;
   tier: ContinuationTier | null;
@@ -55,6 +59,7 @@ export function newRecord(
     ...seed,
     keyName: null,
     caller: ANYBODY,
+    mayExplain: false,
     filler: false,
     model: null,
     fallback: null,
@@ -65,6 +70,7 @@ export function newRecord(
     outcome: 'failed-internal',
     errorCode: null,
     replica: null,
+    explanation: null,
     attempts: 0,
     continuations: 0,
     tier: null,

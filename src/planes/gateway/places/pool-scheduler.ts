@@ -23,6 +23,8 @@ import type { Demand } from './demand.ts';
 /** The gateway has or estimates all of it; a metric that nobody reports is unknown, and counts alike for all. */
 const AVAILABLE = new Set(Object.keys(DATA_NEEDS) as DataNeed[]);
 
+const IDLE: RequestFacts = { blocks: null, sessionHash: 0, promptTokens: 0, answerTokens: 0, nowMs: 0 };
+
 export interface PoolSchedulerOptions {
   shared: SharedState;
   prefixIndex: PrefixIndex;
@@ -56,13 +58,7 @@ export interface Moment {
 
 export class PoolScheduler {
   readonly #options: PoolSchedulerOptions;
-  readonly #facts: RequestFacts = {
-    blocks: null,
-    sessionHash: 0,
-    promptTokens: 0,
-    answerTokens: 0,
-    nowMs: 0,
-  };
+  readonly #facts: RequestFacts = { ...IDLE };
   #pool: PoolEntry;
   #strategy: StrategyName;
   #columns: ReplicaColumns;
@@ -120,6 +116,13 @@ export class PoolScheduler {
     }
   }
 
+  /** What a request that says nothing would be given now; takes nothing. */
+  preview(seen: PoolEntry, now: Moment): Explanation {
+    this.#look(seen, { avoid: [], urgent: false }, now.wallMs);
+    this.#scheduler.decide({ ...IDLE, nowMs: now.machineMs });
+    return this.#scheduler.explain();
+  }
+
   /** Why the last decision fell as it did. */
   explain(): Explanation {
     return this.#scheduler.explain();
@@ -137,7 +140,7 @@ export class PoolScheduler {
     return this.#scheduler.decide(facts);
   }
 
-  #look(seen: PoolEntry, { avoid, urgent }: Asked, wallMs: number): void {
+  #look(seen: PoolEntry, { avoid, urgent }: Pick<Asked, 'avoid' | 'urgent'>, wallMs: number): void {
     const { shared, gates } = this.#options;
     const columns = this.#columns;
     const { replicas } = this.#pool;
