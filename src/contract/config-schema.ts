@@ -383,11 +383,11 @@ export const configSchema = z.strictObject({
       breaker_failures: z
         .number()
         .int()
-        .min(1)
+        .min(0)
         .max(1000)
         .default(5)
         .describe(
-          'Failed attempts in a row after which a replica is left out, for 5 s the first time and longer after that, until one request shows that it is well. At least half of the replicas of a model stay in.',
+          'Failed attempts in a row after which a replica is left out, for 5 s the first time and longer after that, until one request shows that it is well. At least half of the replicas of a model stay in. 0: never.',
         ),
       slow_start_ms: z
         .number()

@@ -25,7 +25,7 @@ export interface GatewaySettings {
   retryBudgetRatio: number;
   /** Times one stream may be continued elsewhere. */
   continuationsMax: number;
-  /** Failed attempts in a row after which a replica is left out for a while. */
+  /** Failed attempts in a row after which a replica is left out for a while; 0: failures count for nothing. */
   breakerFailures: number;
   /** A replica that comes back while others serve takes all of its share only after so long; 0: at once. */
   slowStartMs: number;

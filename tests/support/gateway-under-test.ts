@@ -31,9 +31,10 @@ export const TEST_SETTINGS: GatewaySettings = {
   queueSizeMax: 100,
   queueTimeoutMs: 5_000,
   retryAttemptsMax: 2,
-  retryBudgetRatio: 0.2,
+  // Tests that are not about the budget fail attempts on purpose, one after another.
+  retryBudgetRatio: 1,
   continuationsMax: 3,
-  breakerFailures: 5,
+  breakerFailures: 0,
   slowStartMs: 0,
   ejectionMs: 0,
   keepAliveMs: 10_000,

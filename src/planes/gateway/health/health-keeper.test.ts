@@ -38,7 +38,7 @@ function setUp(replicas: number) {
     keeper.update({
       snapshot: {
         version: { epoch: 1, seq: 1 },
-        settings: { ...TEST_SETTINGS, slowStartMs: 10_000 },
+        settings: { ...TEST_SETTINGS, breakerFailures: 5, slowStartMs: 10_000 },
         fleet: {
           pools: [
             { model: 'm', aliases: [], replicas: generations.map((one, index) => replica(index, one)) },
