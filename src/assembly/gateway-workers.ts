@@ -8,7 +8,8 @@ import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
-import { type SharedMemory, SharedState } from '../planes/gateway/shared-state.ts';
+import type { SharedMemory } from '../planes/gateway/shared-memory.ts';
+import { SharedState } from '../planes/gateway/shared-state.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 

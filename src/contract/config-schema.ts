@@ -358,7 +358,15 @@ export const configSchema = z.strictObject({
         .min(0)
         .max(1_000_000)
         .default(1024)
-        .describe('Requests that may wait, per model.'),
+        .describe(
+          'Requests that may wait, per model. From 80 % on, those that are least urgent are refused with 429 and a Retry-After that can be kept.',
+        ),
+      queue_adaptive: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Whether queues are made shorter, down to a tenth, while the gateway itself can not keep up: its event loops stall, its processors are all in use, or requests wait nearly as long as they may.',
+        ),
       queue_timeout_ms: positiveMs(30_000, 'Longest wait in the queue.'),
       retry_attempts: z
         .number()

@@ -17,6 +17,8 @@ export interface GatewaySettings {
   bodyBytesMax: number;
   /** Requests that may wait per pool, over all workers of one gateway. */
   queueSizeMax: number;
+  /** Queues are shorter while the gateway itself has too much to do. */
+  queueAdaptive: boolean;
   /** Longest wait in the queue. */
   queueTimeoutMs: number;
   /** Further attempts after the first, per request, before the first content token. */

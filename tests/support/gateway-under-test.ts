@@ -29,6 +29,7 @@ export const TEST_SETTINGS: GatewaySettings = {
   keys: [],
   bodyBytesMax: 1_000_000,
   queueSizeMax: 100,
+  queueAdaptive: false,
   queueTimeoutMs: 5_000,
   retryAttemptsMax: 2,
   // Tests that are not about the budget fail attempts on purpose, one after another.

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FULL_CAPABILITIES, TEST_SETTINGS } from '../../../../tests/support/gateway-under-test.ts';
 import { createRandom } from '../../../base/random.ts';
 import type { ReplicaView } from '../../../contract/fleet.ts';
-import { createSharedMemory } from '../shared-state.ts';
+import { createSharedMemory } from '../shared-memory.ts';
 import type { HealthReport } from './attempt-health.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { ReplicaGates } from './replica-gates.ts';
