@@ -58,6 +58,8 @@ export interface SupervisedModel {
   metricsUrl?: string | undefined;
   /** Default: least-connections. */
   strategy?: StrategyName | undefined;
+  /** With {host} and {port} of each engine. */
+  gpuMetricsUrl?: string | undefined;
   /** Of one replica against the others; from `perUrl`. Default: 1. */
   weight?: number | undefined;
 }
