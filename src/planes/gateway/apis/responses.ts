@@ -26,7 +26,7 @@ import { poolName } from '../fleet-table.ts';
 import { unknownModel } from '../places/refusals.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
-import { streamStoredEvents } from '../responses/event-tail.ts';
+import { storedStreamReaders, streamStoredEvents } from '../responses/event-tail.ts';
 import { ResponsesExchange } from '../responses/responses-exchange.ts';
 import { endStored, isRunning, notFound, readResponse } from '../responses/stored-response.ts';
 import { serveInference } from '../serve-inference.ts';
@@ -121,6 +121,8 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   record.model = pool === undefined ? null : poolName(pool);
   record.stream = request.stream;
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
+  // Before the run: it would go on when its client is refused.
+  using _reader = request.stream ? storedStreamReaders.take() : undefined;
   {
     using _place = gateway.background.reserve();
     await store(gateway, call, creation, {
@@ -170,6 +172,7 @@ async function retrieve(gateway: ApiContext, call: ApiCall): Promise<void> {
   if (!stored.eventsKept)
     throw refuseField('stream', true, 'a response that was created with background and stream both true');
   record.stream = true;
+  using _reader = storedStreamReaders.take();
   await streamStoredEvents(gateway, call, key, startingAfter(query));
 }
 
