@@ -17,12 +17,7 @@ import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
-import {
-  createSharedMemory,
-  POOL_SLOTS,
-  REPLICA_SLOTS,
-  SharedState,
-} from '../planes/gateway/shared-state.ts';
+import { createSharedMemory, SharedState, slotTables } from '../planes/gateway/shared-state.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
 import { StorageHost } from './storage-host.ts';
@@ -56,7 +51,7 @@ class GatewayProcess {
   readonly #options: GatewayProcessOptions;
   readonly #memory = createSharedMemory();
   readonly #shared = new SharedState(this.#memory, 0);
-  readonly #slots = new SlotAssigner(REPLICA_SLOTS, POOL_SLOTS, (slot) => this.#shared.inFlight(slot) === 0);
+  readonly #slots = new SlotAssigner(slotTables(this.#memory));
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #workers: GatewayWorkers;

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
 import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { keyLimitsSchema, modelLimitsSchema } from './limits-schema.ts';
 import { DEFAULT_PRIORITY, DEFAULT_STRATEGY, PRIORITY_NAMES, STRATEGY_NAMES } from './scheduling.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
@@ -50,6 +51,7 @@ const clientKeys = z
         .describe(
           'Of its requests in the queue. A request may ask for less urgency with the header `x-autoglm-priority`, never for more.',
         ),
+      limits: keyLimitsSchema,
     }),
   )
   .max(10_000)
@@ -122,6 +124,7 @@ export const modelSchema = z
       .describe(
         'How requests are shared out over the replicas (docs/scheduling.md). `prefix-cache` sends a prompt where its beginning was seen before, `session` keeps a conversation on one replica, `dynamic-weighted` needs `gpu_metrics_url`.',
       ),
+    limits: modelLimitsSchema,
     lora_adapters: z
       .array(
         z.strictObject({

@@ -1,6 +1,7 @@
 /**
  * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
  */
+import type { LimitSettings } from './limits.ts';
 import type { StrategyName } from './scheduling.ts';
 
 export const ENGINE_KINDS = [
@@ -140,6 +141,8 @@ export interface PoolView {
   replicas: ReplicaView[];
   /** How requests are shared out over its replicas. Default: least-connections. */
   strategy?: StrategyName;
+  /** Of all callers together. Default: none. */
+  limits?: LimitSettings;
   /** Names of its LoRA adapters: models of their own for clients. Default: none. */
   adapters?: string[];
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */

@@ -3,6 +3,7 @@
  * with it when the node process is away.
  */
 import type { FleetSnapshot } from './fleet.ts';
+import type { LimitSettings } from './limits.ts';
 import type { StoreLimits } from './ports/stores.ts';
 import type { PriorityName } from './scheduling.ts';
 
@@ -66,6 +67,10 @@ export interface KeySettings {
   weight?: number;
   /** Of its requests; each may ask for less. Default: normal. */
   priority?: PriorityName;
+  /** Of all its requests together. Default: none. */
+  limits?: LimitSettings | undefined;
+  /** Further ones on single models, by a name of the model. Default: none. */
+  modelLimits?: Readonly<Record<string, LimitSettings>> | undefined;
 }
 
 export interface FileSettings {

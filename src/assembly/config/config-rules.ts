@@ -8,6 +8,7 @@ import { LORA_ENGINES } from '../../contract/lora.ts';
 import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { checkEngineOptions } from './engine-option-rules.ts';
+import { checkLimitCount, checkLimitedModels } from './limit-rules.ts';
 import { isLoopbackHost } from './loopback.ts';
 import { checkTexts } from './text-rules.ts';
 
@@ -31,6 +32,8 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkAdapters(config),
     ...checkUrls(config),
     ...(modelsMayBeGone ? [] : checkFallbacks(config)),
+    ...(modelsMayBeGone ? [] : checkLimitedModels(config, config.models.flatMap(namesOf))),
+    ...checkLimitCount(config),
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),

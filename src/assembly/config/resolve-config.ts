@@ -11,11 +11,13 @@ import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
 import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { StrategyName } from '../../contract/scheduling.ts';
 import { readChatTemplate } from './chat-template-file.ts';
 import { type Environment, inheritedVariables } from './environment.ts';
 import { readEnvironmentSettings } from './environment-settings.ts';
+import { keyLimits, limitSettings } from './limit-rules.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { PACKAGE_ROOT } from './release.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
@@ -38,6 +40,8 @@ export interface ResolvedModel {
     weight: number | undefined;
   }[];
   strategy: StrategyName;
+  /** Of all callers together; undefined: none. */
+  limits: LimitSettings | undefined;
   /** Address of an exporter of GPU metrics, with {host} and {port}. */
   gpuMetricsUrl: string | undefined;
   /** Models to ask instead, in this order. */
@@ -151,11 +155,12 @@ function gatewaySettings(
     // One thread more than one core needs: a thread that dies must not take all connections with it.
     workers: gateway.workers ?? Math.max(2, availableParallelism()),
     keys: [
-      ...gateway.keys.map(({ name, key, weight, priority }) => ({
+      ...gateway.keys.map(({ name, key, weight, priority, limits }) => ({
         name,
         sha256: sha256(key),
         weight,
         priority,
+        ...keyLimits(limits),
       })),
       ...environmentKeys.map((key, index) => ({ name: `AUTOGLM_API_KEYS[${index}]`, sha256: sha256(key) })),
     ],
@@ -228,6 +233,7 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
       weight,
     })),
     strategy: model.strategy,
+    limits: limitSettings(model.limits),
     gpuMetricsUrl: model.gpu_metrics_url,
     fallbacks: model.fallbacks,
     replicas: model.urls?.length ?? model.replicas,

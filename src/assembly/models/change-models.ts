@@ -33,6 +33,7 @@ const HARMLESS_KEYS = [
   'aliases',
   'fallbacks',
   'strategy',
+  'limits',
   'lora_adapters',
   'replicas',
   'urls',

@@ -13,6 +13,7 @@ import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
 import type { FillerPace } from './filler-pace.ts';
 import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
+import type { LimitGate } from './limits/limit-gate.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -21,6 +22,8 @@ export interface GatewayContext {
   readonly transport: Transport;
   readonly sweep: DeadlineSweep;
   readonly shared: SharedState;
+  /** Before admission: what keys and models may use. */
+  readonly limits: LimitGate;
   readonly admission: Admission;
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;

@@ -70,6 +70,11 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'From the cut of a stream to its next token.',
   },
   {
+    name: 'autoglm_rate_limited_total',
+    type: 'counter',
+    help: 'Requests that a limit refused, by model, whose limit it is (key, key-model, model) and its kind (requests, tokens, concurrency).',
+  },
+  {
     name: 'autoglm_filler_requests_total',
     type: 'counter',
     help: 'Lines of batches that were sent to replicas, by model and outcome; no other metric of requests counts them.',
@@ -103,6 +108,7 @@ export class GatewayCounters {
     this.#metrics.observe('autoglm_request_duration_seconds', labels, (endedMs - record.startedMs) / 1000);
     if (record.errorCode !== null)
       this.#metrics.add('autoglm_request_errors_total', { model, error_type: record.errorCode });
+    if (record.limited !== null) this.#countLimited(model, record.limited);
     if (record.clientRetries > 0) this.#metrics.add('autoglm_client_retries_total', { model });
     if (record.attempts === 0) return;
     this.#metrics.observe('autoglm_queue_time_seconds', { model }, record.queuedMs / 1000);
@@ -111,6 +117,10 @@ export class GatewayCounters {
       this.#metrics.observe('autoglm_time_to_first_token_seconds', { model }, record.firstTokenMs / 1000);
     }
     this.#countTokens(record, model);
+  }
+
+  #countLimited(model: string, { scope, kind }: NonNullable<RequestRecord['limited']>): void {
+    this.#metrics.add('autoglm_rate_limited_total', { model, limit: scope, kind });
   }
 
   #countTokens(record: RequestRecord, model: string): void {

@@ -23,6 +23,7 @@ function snapshotOf(generation: number, seq = generation): SlottedSnapshot {
     },
     replicaSlots: { 'demo/0': 0, 'demo/1': 1 },
     poolSlots: { demo: 0 },
+    limitSlots: {},
   };
 }
 
@@ -48,7 +49,8 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     clock: systemClock,
     transport,
     shared,
-    prefixes: memory.prefixes,
+    memory,
+    worker: 0,
     snapshot: slotted,
     counters: new GatewayCounters(),
     // Chat keeps nothing.

@@ -14,16 +14,18 @@ import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
-import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
+import type { ApiCall, ApiContext } from './api-route.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
 import { callerOf } from './caller.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
+import type { ErrorDialect } from './error-dialect.ts';
 import { FillerAdmission } from './filler-admission.ts';
 import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
+import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { outcomeOf } from './request-end.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
@@ -31,14 +33,16 @@ import { respondError } from './respond.ts';
 import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
-import type { SharedState } from './shared-state.ts';
+import type { SharedMemory, SharedState } from './shared-state.ts';
 
 export interface GatewayPlaneOptions {
   clock: Clock;
   transport: Transport;
   shared: SharedState;
-  /** Which replica has seen which beginning of a prompt; shared by all workers. */
-  prefixes: SharedArrayBuffer;
+  /** What all workers of the process share. */
+  memory: SharedMemory;
+  /** Index of this worker. */
+  worker: number;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
@@ -60,6 +64,7 @@ export class GatewayPlane implements ApiContext {
   readonly transport: Transport;
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
+  readonly limits: LimitGate;
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;
@@ -89,12 +94,14 @@ export class GatewayPlane implements ApiContext {
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
+    const { memory, worker, clock, snapshot: slotted } = options;
+    this.limits = new LimitGate({ clock, memory, worker, slotted, table: this.#table });
     this.admission = new Admission({
       shared: options.shared,
       clock: options.clock,
       table: this.#table,
       settings: this.#settings,
-      prefixes: options.prefixes,
+      prefixes: options.memory.prefixes,
     });
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
@@ -120,6 +127,7 @@ export class GatewayPlane implements ApiContext {
     this.#table = new FleetTable(slotted.snapshot.fleet, slotted);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.#liftEjections();
+    this.limits.update(slotted, this.#table);
     this.admission.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
@@ -137,7 +145,9 @@ export class GatewayPlane implements ApiContext {
     const asked = exchange.headers['x-request-id'];
     const match = this.#routes.match(exchange.method, exchange.path);
     const hints = clientHints(exchange.headers);
+    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     const record = newRecord({
+      dialect: errors,
       requestId: asked !== undefined && REQUEST_ID.test(asked) ? asked : this.#options.newRequestId(),
       method: exchange.method,
       route: match.kind === 'found' ? match.route.template : 'unknown',
@@ -146,7 +156,6 @@ export class GatewayPlane implements ApiContext {
       clientRetries: hints.retries,
       clientTimeoutMs: hints.timeoutMs,
     });
-    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     this.#dispatch(exchange, record, match).catch((thrown) =>
       this.#refuse(exchange, record, PlatformError.from(thrown), errors),
     );
@@ -244,6 +253,8 @@ export class GatewayPlane implements ApiContext {
   }
 
   settle(record: RequestRecord): void {
+    // Whoever reached an engine has said what was used.
+    record.hold?.settle(null);
     const endedMs = this.clock.monotonicMs();
     this.#counters.settled(record, endedMs);
     this.#options.writeLog(logLine(record, endedMs));

@@ -49,6 +49,8 @@ export class InferenceRun implements StreamRun, Watched {
   /** The name that it is served by, which no alias is: that of the pool or adapter that the client meant, or of a fallback. */
   #model: string;
   readonly #demand: Demand;
+  /** Attempts that got no connection to an engine. */
+  #unreached = 0;
   /** The place that it has, or had last; null before the first. */
   #lease: Lease | null = null;
   /** Pools that may be asked when this one can not serve, in this order. */
@@ -112,6 +114,7 @@ export class InferenceRun implements StreamRun, Watched {
       this.#endWithError(PlatformError.from(thrown));
     }
     this.#over = true;
+    this.record.hold?.settle(this.#tokensCharged());
     // The answer is not over for us before the client has it: a slow reader stays under watch.
     await new Promise<void>((resolve) => this.exchange.onFinished(resolve));
     if (this.exchange.clientGone && this.record.outcome === 'completed') this.#endCancelled();
@@ -130,6 +133,14 @@ export class InferenceRun implements StreamRun, Watched {
     const { promptTokens, completionTokens } = this.record;
     const answered = completionTokens ?? Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
     return (promptTokens ?? this.#demand.promptTokens) + answered;
+  }
+
+  /** What limits on tokens are charged; null: no engine was reached. An engine that only refused used nothing. */
+  #tokensCharged(): number | null {
+    const { attempts, status, outcome } = this.record;
+    if (attempts === this.#unreached) return null;
+    const refused = status >= 400 && !this.stream.opened && outcome !== 'cancelled-by-client';
+    return refused ? 0 : this.#tokensUsed();
   }
 
   onSweep(nowMs: number): void {
@@ -212,6 +223,7 @@ export class InferenceRun implements StreamRun, Watched {
       const pool = this.context.table.find(next);
       // Models and aliases change at run time: one that is gone, or has become this model itself, is passed over.
       if (pool === undefined || poolName(pool) === this.#model) continue;
+      if (!this.context.limits.admitFallback(this.record, pool, this.envelope)) continue;
       this.#model = poolName(pool);
       this.#attemptsOnPool = 0;
       this.record.fallback = next;
@@ -348,6 +360,7 @@ export class InferenceRun implements StreamRun, Watched {
   reportFailure({ replica }: Lease, failure: AttemptFailure, status?: number): void {
     const { context, record } = this;
     this.failed.push(runOf(replica.view));
+    if (failure === 'connect-refused' || failure === 'connect-timeout') this.#unreached++;
     // An engine that refuses work has the fewest requests in flight, and would be given all of it.
     if (replicaDied(failure) || status === 503) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);
@@ -411,6 +424,8 @@ export class InferenceRun implements StreamRun, Watched {
     record.status = status;
     record.bytesOut = body.length;
     if (status < 400) this.countUsage(body);
+    // Before the client has the answer: its next request finds the place free.
+    record.hold?.settle(this.#tokensCharged());
     this.exchange.send(status, { ...this.#headers(), ...passedOn(status, headers) }, body);
   }
 

@@ -42,6 +42,7 @@ export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapsho
     aliases: [...model.aliases],
     ...adapterNames(model),
     ...(model.strategy !== undefined && { strategy: model.strategy }),
+    ...(model.limits !== undefined && { limits: model.limits }),
     fallbacks: [...model.fallbacks],
     replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
       replicaView(replica, supervised, parts),

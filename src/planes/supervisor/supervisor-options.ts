@@ -13,6 +13,7 @@ import type {
   EngineProtocol,
   FleetSnapshot,
 } from '../../contract/fleet.ts';
+import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
@@ -58,6 +59,8 @@ export interface SupervisedModel {
   metricsUrl?: string | undefined;
   /** Default: least-connections. */
   strategy?: StrategyName | undefined;
+  /** Of all callers together. Default: none. */
+  limits?: LimitSettings | undefined;
   /** Of one replica against the others; from `perUrl`. Default: 1. */
   weight?: number | undefined;
 }

@@ -1,0 +1,107 @@
+/**
+ * Lets a request on when its limits have room for it, before it waits for a place or reaches an engine; else says when to come
+ * back. What it takes is held in the record of the request, whose end settles it.
+ */
+import type { Clock } from '../../../base/clock.ts';
+import { PlatformError } from '../../../contract/errors.ts';
+import { RateCells, sharedCells } from '../../../decide/scheduling/limits/rate-cells.ts';
+import { durationText } from '../../../decide/scheduling/limits/rate-limit-headers.ts';
+import {
+  type BoundLimit,
+  type LimitVerdict,
+  RequestLimits,
+} from '../../../decide/scheduling/limits/request-limits.ts';
+import type { Envelope, InferenceEndpoint } from '../../../wire/openai/envelope.ts';
+import type { FleetTable, PoolEntry, SlottedSnapshot } from '../fleet-table.ts';
+import { tokensReserved } from '../places/token-estimate.ts';
+import type { RequestRecord } from '../request-record.ts';
+import { concurrencyCells, type SharedMemory } from '../shared-state.ts';
+import { LimitBook } from './limit-book.ts';
+import { LimitHold } from './limit-hold.ts';
+import { isForFiller } from './limited.ts';
+
+export interface LimitGateOptions {
+  clock: Clock;
+  memory: Pick<SharedMemory, 'rates' | 'concurrency'>;
+  /** Index of the calling worker. */
+  worker: number;
+  slotted: SlottedSnapshot;
+  table: FleetTable;
+}
+
+/** They generate nothing and cost next to nothing. */
+const UNLIMITED: readonly InferenceEndpoint[] = ['tokenize', 'detokenize'];
+/** Lines of batches leave this much of a limit on tokens to the clients who share it. */
+const SPARED_BY_FILLER = 0.5;
+
+export class LimitGate {
+  readonly #clock: Clock;
+  readonly #state: RequestLimits;
+  #book: LimitBook;
+
+  constructor({ clock, memory, worker, slotted, table }: LimitGateOptions) {
+    this.#clock = clock;
+    const rates = new RateCells(sharedCells(new BigInt64Array(memory.rates)));
+    this.#state = new RequestLimits(rates, concurrencyCells(memory.concurrency, worker));
+    this.#book = new LimitBook(slotted, table);
+  }
+
+  update(slotted: SlottedSnapshot, table: FleetTable): void {
+    this.#book = new LimitBook(slotted, table);
+  }
+
+  /** Throws `rate_limit_exceeded` or `tokens_exceed_limit`; `record.hold` is set in any case, for the headers. */
+  admit(record: RequestRecord, pool: PoolEntry, envelope: Envelope): void {
+    if (record.hold !== null || UNLIMITED.includes(envelope.endpoint)) return;
+    const limits = this.#limitsFor(record, this.#book.limitsOf(record.keyName, pool));
+    if (limits.length === 0) return;
+    record.hold = new LimitHold(this.#state, this.#clock, limits);
+    const verdict = this.#take(record, limits, tokensReserved(envelope, pool.view.contextLength));
+    if (verdict.kind === 'admitted') return;
+    const { scope, kind } = verdict.limit;
+    record.limited = { scope, kind };
+    throw this.#refusal(verdict);
+  }
+
+  /** Whether a request that was admitted for another model may be served by this one: its limits hold for all callers. */
+  admitFallback(record: RequestRecord, pool: PoolEntry, envelope: Envelope): boolean {
+    if (UNLIMITED.includes(envelope.endpoint)) return true;
+    const limits = this.#limitsFor(record, this.#book.limitsOfModel(pool));
+    if (limits.length === 0) return true;
+    record.hold ??= new LimitHold(this.#state, this.#clock, limits);
+    return this.#take(record, limits, tokensReserved(envelope, pool.view.contextLength)).kind === 'admitted';
+  }
+
+  #limitsFor({ filler }: RequestRecord, limits: readonly BoundLimit[]): readonly BoundLimit[] {
+    return filler ? limits.filter(isForFiller) : limits;
+  }
+
+  #take({ filler, hold }: RequestRecord, limits: readonly BoundLimit[], tokens: number): LimitVerdict {
+    const spared = filler ? SPARED_BY_FILLER : 0;
+    const verdict = this.#state.admit(limits, tokens, this.#clock.machineMs(), spared);
+    if (verdict.kind === 'admitted') hold?.add(verdict.reservation);
+    return verdict;
+  }
+
+  #refusal(verdict: Exclude<LimitVerdict, { kind: 'admitted' }>): PlatformError {
+    const { limit } = verdict;
+    const what = `${limit.subject} on ${UNITS[limit.kind]}: Limit ${limit.rate.amount}`;
+    if (verdict.kind === 'too-large') {
+      const message = `Request too large for ${what}, Requested ${verdict.units}. The prompt or the longest answer that it allows must be smaller.`;
+      return new PlatformError('tokens_exceed_limit', message);
+    }
+    // Waiting to the millisecond must be enough.
+    const retryAfterMs = Math.ceil(verdict.retryAfterMs);
+    const { remaining } = this.#state.remaining(limit, this.#clock.machineMs());
+    const used = limit.rate.amount - remaining;
+    const message = `Rate limit reached for ${what}, Used ${used}. Please try again in ${durationText(retryAfterMs)}.`;
+    return new PlatformError('rate_limit_exceeded', message, { retryAfterS: retryAfterMs / 1_000 });
+  }
+}
+
+/** As OpenAI words them, so that programs which look for these words find them. */
+const UNITS: Record<BoundLimit['kind'], string> = {
+  requests: 'requests per min (RPM)',
+  tokens: 'tokens per min (TPM)',
+  concurrency: 'requests at once',
+};
