@@ -7,6 +7,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
+import { createRandom } from '../base/random.ts';
 import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/control-protocol.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
@@ -17,7 +18,10 @@ import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
-import { createSharedMemory, SharedState, slotTables } from '../planes/gateway/shared-state.ts';
+import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
+import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
+import { createSharedMemory, SharedState } from '../planes/gateway/shared-state.ts';
+import { slotTables } from '../planes/gateway/slot-tables.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
 import { StorageHost } from './storage-host.ts';
@@ -37,6 +41,7 @@ export interface GatewayProcessOptions {
 }
 
 const RECONNECT_MS = 200;
+const TICK_MS = 250;
 /** Answers say `Connection: close` for this long before a replaced gateway lets go of the port. */
 const ANNOUNCE_MS = 1_500;
 /** Facts kept while the node process is away. */
@@ -51,9 +56,10 @@ class GatewayProcess {
   readonly #options: GatewayProcessOptions;
   readonly #memory = createSharedMemory();
   readonly #shared = new SharedState(this.#memory, 0);
-  readonly #slots = new SlotAssigner(slotTables(this.#memory));
+  readonly #slots = new SlotAssigner(slotTables(this.#memory, this.#shared));
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
+  readonly #health: HealthKeeper;
   readonly #workers: GatewayWorkers;
   readonly #storage: StorageHost | null;
   #slotted: SlottedSnapshot;
@@ -68,6 +74,13 @@ class GatewayProcess {
     this.#slotted = this.#slots.assign(
       JSON.parse(readFileSync(options.snapshotFile, 'utf8')) as GatewaySnapshot,
     );
+    this.#health = new HealthKeeper({
+      gates: new ReplicaGates(this.#memory.gates),
+      clock: systemClock,
+      chance: createRandom(process.pid),
+      onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
+    });
+    this.#health.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
     this.#storage =
       options.stateDir === null
@@ -90,8 +103,9 @@ class GatewayProcess {
       fileDir: join(options.stateDir ?? dirname(options.snapshotFile), FILES_FOLDER),
       storagePort: () => this.#storage?.newPort() ?? null,
       snapshot: () => this.#slotted,
-      onTelemetry: (deltas, facts) => {
+      onTelemetry: (deltas, facts, health) => {
         this.#metrics.merge(deltas);
+        for (const report of health) this.#health.report(report);
         this.#report(facts);
       },
       onReplaced: (worker, reason) => {
@@ -105,6 +119,7 @@ class GatewayProcess {
   async start(): Promise<void> {
     process.on('SIGHUP', () => {});
     process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
+    setInterval(() => this.#health.tick(), TICK_MS).unref();
     if (this.#options.socketPath !== null) void this.#keepConnected(this.#options.socketPath);
     try {
       const { host, port } = this.#slotted.snapshot.settings;
@@ -181,6 +196,7 @@ class GatewayProcess {
       this.#logError('a snapshot was refused; the last good one stays in use', error);
       return;
     }
+    this.#health.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
     // The file is shared by the gateways of a node; the rename makes each write whole.
     const temporary = `${this.#options.snapshotFile}.${process.pid}.tmp`;

@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import type { SharedMemory } from '../planes/gateway/shared-state.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 
@@ -35,5 +36,5 @@ export type FromWorker =
   | { type: 'loaded' }
   | { type: 'listening'; port: number }
   | { type: 'listen-failed'; code: string; message: string }
-  | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[] }
+  | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[]; health: HealthReport[] }
   | { type: 'closed' };

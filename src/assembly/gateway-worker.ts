@@ -11,6 +11,7 @@ import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
+import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import { SharedState } from '../planes/gateway/shared-state.ts';
 import { openEngineTransport } from './engine-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
@@ -24,6 +25,7 @@ const start = workerData as WorkerStart;
 const tell = (message: FromWorker) => port.postMessage(message);
 
 let facts: Fact[] = [];
+let health: HealthReport[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile, { batched: true });
@@ -32,8 +34,9 @@ const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
 
 function flushTelemetry(): void {
-  tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });
+  tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts, health });
   facts = [];
+  health = [];
 }
 
 /** Between the workers of this process: ids of background responses that are to stop. */
@@ -55,6 +58,10 @@ const plane = new GatewayPlane({
     facts.push(fact);
     // Failures travel at once, and together when many streams of one replica break in the same moment.
     if (facts.length === 1) setImmediate(flushTelemetry);
+  },
+  onHealth: (report) => {
+    health.push(report);
+    if (health.length === 1) setImmediate(flushTelemetry);
   },
   writeLog: (line) => log.write(line),
 });

@@ -7,6 +7,7 @@ import { type MessagePort, Worker } from 'node:worker_threads';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import { type SharedMemory, SharedState } from '../planes/gateway/shared-state.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
@@ -23,7 +24,7 @@ export interface GatewayWorkersOptions {
   /** A new port to the storage thread; null where nothing can be kept. */
   storagePort(): MessagePort | null;
   snapshot(): SlottedSnapshot;
-  onTelemetry(deltas: MetricDeltas, facts: Fact[]): void;
+  onTelemetry(deltas: MetricDeltas, facts: Fact[], health: HealthReport[]): void;
   onReplaced(worker: number, reason: string): void;
   logError(message: string, error: unknown): void;
 }
@@ -149,7 +150,7 @@ export class GatewayWorkers {
         if (slot.state === 'starting') slot.state = 'listening';
         break;
       case 'telemetry':
-        this.#options.onTelemetry(message.deltas, message.facts);
+        this.#options.onTelemetry(message.deltas, message.facts, message.health);
         break;
       case 'closed':
         slot.state = 'closed';

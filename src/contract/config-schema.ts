@@ -52,6 +52,12 @@ const clientKeys = z
           'Of its requests in the queue. A request may ask for less urgency with the header `x-autoglm-priority`, never for more.',
         ),
       limits: keyLimitsSchema,
+      explain: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Whether it may see how requests are shared out: the header `x-autoglm-explain`, and /autoglm/scheduling.',
+        ),
     }),
   )
   .max(10_000)
@@ -377,6 +383,15 @@ export const configSchema = z.strictObject({
         .max(10)
         .default(3)
         .describe('Times one stream may be continued on another replica.'),
+      breaker_failures: z
+        .number()
+        .int()
+        .min(1)
+        .max(1000)
+        .default(5)
+        .describe(
+          'Failed attempts in a row after which a replica is left out, for 5 s the first time and longer after that, until one request shows that it is well. At least half of the replicas of a model stay in.',
+        ),
       slow_start_ms: z
         .number()
         .int()

@@ -26,6 +26,8 @@ export interface GatewaySettings {
   retryBudgetRatio: number;
   /** Times one stream may be continued elsewhere. */
   continuationsMax: number;
+  /** Failed attempts in a row after which a replica is left out for a while. */
+  breakerFailures: number;
   /** A replica that comes back while others serve takes all of its share only after so long; 0: at once. */
   slowStartMs: number;
   /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */
@@ -71,6 +73,8 @@ export interface KeySettings {
   limits?: LimitSettings | undefined;
   /** Further ones on single models, by a name of the model. Default: none. */
   modelLimits?: Readonly<Record<string, LimitSettings>> | undefined;
+  /** Whether it may see how requests are shared out. Default: false. */
+  explain?: boolean;
 }
 
 export interface FileSettings {

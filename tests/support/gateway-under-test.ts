@@ -33,6 +33,7 @@ export const TEST_SETTINGS: GatewaySettings = {
   retryAttemptsMax: 2,
   retryBudgetRatio: 0.2,
   continuationsMax: 3,
+  breakerFailures: 5,
   slowStartMs: 0,
   ejectionMs: 0,
   keepAliveMs: 10_000,

@@ -106,7 +106,7 @@ describe('messages of the configuration', () => {
       'an address that is none',
       'models:\n  - model_name: a\n    engine: vllm\n    urls: [localhost]\n',
       [
-        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000, or a map with the keys url, served_model_name, api_key, max_batch_size',
+        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000, or a map with the keys url, served_model_name, api_key, max_batch_size, weight',
       ],
     ],
     [

@@ -155,11 +155,12 @@ function gatewaySettings(
     // One thread more than one core needs: a thread that dies must not take all connections with it.
     workers: gateway.workers ?? Math.max(2, availableParallelism()),
     keys: [
-      ...gateway.keys.map(({ name, key, weight, priority, limits }) => ({
+      ...gateway.keys.map(({ name, key, weight, priority, explain, limits }) => ({
         name,
         sha256: sha256(key),
         weight,
         priority,
+        explain,
         ...keyLimits(limits),
       })),
       ...environmentKeys.map((key, index) => ({ name: `AUTOGLM_API_KEYS[${index}]`, sha256: sha256(key) })),
@@ -176,6 +177,7 @@ function gatewaySettings(
     stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),
     totalTimeoutMs,
     writeStallTimeoutMs: timeouts.write_stall_ms,
+    breakerFailures: gateway.breaker_failures,
     slowStartMs: gateway.slow_start_ms,
     ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,

@@ -6,6 +6,7 @@ import { parseEnvelope } from '../../wire/openai/envelope.ts';
 import { Admission, type Lease } from './admission.ts';
 import { ANYBODY } from './caller.ts';
 import { FleetTable } from './fleet-table.ts';
+import { ReplicaGates } from './health/replica-gates.ts';
 import { Demand } from './places/demand.ts';
 import { createSharedMemory, SharedState } from './shared-state.ts';
 
@@ -52,6 +53,8 @@ function setUp(table: FleetTable) {
     table,
     settings: TEST_SETTINGS,
     prefixes: memory.prefixes,
+    gates: new ReplicaGates(memory.gates),
+    onProbe: () => {},
   });
   const order: string[] = [];
   const ask = (model: string) => {

@@ -14,6 +14,7 @@ import { PrefixIndex } from '../../decide/scheduling/affinity/prefix-index.ts';
 import type { Explanation } from '../../decide/scheduling/pick/scheduler.ts';
 import { FairQueue, type QueueEntry } from '../../decide/scheduling/queue/fair-queue.ts';
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
+import type { ReplicaGates } from './health/replica-gates.ts';
 import type { Demand } from './places/demand.ts';
 import {
   type Moment,
@@ -29,6 +30,8 @@ export interface Lease {
   replica: ReplicaEntry;
   /** Time spent waiting for it. */
   queuedMs: number;
+  /** The request is the one that shows whether the replica is well again, under this number; null: it is not. */
+  probe: number | null;
   /** Why this replica; null unless it was asked for. */
   explanation: Explanation | null;
   /** The engine has read the prompt: that part of the work is done. Any number of calls. */
@@ -74,6 +77,8 @@ export interface AdmissionOptions {
   settings: GatewaySettings;
   /** Which replica has seen which beginning of a prompt; shared by all workers. */
   prefixes: SharedArrayBuffer;
+  gates: ReplicaGates;
+  onProbe(replica: ReplicaEntry, probe: number): void;
 }
 
 /** While requests wait, the queue is looked at this often besides the wake-ups: deadlines and ejections pass silently. */
@@ -92,14 +97,14 @@ export class Admission {
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
 
-  constructor({ shared, clock, table, settings, prefixes }: AdmissionOptions) {
+  constructor({ shared, clock, table, settings, prefixes, gates, onProbe }: AdmissionOptions) {
     this.#shared = shared;
     this.#clock = clock;
     this.#table = table;
     this.#settings = settings;
     // Workers that see the same must not all choose the same.
     const chance = createRandom(Math.floor(clock.machineMs() * 1_000));
-    this.#scheduling = { shared, prefixIndex: new PrefixIndex(prefixes), chance };
+    this.#scheduling = { shared, gates, prefixIndex: new PrefixIndex(prefixes), chance, onProbe };
     this.#assign();
   }
 
@@ -121,7 +126,7 @@ export class Admission {
     const sinceMs = this.#clock.monotonicMs();
     // Whoever arrives must not overtake those that wait, unless it is urgent.
     if (state.queue.size === 0 || options.urgent) {
-      const place = state.scheduler.take(seen, options.demand, options.avoid, this.#moment());
+      const place = state.scheduler.take(seen, options, this.#moment());
       if (typeof place !== 'string') {
         return Promise.resolve(
           this.#lease(state, { replica: seen.replicas[place.index]!, place, options, sinceMs }),
@@ -142,6 +147,15 @@ export class Admission {
       );
       this.#keepLooking();
     });
+  }
+
+  /** Where a request that says nothing would go now. Throws `model_not_found`. */
+  explain(model: string): Explanation & { waiting: number } {
+    const seen = this.#table.find(model);
+    if (seen === undefined) throw unknownModel(model, this.#table.names);
+    const { scheduler } = this.#pools.get(seen.view.model)!;
+    const explanation = scheduler.preview(seen, this.#moment());
+    return { ...explanation, waiting: this.#shared.queued(seen.index) };
   }
 
   poolOf(model: string): PoolView | undefined {
@@ -215,6 +229,7 @@ export class Admission {
     return {
       replica,
       queuedMs: this.#clock.monotonicMs() - sinceMs,
+      probe: place.probe,
       explanation: options.explain === true ? scheduler.explain() : null,
       promptDone,
       settle: (tokensUsed) => {
@@ -247,7 +262,7 @@ export class Admission {
     const offered: { place: Place | null } = { place: null };
     const accept = ({ adapter, options }: Waiting) => {
       if (full) return false;
-      const place = scheduler.take(this.#seenBy(pool, adapter), options.demand, options.avoid, now);
+      const place = scheduler.take(this.#seenBy(pool, adapter), options, now);
       if (typeof place !== 'string') offered.place = place;
       else if (adapter === null && options.avoid.length === 0) full = true;
       return typeof place !== 'string';

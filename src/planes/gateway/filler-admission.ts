@@ -11,8 +11,9 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { CEILING_START } from '../../decide/scheduling/filler-ceiling.ts';
 import { type FillerCandidate, pickFiller } from '../../decide/scheduling/pick-filler.ts';
-import type { AcquireOptions, Lease } from './admission.ts';
+import type { AcquireOptions, AdmissionOptions, Lease } from './admission.ts';
 import { type FleetTable, type PoolEntry, type ReplicaEntry, runOf } from './fleet-table.ts';
+import type { ReplicaGates } from './health/replica-gates.ts';
 import { beingStopped, unknownModel } from './places/refusals.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -35,8 +36,11 @@ const FILLER_WAIT_MS = 60_000;
 /** More than the runner of batches has under way at once. */
 const WAITING_MAX = 8_192;
 
+type FillerAdmissionOptions = Pick<AdmissionOptions, 'shared' | 'clock' | 'table' | 'settings' | 'gates'>;
+
 export class FillerAdmission {
   readonly #shared: SharedState;
+  readonly #gates: ReplicaGates;
   readonly #clock: Clock;
   readonly #queues = new Map<string, BoundedQueue<Waiting>>();
   #table: FleetTable;
@@ -47,8 +51,9 @@ export class FillerAdmission {
   #sweeper: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(shared: SharedState, clock: Clock, table: FleetTable, settings: GatewaySettings) {
+  constructor({ shared, clock, table, settings, gates }: FillerAdmissionOptions) {
     this.#shared = shared;
+    this.#gates = gates;
     this.#clock = clock;
     this.#table = table;
     this.#settings = settings;
@@ -126,7 +131,9 @@ export class FillerAdmission {
     return {
       id: runOf(view),
       ready: view.state === 'ready',
-      ejected: this.#shared.isEjected(slot, wallMs),
+      // What the breaker watches is for clients alone.
+      ejected:
+        this.#shared.isEjected(slot, wallMs) || this.#gates.isClosed(slot) || this.#gates.wantsProbe(slot),
       inFlight,
       window: view.window,
       filler,
@@ -139,6 +146,7 @@ export class FillerAdmission {
     return {
       replica,
       queuedMs: this.#clock.monotonicMs() - sinceMs,
+      probe: null,
       explanation: null,
       promptDone: () => {},
       settle: () => {},

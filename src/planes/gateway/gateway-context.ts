@@ -8,7 +8,9 @@ import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
-import type { Admission } from './admission.ts';
+import type { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
+import type { Admission, Lease } from './admission.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
 import type { FillerPace } from './filler-pace.ts';
@@ -25,6 +27,7 @@ export interface GatewayContext {
   /** Before admission: what keys and models may use. */
   readonly limits: LimitGate;
   readonly admission: Admission;
+  readonly retryBudget: RetryBudget;
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;
@@ -40,6 +43,8 @@ export interface GatewayContext {
   isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */
   ejectBriefly(replica: ReplicaEntry): void;
+  /** Tells the breaker how an attempt ended, where that matters. */
+  observeHealth(lease: Lease, end: AttemptEnd): void;
   report(fact: Fact): void;
   /** The request has ended: counters and log line. */
   settle(record: RequestRecord): void;

@@ -59,6 +59,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     fileContents: {} as FileContents,
     newRequestId: () => 'req-1',
     onFact: () => {},
+    onHealth: () => {},
     writeLog: (line) => void logged.push(line),
   });
   const ask = async (body: object) => {

@@ -13,10 +13,12 @@ import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
-import { Admission } from './admission.ts';
+import { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
+import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext } from './api-route.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
-import { callerOf } from './caller.ts';
+import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import type { ErrorDialect } from './error-dialect.ts';
@@ -24,6 +26,8 @@ import { FillerAdmission } from './filler-admission.ts';
 import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ReplicaGates } from './health/replica-gates.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
@@ -39,7 +43,6 @@ export interface GatewayPlaneOptions {
   clock: Clock;
   transport: Transport;
   shared: SharedState;
-  /** What all workers of the process share. */
   memory: SharedMemory;
   /** Index of this worker. */
   worker: number;
@@ -52,6 +55,8 @@ export interface GatewayPlaneOptions {
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
+  /** For the breaker. */
+  onHealth(report: HealthReport): void;
   writeLog(line: string): void;
 }
 
@@ -67,12 +72,14 @@ export class GatewayPlane implements ApiContext {
   readonly limits: LimitGate;
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
+  readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
+  readonly #gates: ReplicaGates;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -94,17 +101,19 @@ export class GatewayPlane implements ApiContext {
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
-    const { memory, worker, clock, snapshot: slotted } = options;
-    this.limits = new LimitGate({ clock, memory, worker, slotted, table: this.#table });
+    const { shared, clock, memory, worker, snapshot: slotted } = options;
+    this.limits = new LimitGate({ clock, memory: memory.limits, worker, slotted, table: this.#table });
+    this.#gates = new ReplicaGates(memory.gates);
+    this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
+    const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
     this.admission = new Admission({
-      shared: options.shared,
-      clock: options.clock,
-      table: this.#table,
-      settings: this.#settings,
-      prefixes: options.memory.prefixes,
+      ...parts,
+      prefixes: memory.prefixes,
+      onProbe: ({ slot, view: { generation } }, probe) =>
+        options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });
     this.fillerPace = new FillerPace(options.shared, options.clock);
-    this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
+    this.fillerAdmission = new FillerAdmission(parts);
   }
 
   get settings(): GatewaySettings {
@@ -194,6 +203,11 @@ export class GatewayPlane implements ApiContext {
       const key = this.#keys.authenticate(exchange);
       record.keyName = key?.name ?? null;
       record.caller = callerOf(key, exchange.headers);
+      record.mayExplain = mayExplain(key, this.#settings);
+      if (record.caller.explain && !record.mayExplain) {
+        record.caller.explain = false;
+        record.explanation = MAY_NOT_EXPLAIN;
+      }
     }
   }
 
@@ -246,6 +260,11 @@ export class GatewayPlane implements ApiContext {
         this.shared.eject(slot, 0);
       }
     }
+  }
+
+  observeHealth(lease: Lease, end: AttemptEnd): void {
+    const report = healthReport(lease, end);
+    if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
   }
 
   report(fact: Fact): void {

@@ -16,6 +16,7 @@ import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
 import type { Lease } from './admission.ts';
 import { Attempt, type AttemptEvents } from './attempt.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
@@ -24,10 +25,11 @@ import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts
 import { poolName, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { Demand } from './places/demand.ts';
+import { explanationText } from './places/explanation-text.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
-import type { AttemptEnd, AttemptTarget, StreamRun } from './stream-run.ts';
+import type { AttemptTarget, StreamRun } from './stream-run.ts';
 
 /** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
@@ -58,7 +60,6 @@ export class InferenceRun implements StreamRun, Watched {
   #attemptsOnPool = 0;
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
-  #budgetedRetry = false;
   #keptAliveMs = 0;
   /** When the first place on a replica was had; null while the request waits for it. */
   #admittedMs: number | null = null;
@@ -106,7 +107,8 @@ export class InferenceRun implements StreamRun, Watched {
     const { context } = this;
     context.shared.addRequests(1);
     // What the client repeats is a retry as much as what we repeat: together they keep to one budget.
-    if (this.record.clientRetries > 0) this.#spendRetry();
+    context.retryBudget.requestStarted(context.settings.retryBudgetRatio);
+    if (this.record.clientRetries > 0) context.retryBudget.tryRetry(context.clock.machineMs());
     context.sweep.add(this);
     try {
       await this.#run();
@@ -120,7 +122,6 @@ export class InferenceRun implements StreamRun, Watched {
     if (this.exchange.clientGone && this.record.outcome === 'completed') this.#endCancelled();
     context.sweep.remove(this);
     context.shared.addRequests(-1);
-    if (this.#budgetedRetry) context.shared.addRetries(-1);
     this.#lease?.settle(this.#tokensUsed());
     this.#demand.dispose();
     this.record.bytesOut += this.stream.bytesOut;
@@ -187,6 +188,7 @@ export class InferenceRun implements StreamRun, Watched {
       const beganMs = this.context.clock.monotonicMs();
       const end = await this.#firstAttempt(lease);
       const serviceMs = this.context.clock.monotonicMs() - beganMs;
+      this.context.observeHealth(lease, end);
       if (end.kind === 'streamed') this.#completed(200);
       if (end.kind === 'answered') this.#answer(end);
       if (end.kind === 'streamed' || end.kind === 'answered')
@@ -194,7 +196,7 @@ export class InferenceRun implements StreamRun, Watched {
       if (end.kind === 'cancelled') return this.#endCancelled();
       // The total limit is ours and says nothing about the replica.
       if (this.#timeUp !== null) throw this.#timeUp;
-      this.reportFailure(lease, end.failure, end.answer?.status);
+      this.reportFailure(lease, end.failure);
       if (this.stream.committed) {
         await continueStream(this, { lease, failure: end.failure, detail: end.detail });
         return;
@@ -254,7 +256,9 @@ export class InferenceRun implements StreamRun, Watched {
     this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
     record.replica = lease.replica.view.id;
+    if (lease.explanation !== null) record.explanation = explanationText(lease.explanation);
     if (this.#cancelled) {
+      context.observeHealth(lease, { kind: 'cancelled' });
       lease.release();
       this.throwIfOver();
     }
@@ -271,7 +275,14 @@ export class InferenceRun implements StreamRun, Watched {
     for (let turn = 0; ; turn++) {
       try {
         return await admission.acquire(
-          { model: this.#model, demand: this.#demand, avoid, urgent, deadlineMs: this.#placeDeadlineMs() },
+          {
+            model: this.#model,
+            demand: this.#demand,
+            avoid,
+            urgent,
+            deadlineMs: this.#placeDeadlineMs(),
+            explain: record.caller.explain,
+          },
           (cancel) => {
             this.#cancelCurrent = cancel;
           },
@@ -357,12 +368,11 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   /** Tells the supervisor, and keeps the replica out of rotation for a moment when it seems dead. */
-  reportFailure({ replica }: Lease, failure: AttemptFailure, status?: number): void {
+  reportFailure({ replica }: Lease, failure: AttemptFailure): void {
     const { context, record } = this;
     this.failed.push(runOf(replica.view));
     if (failure === 'connect-refused' || failure === 'connect-timeout') this.#unreached++;
-    // An engine that refuses work has the fewest requests in flight, and would be given all of it.
-    if (replicaDied(failure) || status === 503) context.ejectBriefly(replica);
+    if (replicaDied(failure)) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);
     context.report({
       type: 'attemptFailed',
@@ -381,20 +391,9 @@ export class InferenceRun implements StreamRun, Watched {
       failure,
       attempts: this.#attemptsOnPool,
       retriesMax: context.settings.retryAttemptsMax,
-      inFlight: context.shared.requests(),
-      retriesInFlight: context.shared.retries(),
-      budgetRatio: context.settings.retryBudgetRatio,
     });
     if (!decision.retry) return false;
-    if (decision.budgeted) this.#spendRetry();
-    return true;
-  }
-
-  /** Counts this request among the retries in flight, once, until it is over. */
-  #spendRetry(): void {
-    if (this.#budgetedRetry) return;
-    this.#budgetedRetry = true;
-    this.context.shared.addRetries(1);
+    return !decision.budgeted || context.retryBudget.tryRetry(context.clock.machineMs());
   }
 
   /** Passes on the engine's own error when it gave one, else says what happened. */

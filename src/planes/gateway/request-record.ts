@@ -28,6 +28,8 @@ export interface RequestRecord {
   hold: LimitHold | null;
   /** The limit that it was refused for. */
   limited: { scope: LimitScope; kind: LimitKind } | null;
+  /** The caller may see how requests are shared out. */
+  mayExplain: boolean;
   /** A line of a batch: it waits while clients are served. */
   filler: boolean;
   model: string | null;
@@ -41,6 +43,8 @@ export interface RequestRecord {
   outcome: RequestOutcome;
   errorCode: ErrorCode | null;
   replica: string | null;
+  /** Why that replica, or why the caller is not told; null: nobody asked. */
+  explanation: string | null;
   attempts: number;
   continuations: number;
   tier: ContinuationTier | null;
@@ -67,6 +71,7 @@ export function newRecord(
     caller: ANYBODY,
     hold: null,
     limited: null,
+    mayExplain: false,
     filler: false,
     model: null,
     fallback: null,
@@ -77,6 +82,7 @@ export function newRecord(
     outcome: 'failed-internal',
     errorCode: null,
     replica: null,
+    explanation: null,
     attempts: 0,
     continuations: 0,
     tier: null,

@@ -1,30 +1,28 @@
 /**
- * What the worker threads of one gateway count together: in-flight and queue counts, tokens of work, retries, and ejections, in
- * one SharedArrayBuffer, and limits in two more. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
+ * What the worker threads of one gateway count together: in-flight and queue counts, tokens of work, and ejections, in
+ * one SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
  * back. Nothing on the request path sends a message.
  *
  * Layout (32-bit integers): totals | rows by worker | ejections and ends of listening (64-bit, wall milliseconds) |
  * ceilings of filler | wake counter.
  */
-
-import { LIMITED_MAX } from '../../contract/limits.ts';
 import { PREFIX_INDEX_BYTES } from '../../decide/scheduling/affinity/prefix-index.ts';
-import { ConcurrencyCells } from '../../decide/scheduling/limits/concurrency-cells.ts';
 import { REPLICA_SLOTS_MAX } from '../../decide/scheduling/pick/replica-columns.ts';
-import type { SlotTables } from './fleet-table.ts';
-import { clearRates, holdsCell, LIMIT_CELLS } from './limits/limited.ts';
+import { RETRY_BUDGET_CELLS } from '../../decide/scheduling/retry-budget.ts';
+import { GATE_BYTES } from './health/replica-gates.ts';
+import { concurrencyCellsOf, createLimitMemory, type LimitMemory } from './limits/limit-memory.ts';
 
-const REPLICA_SLOTS = REPLICA_SLOTS_MAX;
-const POOL_SLOTS = 128;
+export const REPLICA_SLOTS = REPLICA_SLOTS_MAX;
+export const POOL_SLOTS = 128;
 const WORKERS_MAX = 128;
 
-/** Cells of a row: in flight per replica, queued per pool, filler in flight and tokens of work per replica, requests, budgeted retries. */
-const ROW_CELLS = 3 * REPLICA_SLOTS + POOL_SLOTS + 2;
+/** Cells of a row: in flight per replica, queued per pool, filler in flight and tokens of work per replica, requests. */
+const ROW_CELLS = 3 * REPLICA_SLOTS + POOL_SLOTS + 1;
 const FILLER_AT = REPLICA_SLOTS + POOL_SLOTS;
 const WORK_AT = FILLER_AT + REPLICA_SLOTS;
 const REQUESTS_CELL = WORK_AT + REPLICA_SLOTS;
-const RETRIES_CELL = REQUESTS_CELL + 1;
-const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
+/** 64-bit cells stand at multiples of 8. */
+const EJECTIONS_AT = Math.ceil(((WORKERS_MAX + 1) * ROW_CELLS * 4) / 8) * 8;
 const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
 const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
 const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
@@ -34,38 +32,21 @@ export interface SharedMemory {
   counts: SharedArrayBuffer;
   /** Which replica has seen which beginning of a prompt. The system gives it pages as they are written. */
   prefixes: SharedArrayBuffer;
-  /** Token buckets of limits: 64-bit, nanoseconds. */
-  rates: SharedArrayBuffer;
-  /** What is under way of limits: totals | rows by worker. */
-  concurrency: SharedArrayBuffer;
+  /** What the breaker says of each replica. */
+  gates: SharedArrayBuffer;
+  /** The budget of retries. */
+  retries: SharedArrayBuffer;
+  /** What of limits is used. */
+  limits: LimitMemory;
 }
 
 export function createSharedMemory(): SharedMemory {
   return {
     counts: new SharedArrayBuffer(WAKE_AT + 8),
     prefixes: new SharedArrayBuffer(PREFIX_INDEX_BYTES),
-    rates: new SharedArrayBuffer(8 * LIMIT_CELLS),
-    concurrency: new SharedArrayBuffer(4 * (WORKERS_MAX + 1) * LIMIT_CELLS),
-  };
-}
-
-/** The counts of limits, as one worker takes from them. */
-export function concurrencyCells(concurrency: SharedArrayBuffer, worker: number): ConcurrencyCells {
-  return new ConcurrencyCells(new Int32Array(concurrency), LIMIT_CELLS, worker);
-}
-
-/** What of the memory is given out slot by slot, for the main thread. */
-export function slotTables(memory: SharedMemory): SlotTables {
-  const shared = new SharedState(memory, 0);
-  const counts = concurrencyCells(memory.concurrency, 0);
-  return {
-    replicas: { max: REPLICA_SLOTS, isFree: (slot) => shared.inFlight(slot) === 0, onTaken: () => {} },
-    pools: { max: POOL_SLOTS, isFree: () => true, onTaken: () => {} },
-    limits: {
-      max: LIMITED_MAX,
-      isFree: (slot) => counts.inFlight(holdsCell(slot)) === 0,
-      onTaken: (slot) => clearRates(memory.rates, slot),
-    },
+    gates: new SharedArrayBuffer(GATE_BYTES),
+    retries: new SharedArrayBuffer(RETRY_BUDGET_CELLS * 4),
+    limits: createLimitMemory(WORKERS_MAX),
   };
 }
 
@@ -188,14 +169,6 @@ export class SharedState {
     this.#add(REQUESTS_CELL, change);
   }
 
-  retries(): number {
-    return Atomics.load(this.#cells, RETRIES_CELL);
-  }
-
-  addRetries(change: 1 | -1): void {
-    this.#add(RETRIES_CELL, change);
-  }
-
   eject(slot: number, untilWallMs: number): void {
     Atomics.store(this.#ejections, slot, BigInt(Math.round(untilWallMs)));
   }
@@ -224,7 +197,7 @@ export class SharedState {
       const held = Atomics.exchange(cells, row + cell, 0);
       if (held !== 0) Atomics.sub(cells, cell, held);
     }
-    concurrencyCells(memory.concurrency, worker).reclaim();
+    concurrencyCellsOf(memory.limits, worker).reclaim();
     new SharedState(memory, worker).wake();
   }
 

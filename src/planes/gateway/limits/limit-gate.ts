@@ -4,7 +4,6 @@
  */
 import type { Clock } from '../../../base/clock.ts';
 import { PlatformError } from '../../../contract/errors.ts';
-import { RateCells, sharedCells } from '../../../decide/scheduling/limits/rate-cells.ts';
 import { durationText } from '../../../decide/scheduling/limits/rate-limit-headers.ts';
 import {
   type BoundLimit,
@@ -15,14 +14,14 @@ import type { Envelope, InferenceEndpoint } from '../../../wire/openai/envelope.
 import type { FleetTable, PoolEntry, SlottedSnapshot } from '../fleet-table.ts';
 import { tokensReserved } from '../places/token-estimate.ts';
 import type { RequestRecord } from '../request-record.ts';
-import { concurrencyCells, type SharedMemory } from '../shared-state.ts';
 import { LimitBook } from './limit-book.ts';
 import { LimitHold } from './limit-hold.ts';
+import { concurrencyCellsOf, type LimitMemory, rateCellsOf } from './limit-memory.ts';
 import { isForFiller } from './limited.ts';
 
 export interface LimitGateOptions {
   clock: Clock;
-  memory: Pick<SharedMemory, 'rates' | 'concurrency'>;
+  memory: LimitMemory;
   /** Index of the calling worker. */
   worker: number;
   slotted: SlottedSnapshot;
@@ -41,8 +40,7 @@ export class LimitGate {
 
   constructor({ clock, memory, worker, slotted, table }: LimitGateOptions) {
     this.#clock = clock;
-    const rates = new RateCells(sharedCells(new BigInt64Array(memory.rates)));
-    this.#state = new RequestLimits(rates, concurrencyCells(memory.concurrency, worker));
+    this.#state = new RequestLimits(rateCellsOf(memory), concurrencyCellsOf(memory, worker));
     this.#book = new LimitBook(slotted, table);
   }
 

@@ -3,7 +3,7 @@
  * limited keeps its slot as long as it is known; the main thread assigns them, workers look them up.
  */
 import type { GatewaySnapshot, KeySettings } from '../../../contract/gateway-snapshot.ts';
-import { LIMITED_MAX, type LimitScope, type LimitSettings } from '../../../contract/limits.ts';
+import type { LimitScope, LimitSettings } from '../../../contract/limits.ts';
 import type { BoundLimit } from '../../../decide/scheduling/limits/request-limits.ts';
 
 export interface Limited {
@@ -13,8 +13,6 @@ export interface Limited {
   settings: LimitSettings;
 }
 
-/** Two for each slot, as `boundLimits` says. */
-export const LIMIT_CELLS = 2 * LIMITED_MAX;
 const WINDOW_MS = 60_000;
 /** More requests than a gateway can have under way. */
 const UNBOUNDED = 2_000_000_000;
@@ -73,13 +71,6 @@ export function boundLimits({ id, scope, settings }: Limited, slot: number): Bou
 /** Of the concurrency cells: how many requests hold something of this slot. */
 export function holdsCell(slot: number): number {
   return 2 * slot + 1;
-}
-
-/** Nobody has used anything of this slot. The main thread alone calls it, before it assigns the slot. */
-export function clearRates(rates: SharedArrayBuffer, slot: number): void {
-  const cells = new BigInt64Array(rates, 16 * slot, 2);
-  Atomics.store(cells, 0, 0n);
-  Atomics.store(cells, 1, 0n);
 }
 
 /** Work that may wait is charged its tokens, and holds; how many requests it makes, and at once, is nobody's concern. */

@@ -15,17 +15,22 @@ import {
   Scheduler,
 } from '../../../decide/scheduling/pick/scheduler.ts';
 import { STRATEGIES } from '../../../decide/scheduling/pick/strategies.ts';
-import { type PoolEntry, runOf } from '../fleet-table.ts';
+import { type PoolEntry, type ReplicaEntry, runOf } from '../fleet-table.ts';
+import type { ReplicaGates } from '../health/replica-gates.ts';
 import type { SharedState } from '../shared-state.ts';
 import type { Demand } from './demand.ts';
 
 /** The gateway has or estimates all of it; a metric that nobody reports is unknown, and counts alike for all. */
 const AVAILABLE = new Set(Object.keys(DATA_NEEDS) as DataNeed[]);
 
+const IDLE: RequestFacts = { blocks: null, sessionHash: 0, promptTokens: 0, answerTokens: 0, nowMs: 0 };
+
 export interface PoolSchedulerOptions {
   shared: SharedState;
   prefixIndex: PrefixIndex;
   chance: Random;
+  gates: ReplicaGates;
+  onProbe(replica: ReplicaEntry, probe: number): void;
 }
 
 /** A place that was taken: where, and the tokens of work that were added for it. */
@@ -33,6 +38,17 @@ export interface Place {
   index: number;
   promptTokens: number;
   answerTokens: number;
+  /** Number of the probe that it is for; null: for none. */
+  probe: number | null;
+}
+
+/** What a request asks for. */
+export interface Asked {
+  demand: Demand;
+  /** Runs of replicas that failed it before. */
+  avoid: readonly string[];
+  /** A stream that must go on: a replica in slow start takes it like any other. */
+  urgent: boolean;
 }
 
 export interface Moment {
@@ -42,18 +58,13 @@ export interface Moment {
 
 export class PoolScheduler {
   readonly #options: PoolSchedulerOptions;
-  readonly #facts: RequestFacts = {
-    blocks: null,
-    sessionHash: 0,
-    promptTokens: 0,
-    answerTokens: 0,
-    nowMs: 0,
-  };
+  readonly #facts: RequestFacts = { ...IDLE };
   #pool: PoolEntry;
   #strategy: StrategyName;
   #columns: ReplicaColumns;
   #scheduler: Scheduler;
   #readsPrompt: boolean;
+  #probes = 1;
 
   constructor(pool: PoolEntry, options: PoolSchedulerOptions) {
     this.#options = options;
@@ -79,28 +90,37 @@ export class PoolScheduler {
   /**
    * Takes a place for the request, or says why there is none.
    * @param seen the pool as the request sees it: itself, or through an adapter.
-   * @param avoid runs of replicas that failed the request before.
    */
-  take(
-    seen: PoolEntry,
-    demand: Demand,
-    avoid: readonly string[],
-    now: Moment,
-  ): Place | 'full' | 'none-ready' {
-    const { shared } = this.#options;
+  take(seen: PoolEntry, asked: Asked, now: Moment): Place | 'full' | 'none-ready' {
+    const { shared, gates, onProbe } = this.#options;
     for (;;) {
-      const index = this.#decide(seen, demand, avoid, now);
+      const index = this.#decide(seen, asked, now);
       if (index === FULL) return 'full';
       if (index === NONE_READY || index === NONE_CAPABLE) return 'none-ready';
-      const { slot } = this.#pool.replicas[index]!;
-      // Another worker may have taken the last place in between: look again.
+      const replica = this.#pool.replicas[index]!;
+      const { slot } = replica;
+      // Another worker may have taken the last place, or the probe, in between: look again.
       if (!shared.tryAcquire(slot, this.#columns.effectiveWindow(index))) continue;
-      const answerTokens = demand.answerTokens;
+      const isProbe = this.#columns.probe[index] === 1;
+      if (isProbe && !gates.tryTakeProbe(slot)) {
+        shared.release(slot);
+        continue;
+      }
+      const probe = isProbe ? this.#probes++ : null;
+      if (probe !== null) onProbe(replica, probe);
+      const { answerTokens } = asked.demand;
       const promptTokens = Math.max(0, Math.round(this.#scheduler.addedWork(index)) - answerTokens);
       this.#scheduler.settle(index, this.#facts);
       shared.addWork(slot, promptTokens + answerTokens);
-      return { index, promptTokens, answerTokens };
+      return { index, promptTokens, answerTokens, probe };
     }
+  }
+
+  /** What a request that says nothing would be given now; takes nothing. */
+  preview(seen: PoolEntry, now: Moment): Explanation {
+    this.#look(seen, { avoid: [], urgent: false }, now.wallMs);
+    this.#scheduler.decide({ ...IDLE, nowMs: now.machineMs });
+    return this.#scheduler.explain();
   }
 
   /** Why the last decision fell as it did. */
@@ -108,8 +128,9 @@ export class PoolScheduler {
     return this.#scheduler.explain();
   }
 
-  #decide(seen: PoolEntry, demand: Demand, avoid: readonly string[], now: Moment): number {
-    this.#look(seen, avoid, now.wallMs);
+  #decide(seen: PoolEntry, asked: Asked, now: Moment): number {
+    const { demand } = asked;
+    this.#look(seen, asked, now.wallMs);
     const facts = this.#facts;
     facts.blocks = this.#readsPrompt ? demand.blocks(this.#pool.view.model) : null;
     facts.sessionHash = demand.sessionHash;
@@ -119,16 +140,22 @@ export class PoolScheduler {
     return this.#scheduler.decide(facts);
   }
 
-  #look(seen: PoolEntry, avoid: readonly string[], wallMs: number): void {
-    const { shared } = this.#options;
+  #look(seen: PoolEntry, { avoid, urgent }: Pick<Asked, 'avoid' | 'urgent'>, wallMs: number): void {
+    const { shared, gates } = this.#options;
     const columns = this.#columns;
     const { replicas } = this.#pool;
     for (let index = 0; index < replicas.length; index++) {
       const { slot, view } = replicas[index]!;
       columns.inFlight[index] = shared.inFlight(slot);
       columns.work[index] = shared.work(slot);
-      columns.serving[index] = view.state === 'ready' && !shared.isEjected(slot, wallMs) ? 1 : 0;
-      columns.capable[index] = seen === this.#pool || seen.replicas[index]!.view.state === 'ready' ? 1 : 0;
+      const isOut = view.state !== 'ready' || shared.isEjected(slot, wallMs) || gates.isClosed(slot);
+      columns.serving[index] = isOut ? 0 : 1;
+      columns.probe[index] = gates.wantsProbe(slot) ? 1 : 0;
+      const share = gates.share(slot);
+      columns.share[index] = share;
+      columns.windowShare[index] = urgent ? 1 : share;
+      columns.capable[index] =
+        seen.adapter === undefined || seen.replicas[index]!.view.state === 'ready' ? 1 : 0;
       columns.avoided[index] = avoid.length > 0 && avoid.includes(runOf(view)) ? 1 : 0;
     }
   }
