@@ -93,6 +93,8 @@ export interface RunningGateway {
   process: ChildProcess;
   /** What the gateway says of itself at this moment, asked as a node process asks. */
   report(): Promise<GatewayReport>;
+  /** Has a worker thread die of an exception that nobody caught. */
+  breakWorker(worker: number): Promise<void>;
   /** Where the state database lies. */
   stateDir: string;
   /** Lines of the request log, parsed. */
@@ -145,6 +147,7 @@ export async function startGateway(
     stateDir,
     process: child,
     report: node.report,
+    breakWorker: node.breakWorker,
     log: () =>
       readFileSync(logFile, 'utf8')
         .split('\n')
@@ -165,7 +168,7 @@ export async function startGateway(
 /** The node's end of the link, which only asks: the gateway keeps the snapshot that it was started with. */
 async function listenAsNode(
   socketPath: string,
-): Promise<{ report(): Promise<GatewayReport>; close(): Promise<void> }> {
+): Promise<Pick<RunningGateway, 'report' | 'breakWorker'> & { close(): Promise<void> }> {
   let link: ControlLink<GatewayToNode, NodeToGateway> | null = null;
   let onReport: (report: GatewayReport) => void = () => {};
   const server = await listenForLinks<GatewayToNode, NodeToGateway>(socketPath, (accepted) => {
@@ -181,6 +184,10 @@ async function listenAsNode(
         onReport = resolve;
         send({ type: 'collect', id: 1 });
       });
+    },
+    breakWorker: async (worker) => {
+      const { send } = await eventually(() => link);
+      send({ type: 'fault', worker, kind: 'throw' });
     },
     close: () => server.close(),
   };

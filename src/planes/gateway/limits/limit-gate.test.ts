@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeExchange } from '../../../../tests/support/fake-exchange.ts';
 import { poolOf, TEST_SETTINGS } from '../../../../tests/support/gateway-under-test.ts';
 import { type Clock, systemClock } from '../../../base/clock.ts';
+import { createRandom } from '../../../base/random.ts';
 import { FILLER_KEY_HEADER, FILLER_OWNER_HEADER } from '../../../contract/filler.ts';
 import type { GatewaySnapshot, KeySettings } from '../../../contract/gateway-snapshot.ts';
 import type { LimitSettings } from '../../../contract/limits.ts';
@@ -133,6 +134,22 @@ const answered =
     handler.onEnd();
   };
 
+/** With the usage at the end, as engines give it to those who ask. */
+const streamed =
+  (prompt: number, completion: number): Answer =>
+  (handler) => {
+    const usage = { prompt_tokens: prompt, completion_tokens: completion };
+    const events = [
+      { choices: [{ index: 0, delta: { content: 'a' } }] },
+      { choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] },
+      { choices: [], usage },
+    ];
+    head(handler, 200, 'text/event-stream');
+    for (const event of events) handler.onData(Buffer.from(`data: ${JSON.stringify(event)}\n\n`));
+    handler.onData(Buffer.from('data: [DONE]\n\n'));
+    handler.onEnd();
+  };
+
 const refusing: Answer = (handler) => {
   head(handler, 400, 'application/json');
   handler.onData(Buffer.from('{"error":{"message":"no"}}'));
@@ -198,6 +215,35 @@ describe('limits of a gateway', () => {
     const gateway = new TestGateway({ keys: [keyOf('ci', { limits: TOKENS })] });
     await gateway.ask('ci');
     expect(await gateway.left('ci', 'tokens')).toBe(99_992);
+  });
+
+  it('are charged without drift over 10,000 random requests that are answered, streamed, refused or lost', async () => {
+    const limits = { requestsPerMinute: 1_000_000, tokensPerMinute: 100_000_000, parallelRequests: 64 };
+    const gateway = new TestGateway({ keys: [keyOf('ci', { limits })] });
+    const chance = createRandom(4);
+    let used = 0;
+    let requests = 0;
+    const next: Answer = (handler) => {
+      const [prompt, completion] = [1 + chance.int(200), chance.int(200)];
+      const kind = chance.int(4);
+      if (kind < 2) {
+        used += prompt + completion;
+        (kind === 0 ? answered : streamed)(prompt, completion)(handler);
+      } else (kind === 2 ? refusing : unreachable)(handler);
+      if (kind < 3) requests++;
+    };
+    gateway.answers = { 'http://m': next, 'http://spare': unreachable };
+    const client = async () => {
+      for (let turn = 0; turn < 10_000 / 64; turn++)
+        await gateway.ask('ci', { stream: chance.next() < 0.5 }, { worker: chance.int(2) });
+    };
+    await Promise.all(Array.from({ length: 64 }, client));
+    expect(used).toBeGreaterThan(500_000);
+    const { answerHeaders } = await gateway.ask('ci', { max_tokens: 1_000_000, n: 4_000 });
+    expect(1_000_000 - Number(answerHeaders['x-ratelimit-remaining-requests'])).toBe(requests);
+    // 20,000 roundings of less than a nanosecond each.
+    const left = Number(answerHeaders['x-ratelimit-remaining-tokens']);
+    expect(Math.abs(100_000_000 - used - left)).toBeLessThanOrEqual(34);
   });
 
   it('charge what was streamed when the engine does not count, and nothing that it refused', async () => {
