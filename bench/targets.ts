@@ -82,6 +82,7 @@ export async function startGateway(folder: string, enginePorts: readonly number[
     settings: {
       host: '127.0.0.1', port: 0, workers: 2, keys: [], bodyBytesMax: 8_388_608, queueSizeMax: 1024,
       queueTimeoutMs: 30_000, retryAttemptsMax: 2, retryBudgetRatio: 0.2, continuationsMax: 3, breakerFailures: 5,
+    queueAdaptive: true,
     slowStartMs: 10_000,
     ejectionMs: 1000,
       keepAliveMs: 10_000, connectTimeoutMs: 5000, firstTokenTimeoutMs: 300_000, stallTimeoutMs: 60_000,

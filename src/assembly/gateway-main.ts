@@ -5,6 +5,7 @@
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { createRandom } from '../base/random.ts';
@@ -13,6 +14,7 @@ import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
 import type { ControlLink } from '../contract/ports/control-link.ts';
+import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
 import { connectLink } from '../drivers/control-link/socket-link.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
@@ -20,7 +22,10 @@ import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-tabl
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
 import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
-import { createSharedMemory, SharedState } from '../planes/gateway/shared-state.ts';
+import { LoadCells } from '../planes/gateway/places/load-cells.ts';
+import { QueueKeeper } from '../planes/gateway/places/queue-keeper.ts';
+import { createSharedMemory } from '../planes/gateway/shared-memory.ts';
+import { SharedState } from '../planes/gateway/shared-state.ts';
 import { slotTables } from '../planes/gateway/slot-tables.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
@@ -60,6 +65,18 @@ class GatewayProcess {
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #health: HealthKeeper;
+  readonly #load = new LoadCells(this.#memory.load);
+  readonly #queues = new QueueKeeper({
+    cells: this.#load,
+    clock: systemClock,
+    cpuMs: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1_000;
+    },
+    processors: availableParallelism(),
+  });
+  /** Refusals of each pool that the last report knew of. */
+  readonly #refusals = new Map<number, number>();
   readonly #workers: GatewayWorkers;
   readonly #storage: StorageHost | null;
   #slotted: SlottedSnapshot;
@@ -119,7 +136,10 @@ class GatewayProcess {
   async start(): Promise<void> {
     process.on('SIGHUP', () => {});
     process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
-    setInterval(() => this.#health.tick(), TICK_MS).unref();
+    setInterval(() => {
+      this.#health.tick();
+      this.#queues.tick(this.#slotted.snapshot.settings);
+    }, TICK_MS).unref();
     if (this.#options.socketPath !== null) void this.#keepConnected(this.#options.socketPath);
     try {
       const { host, port } = this.#slotted.snapshot.settings;
@@ -240,6 +260,8 @@ class GatewayProcess {
       this.#metrics.set('autoglm_replica_in_flight_requests', { deployment }, count);
     }
     this.#metrics.set('autoglm_in_flight_requests', {}, this.#shared.requests());
+    this.#metrics.set('autoglm_queue_share_ratio', {}, this.#queues.share);
+    this.#setScaleOut();
     return {
       workers: this.#workers.status(),
       inFlight: this.#shared.requests(),
@@ -248,6 +270,28 @@ class GatewayProcess {
       poolQueued,
       metricsText: this.#metrics.render({ gateway: this.#options.id }),
     };
+  }
+
+  /** Demand against what replicas should carry, for autoscalers. */
+  #setScaleOut(): void {
+    const { snapshot, replicaSlots, poolSlots } = this.#slotted;
+    for (const { model, replicas, leaving } of snapshot.fleet.pools) {
+      const pool = poolSlots[model];
+      if (pool === undefined || leaving === true) continue;
+      const ready = replicas.filter(({ state }) => state === 'ready');
+      const ever = this.#load.refusals(pool);
+      const refused = ever - (this.#refusals.get(pool) ?? 0);
+      this.#refusals.set(pool, ever);
+      const load = {
+        inFlight: sum(replicas, ({ id }) => this.#shared.inFlight(replicaSlots[id] ?? 0)),
+        queued: this.#shared.queued(pool),
+        refused,
+        replicas: ready.length,
+        windows: sum(ready, ({ window }) => window),
+      };
+      this.#metrics.set('autoglm_scale_out_ratio', { model }, scaleOutRatio(load));
+      this.#metrics.set('autoglm_replicas_wanted', { model }, replicasWanted(load));
+    }
   }
 
   async #drain(mode: 'replace' | 'stop', deadlineMs: number): Promise<void> {
@@ -275,6 +319,10 @@ class GatewayProcess {
       `${JSON.stringify({ '@timestamp': new Date().toISOString(), 'log.level': level, message, ...detail })}\n`,
     );
   }
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
 }
 
 /** With SO_REUSEPORT two strangers could share a port unnoticed: an exclusive listener finds out first. */

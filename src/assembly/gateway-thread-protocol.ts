@@ -3,7 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
-import type { SharedMemory } from '../planes/gateway/shared-state.ts';
+import type { SharedMemory } from '../planes/gateway/shared-memory.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 
 export interface WorkerStart {

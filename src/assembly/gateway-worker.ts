@@ -9,9 +9,11 @@ import { createHttpServer } from '../drivers/http/server.ts';
 import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
+import { watchLoop } from '../drivers/telemetry/loop-watch.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
+import { LoadCells } from '../planes/gateway/places/load-cells.ts';
 import { SharedState } from '../planes/gateway/shared-state.ts';
 import { openEngineTransport } from './engine-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
@@ -69,7 +71,12 @@ cancels.onmessage = ({ data }) => plane.background.cancel(String(data));
 // A worker with nothing else to do may end.
 cancels.unref();
 const server = createHttpServer({ handle: (exchange) => plane.handle(exchange) });
-const telemetryTimer = setInterval(flushTelemetry, TELEMETRY_MS);
+const loop = watchLoop();
+const load = new LoadCells(start.memory.load);
+const telemetryTimer = setInterval(() => {
+  flushTelemetry();
+  load.reportWorker(start.index, loop.take());
+}, TELEMETRY_MS);
 
 async function close(closeIdle: boolean): Promise<void> {
   const closed = server.close();
@@ -81,6 +88,7 @@ async function close(closeIdle: boolean): Promise<void> {
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);
+  loop.stop();
   await transport.close();
   storage.close();
   log.close();

@@ -8,7 +8,7 @@ import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
-import { type SharedMemory, SharedState } from '../planes/gateway/shared-state.ts';
+import { reclaimWorker, type SharedMemory } from '../planes/gateway/shared-memory.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 
@@ -162,7 +162,7 @@ export class GatewayWorkers {
   }
 
   #onExit(slot: Slot, code: number, livedMs: number): void {
-    SharedState.reclaim(this.#options.memory, slot.index);
+    reclaimWorker(this.#options.memory, slot.index);
     const neverServed = slot.state === 'starting' && slot.restarts === 0;
     slot.state = 'closed';
     this.#checkClosed();

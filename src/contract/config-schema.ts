@@ -361,7 +361,15 @@ export const configSchema = z.strictObject({
         .min(0)
         .max(1_000_000)
         .default(1024)
-        .describe('Requests that may wait, per model.'),
+        .describe(
+          'Requests that may wait, per model. From 80 % on, those that are least urgent are refused with 429 and a Retry-After that can be kept.',
+        ),
+      queue_adaptive: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Whether queues are made shorter, down to a tenth, while the gateway itself can not keep up: its event loops stall, its processors are all in use, or requests wait nearly as long as they may.',
+        ),
       queue_timeout_ms: positiveMs(30_000, 'Longest wait in the queue.'),
       retry_attempts: z
         .number()
@@ -386,11 +394,11 @@ export const configSchema = z.strictObject({
       breaker_failures: z
         .number()
         .int()
-        .min(1)
+        .min(0)
         .max(1000)
         .default(5)
         .describe(
-          'Failed attempts in a row after which a replica is left out, for 5 s the first time and longer after that, until one request shows that it is well. At least half of the replicas of a model stay in.',
+          'Failed attempts in a row after which a replica is left out, for 5 s the first time and longer after that, until one request shows that it is well. At least half of the replicas of a model stay in. 0: never.',
         ),
       slow_start_ms: z
         .number()

@@ -18,6 +18,8 @@ export interface GatewaySettings {
   bodyBytesMax: number;
   /** Requests that may wait per pool, over all workers of one gateway. */
   queueSizeMax: number;
+  /** Queues are shorter while the gateway itself has too much to do. */
+  queueAdaptive: boolean;
   /** Longest wait in the queue. */
   queueTimeoutMs: number;
   /** Further attempts after the first, per request, before the first content token. */
@@ -26,7 +28,7 @@ export interface GatewaySettings {
   retryBudgetRatio: number;
   /** Times one stream may be continued elsewhere. */
   continuationsMax: number;
-  /** Failed attempts in a row after which a replica is left out for a while. */
+  /** Failed attempts in a row after which a replica is left out for a while; 0: failures count for nothing. */
   breakerFailures: number;
   /** A replica that comes back while others serve takes all of its share only after so long; 0: at once. */
   slowStartMs: number;

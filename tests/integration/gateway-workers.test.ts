@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { GatewayWorkers } from '../../src/assembly/gateway-workers.ts';
 import type { SlottedSnapshot } from '../../src/planes/gateway/fleet-table.ts';
-import { createSharedMemory } from '../../src/planes/gateway/shared-state.ts';
+import { createSharedMemory } from '../../src/planes/gateway/shared-memory.ts';
 import { eventually, TEST_SETTINGS } from '../support/gateway-under-test.ts';
 
 const GOOD: SlottedSnapshot = {

@@ -167,6 +167,7 @@ function gatewaySettings(
     ],
     bodyBytesMax: gateway.body_bytes_max,
     queueSizeMax: gateway.queue_size,
+    queueAdaptive: gateway.queue_adaptive,
     queueTimeoutMs: Math.min(gateway.queue_timeout_ms, totalTimeoutMs),
     retryAttemptsMax: gateway.retry_attempts,
     retryBudgetRatio: gateway.retry_budget,

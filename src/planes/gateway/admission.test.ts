@@ -8,7 +8,9 @@ import { ANYBODY } from './caller.ts';
 import { FleetTable } from './fleet-table.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
 import { Demand } from './places/demand.ts';
-import { createSharedMemory, SharedState } from './shared-state.ts';
+import { LoadCells } from './places/load-cells.ts';
+import { createSharedMemory } from './shared-memory.ts';
+import { SharedState } from './shared-state.ts';
 
 const BODY = Buffer.from('{"model":"m","messages":[]}');
 const adapter = (name: string): AdapterView => ({ name, servedModel: `m:${name}`, fields: { lora: name } });
@@ -54,6 +56,7 @@ function setUp(table: FleetTable) {
     settings: TEST_SETTINGS,
     prefixes: memory.prefixes,
     gates: new ReplicaGates(memory.gates),
+    load: new LoadCells(memory.load),
     onProbe: () => {},
   });
   const order: string[] = [];

@@ -16,6 +16,7 @@ import { FairQueue, type QueueEntry } from '../../decide/scheduling/queue/fair-q
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
 import type { ReplicaGates } from './health/replica-gates.ts';
 import type { Demand } from './places/demand.ts';
+import type { LoadCells } from './places/load-cells.ts';
 import {
   type Moment,
   type Place,
@@ -78,6 +79,7 @@ export interface AdmissionOptions {
   /** Which replica has seen which beginning of a prompt; shared by all workers. */
   prefixes: SharedArrayBuffer;
   gates: ReplicaGates;
+  load: LoadCells;
   onProbe(replica: ReplicaEntry, probe: number): void;
 }
 
@@ -89,6 +91,7 @@ const RETRY_AFTER_MAX_S = 60;
 export class Admission {
   readonly #shared: SharedState;
   readonly #clock: Clock;
+  readonly #load: LoadCells;
   readonly #scheduling: PoolSchedulerOptions;
   /** By model. */
   readonly #pools = new Map<string, PoolState>();
@@ -97,7 +100,8 @@ export class Admission {
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
 
-  constructor({ shared, clock, table, settings, prefixes, gates, onProbe }: AdmissionOptions) {
+  constructor({ shared, clock, table, settings, prefixes, gates, load, onProbe }: AdmissionOptions) {
+    this.#load = load;
     this.#shared = shared;
     this.#clock = clock;
     this.#table = table;
@@ -210,6 +214,7 @@ export class Admission {
     const offer = queue.offer(waiting, counted ? Math.max(1, limit - others) : 0, waiting.sinceMs);
     if (offer.kind === 'queued') return null;
     if (counted) shared.dequeue(pool.index);
+    this.#load.refused(pool.index);
     const { reason, retryAfterS } = offer;
     return saturated(reason, pool, { waiting: shared.queued(pool.index), limit, retryAfterS });
   }
@@ -272,6 +277,7 @@ export class Admission {
       const place = offered.place!;
       const replica = this.#seenBy(pool, adapter).replicas[place.index]!;
       this.#shared.dequeue(pool.index);
+      this.#load.waited(nowMs - sinceMs);
       entry.resolve(this.#lease(state, { replica, place, options, sinceMs, entry }));
     }
   }
@@ -335,7 +341,8 @@ export class Admission {
   /** A place that filler holds would be a client's: for each, one client more may wait, so that none is refused for filler. */
   #queueSizeMax(pool: PoolEntry): number {
     const filler = pool.replicas.reduce((sum, { slot }) => sum + this.#shared.fillerInFlight(slot), 0);
-    return this.#settings.queueSizeMax + filler;
+    const { queueSizeMax } = this.#settings;
+    return Math.max(Math.min(1, queueSizeMax), Math.floor(queueSizeMax * this.#load.queueShare)) + filler;
   }
 }
 

@@ -86,6 +86,21 @@ export const GATEWAY_METRICS: readonly Family[] = [
   },
   { name: 'autoglm_in_flight_requests', type: 'gauge', help: 'Inference requests in flight.' },
   { name: 'autoglm_queued_requests', type: 'gauge', help: 'Requests that wait for a place, by model.' },
+  {
+    name: 'autoglm_scale_out_ratio',
+    type: 'gauge',
+    help: 'Requests in flight, waiting and refused, against 80 % of what the ready replicas of a model take at once; above 1, more are needed.',
+  },
+  {
+    name: 'autoglm_replicas_wanted',
+    type: 'gauge',
+    help: 'Replicas that would carry the requests of a model, by autoglm_scale_out_ratio.',
+  },
+  {
+    name: 'autoglm_queue_share_ratio',
+    type: 'gauge',
+    help: 'Share of their configured length that queues may have; below 1 while the gateway can not keep up.',
+  },
   { name: 'autoglm_replica_in_flight_requests', type: 'gauge', help: 'Attempts in flight, by deployment.' },
 ];
 

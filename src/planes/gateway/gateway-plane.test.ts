@@ -9,7 +9,8 @@ import type { Transport, UpstreamHandler, UpstreamRequest } from '../../contract
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import { GatewayCounters } from './gateway-counters.ts';
 import { GatewayPlane } from './gateway-plane.ts';
-import { createSharedMemory, SharedState } from './shared-state.ts';
+import { createSharedMemory } from './shared-memory.ts';
+import { SharedState } from './shared-state.ts';
 
 /** `demo` has two replicas, in slots 0 and 1, of this generation. */
 function snapshotOf(generation: number, seq = generation): SlottedSnapshot {

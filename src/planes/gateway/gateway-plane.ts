@@ -31,13 +31,15 @@ import { ReplicaGates } from './health/replica-gates.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
+import { LoadCells } from './places/load-cells.ts';
 import { outcomeOf } from './request-end.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
 import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
-import type { SharedMemory, SharedState } from './shared-state.ts';
+import type { SharedMemory } from './shared-memory.ts';
+import type { SharedState } from './shared-state.ts';
 
 export interface GatewayPlaneOptions {
   clock: Clock;
@@ -109,6 +111,7 @@ export class GatewayPlane implements ApiContext {
     this.admission = new Admission({
       ...parts,
       prefixes: memory.prefixes,
+      load: new LoadCells(memory.load),
       onProbe: ({ slot, view: { generation } }, probe) =>
         options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createSharedMemory, SharedState } from './shared-state.ts';
+import { createSharedMemory } from './shared-memory.ts';
+import { SharedState } from './shared-state.ts';
 
 describe('SharedState', () => {
   it('keeps a window exactly, over all workers', () => {

@@ -6,15 +6,11 @@
  * Layout (32-bit integers): totals | rows by worker | ejections and ends of listening (64-bit, wall milliseconds) |
  * ceilings of filler | wake counter.
  */
-import { PREFIX_INDEX_BYTES } from '../../decide/scheduling/affinity/prefix-index.ts';
 import { REPLICA_SLOTS_MAX } from '../../decide/scheduling/pick/replica-columns.ts';
-import { RETRY_BUDGET_CELLS } from '../../decide/scheduling/retry-budget.ts';
-import { GATE_BYTES } from './health/replica-gates.ts';
-import { concurrencyCellsOf, createLimitMemory, type LimitMemory } from './limits/limit-memory.ts';
 
 export const REPLICA_SLOTS = REPLICA_SLOTS_MAX;
 export const POOL_SLOTS = 128;
-const WORKERS_MAX = 128;
+export const WORKERS_MAX = 128;
 
 /** Cells of a row: in flight per replica, queued per pool, filler in flight and tokens of work per replica, requests. */
 const ROW_CELLS = 3 * REPLICA_SLOTS + POOL_SLOTS + 1;
@@ -27,27 +23,10 @@ const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
 const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
 const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
 
-/** All memory that the threads of a gateway share, by what it is for. */
-export interface SharedMemory {
-  counts: SharedArrayBuffer;
-  /** Which replica has seen which beginning of a prompt. The system gives it pages as they are written. */
-  prefixes: SharedArrayBuffer;
-  /** What the breaker says of each replica. */
-  gates: SharedArrayBuffer;
-  /** The budget of retries. */
-  retries: SharedArrayBuffer;
-  /** What of limits is used. */
-  limits: LimitMemory;
-}
+export const COUNT_BYTES = WAKE_AT + 8;
 
-export function createSharedMemory(): SharedMemory {
-  return {
-    counts: new SharedArrayBuffer(WAKE_AT + 8),
-    prefixes: new SharedArrayBuffer(PREFIX_INDEX_BYTES),
-    gates: new SharedArrayBuffer(GATE_BYTES),
-    retries: new SharedArrayBuffer(RETRY_BUDGET_CELLS * 4),
-    limits: createLimitMemory(WORKERS_MAX),
-  };
+interface SharedCounts {
+  counts: SharedArrayBuffer;
 }
 
 export class SharedState {
@@ -59,7 +38,7 @@ export class SharedState {
   readonly #row: number;
 
   /** @param worker index of the calling worker, 0 to WORKERS_MAX - 1. */
-  constructor({ counts: memory }: SharedMemory, worker: number) {
+  constructor({ counts: memory }: SharedCounts, worker: number) {
     this.#cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
     this.#ejections = new BigInt64Array(memory, EJECTIONS_AT, REPLICA_SLOTS);
     this.#listening = new BigInt64Array(memory, LISTENING_AT, REPLICA_SLOTS);
@@ -190,14 +169,13 @@ export class SharedState {
   }
 
   /** Gives back all that a dead worker held. */
-  static reclaim(memory: SharedMemory, worker: number): void {
+  static reclaim(memory: SharedCounts, worker: number): void {
     const cells = new Int32Array(memory.counts, 0, (WORKERS_MAX + 1) * ROW_CELLS);
     const row = (worker + 1) * ROW_CELLS;
     for (let cell = 0; cell < ROW_CELLS; cell++) {
       const held = Atomics.exchange(cells, row + cell, 0);
       if (held !== 0) Atomics.sub(cells, cell, held);
     }
-    concurrencyCellsOf(memory.limits, worker).reclaim();
     new SharedState(memory, worker).wake();
   }
 

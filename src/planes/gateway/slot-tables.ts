@@ -2,7 +2,8 @@
 import { LIMITED_MAX } from '../../contract/limits.ts';
 import type { SlotTables } from './fleet-table.ts';
 import { clearRates, isSlotFree } from './limits/limit-memory.ts';
-import { POOL_SLOTS, REPLICA_SLOTS, type SharedMemory, type SharedState } from './shared-state.ts';
+import type { SharedMemory } from './shared-memory.ts';
+import { POOL_SLOTS, REPLICA_SLOTS, type SharedState } from './shared-state.ts';
 
 export function slotTables(memory: SharedMemory, shared: SharedState): SlotTables {
   return {

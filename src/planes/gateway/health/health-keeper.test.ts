@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FULL_CAPABILITIES, TEST_SETTINGS } from '../../../../tests/support/gateway-under-test.ts';
 import { createRandom } from '../../../base/random.ts';
 import type { ReplicaView } from '../../../contract/fleet.ts';
-import { createSharedMemory } from '../shared-state.ts';
+import { createSharedMemory } from '../shared-memory.ts';
 import type { HealthReport } from './attempt-health.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { ReplicaGates } from './replica-gates.ts';
@@ -38,7 +38,7 @@ function setUp(replicas: number) {
     keeper.update({
       snapshot: {
         version: { epoch: 1, seq: 1 },
-        settings: { ...TEST_SETTINGS, slowStartMs: 10_000 },
+        settings: { ...TEST_SETTINGS, breakerFailures: 5, slowStartMs: 10_000 },
         fleet: {
           pools: [
             { model: 'm', aliases: [], replicas: generations.map((one, index) => replica(index, one)) },

@@ -42,6 +42,7 @@ export class HealthKeeper {
   readonly #options: HealthKeeperOptions;
   readonly #kept = new Map<number, Kept>();
   #settings: HealthSettings = DEFAULT_HEALTH;
+  #isOn = true;
 
   constructor(options: HealthKeeperOptions) {
     this.#options = options;
@@ -49,6 +50,7 @@ export class HealthKeeper {
 
   update({ snapshot, replicaSlots }: SlottedSnapshot): void {
     this.#settings = healthSettings(snapshot.settings);
+    this.#isOn = snapshot.settings.breakerFailures > 0;
     const gone = new Set(this.#kept.keys());
     for (const { model, replicas } of snapshot.fleet.pools) {
       for (const { id, generation, state } of replicas) {
@@ -68,6 +70,7 @@ export class HealthKeeper {
   report(report: HealthReport): void {
     const kept = this.#kept.get(report.slot);
     if (kept === undefined || kept.generation !== report.generation) return;
+    if (!this.#isOn && report.probe === null) return;
     this.#step(kept, this.#eventOf(kept, report));
   }
 
@@ -147,7 +150,7 @@ export class HealthKeeper {
 }
 
 function healthSettings({ slowStartMs, breakerFailures }: GatewaySettings): HealthSettings {
-  return { ...DEFAULT_HEALTH, failuresMax: breakerFailures, rampMs: slowStartMs };
+  return { ...DEFAULT_HEALTH, failuresMax: Math.max(1, breakerFailures), rampMs: slowStartMs };
 }
 
 function gateOf(state: HealthState, nowMs: number): Gate {

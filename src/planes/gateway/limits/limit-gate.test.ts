@@ -14,7 +14,8 @@ import type { UpstreamHandler } from '../../../contract/ports/transport.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../fleet-table.ts';
 import { GatewayCounters } from '../gateway-counters.ts';
 import { GatewayPlane } from '../gateway-plane.ts';
-import { createSharedMemory, type SharedMemory, SharedState } from '../shared-state.ts';
+import { createSharedMemory, type SharedMemory } from '../shared-memory.ts';
+import { SharedState } from '../shared-state.ts';
 import { slotTables } from '../slot-tables.ts';
 
 type Answer = (handler: UpstreamHandler) => void;
