@@ -79,9 +79,7 @@ export class RecordingExchange extends WrappedExchange {
 
   #noteHead(status: number, headers: Record<string, string>): void {
     this.#status = status;
-    this.#headers = Object.fromEntries(
-      Object.entries(headers).filter(([name]) => !OWN_HEADERS.test(name)),
-    );
+    this.#headers = Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.test(name)));
   }
 
   #note(chunk: Uint8Array | string): void {
