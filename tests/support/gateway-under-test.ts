@@ -57,6 +57,7 @@ export const TEST_SETTINGS: GatewaySettings = {
 export interface TestReplica {
   url: string;
   window?: number;
+  weight?: number;
   /** The name by which the engine knows the model; default: the pool's. */
   servedModel?: string;
   engine?: ReplicaView['engine'];
@@ -81,6 +82,7 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       reason: '',
       window: replica.window ?? 64,
       capabilities: { ...FULL_CAPABILITIES, ...replica.capabilities },
+      ...(replica.weight !== undefined && { weight: replica.weight }),
       ...(replica.protocol !== undefined && { protocol: replica.protocol }),
       ...(replica.chatTemplate !== undefined && { chatTemplate: replica.chatTemplate }),
     })),
