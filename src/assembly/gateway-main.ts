@@ -15,6 +15,7 @@ import type { ControlLink } from '../contract/ports/control-link.ts';
 import { connectLink } from '../drivers/control-link/socket-link.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
+import type { CacheStatistics } from '../planes/gateway/cache/cache-protocol.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import {
@@ -24,6 +25,7 @@ import {
   SharedState,
 } from '../planes/gateway/shared-state.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
+import { CacheHost } from './cache-host.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
 import { StorageHost } from './storage-host.ts';
 
@@ -61,6 +63,7 @@ class GatewayProcess {
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #workers: GatewayWorkers;
   readonly #storage: StorageHost | null;
+  readonly #cache: CacheHost | null;
   #slotted: SlottedSnapshot;
   #link: ControlLink<NodeToGateway, GatewayToNode> | null = null;
   #facts: Fact[] = [];
@@ -84,6 +87,14 @@ class GatewayProcess {
             log: (level, message, detail) => this.#logLine(level, message, detail),
             onReplaced: () => this.#workers.reconnectStorage(),
           });
+    this.#cache = settings.cache
+      ? new CacheHost({
+          settings: settings.cache,
+          onStatistics: (statistics) => this.#noteCache(statistics),
+          onReplaced: () => this.#workers.reconnectCache(),
+          logError: (message, error) => this.#logError(message, error),
+        })
+      : null;
     this.#workers = new GatewayWorkers({
       count: settings.workers,
       memory: this.#memory,
@@ -94,6 +105,7 @@ class GatewayProcess {
       enableFaults: options.enableFaults,
       fileDir: join(options.stateDir ?? dirname(options.snapshotFile), FILES_FOLDER),
       storagePort: () => this.#storage?.newPort() ?? null,
+      cachePort: () => this.#cache?.newPort() ?? null,
       snapshot: () => this.#slotted,
       onTelemetry: (deltas, facts) => {
         this.#metrics.merge(deltas);
@@ -206,6 +218,13 @@ class GatewayProcess {
     if (this.#facts.length === 0) return;
     this.#link.send({ type: 'facts', facts: this.#facts });
     this.#facts = [];
+  }
+
+  #noteCache({ entries, bytes, flights, evictions }: CacheStatistics): void {
+    this.#metrics.set('autoglm_cache_entries', {}, entries);
+    this.#metrics.set('autoglm_cache_bytes', {}, bytes);
+    this.#metrics.set('autoglm_cache_flights', {}, flights);
+    this.#metrics.add('autoglm_cache_evictions_total', {}, evictions);
   }
 
   #sendReport(id: number): void {

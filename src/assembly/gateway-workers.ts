@@ -22,6 +22,8 @@ export interface GatewayWorkersOptions {
   fileDir: string;
   /** A new port to the storage thread; null where nothing can be kept. */
   storagePort(): MessagePort | null;
+  /** A new port to the cache thread; null where no answer is kept for others. */
+  cachePort(): MessagePort | null;
   snapshot(): SlottedSnapshot;
   onTelemetry(deltas: MetricDeltas, facts: Fact[]): void;
   onReplaced(worker: number, reason: string): void;
@@ -81,6 +83,14 @@ export class GatewayWorkers {
     }
   }
 
+  /** The cache thread was replaced. */
+  reconnectCache(): void {
+    for (const { worker } of this.#slots) {
+      const port = this.#options.cachePort();
+      if (port !== null) worker.postMessage({ type: 'cache', port } satisfies ToWorker, [port]);
+    }
+  }
+
   tell(index: number, message: ToWorker): void {
     this.#slots[index]?.worker.postMessage(message);
   }
@@ -102,6 +112,7 @@ export class GatewayWorkers {
   #launch(index: number, restarts: number): Promise<number> {
     const { memory, logFile, gatewayId, enableFaults, fileDir, snapshot } = this.#options;
     const storage = this.#options.storagePort();
+    const cache = this.#options.cachePort();
     const start: WorkerStart = {
       memory,
       index,
@@ -111,10 +122,11 @@ export class GatewayWorkers {
       enableFaults,
       fileDir,
       storage,
+      cache,
     };
     const worker = new Worker(new URL(`./gateway-worker${extname(import.meta.url)}`, import.meta.url), {
       workerData: start,
-      transferList: storage === null ? [] : [storage],
+      transferList: [storage, cache].filter((port) => port !== null),
     });
     const slot: Slot = { index, worker, state: 'starting', restarts };
     this.#slots[index] = slot;

@@ -43,6 +43,8 @@ export interface GatewaySettings {
   responsesTtlMs: number;
   /** How long the answer to a request with an `Idempotency-Key` is kept; 0: such keys are ignored. */
   idempotencyTtlMs: number;
+  /** Null: no answer is kept for others. */
+  cache: CacheSettings | null;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;
   files: FileSettings;
@@ -51,6 +53,11 @@ export interface GatewaySettings {
   fillerKeySha256: string | null;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
+}
+
+export interface CacheSettings {
+  /** Answers in the memory of one gateway process. */
+  bytesMax: number;
 }
 
 export interface FileSettings {

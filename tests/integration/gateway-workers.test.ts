@@ -38,6 +38,7 @@ beforeEach(() => {
     gatewayId: 'test',
     enableFaults: true,
     storagePort: () => null,
+    cachePort: () => null,
     fileDir: '/nowhere',
     snapshot: () => handedOut,
     onTelemetry: () => {},

@@ -16,6 +16,8 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import { Admission } from './admission.ts';
 import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { AnswerCache } from './cache/answer-cache.ts';
+import type { CacheClient } from './cache/cache-client.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
 import { FillerAdmission } from './filler-admission.ts';
@@ -39,6 +41,7 @@ export interface GatewayPlaneOptions {
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
+  cacheClient: CacheClient;
   /** Tells the other workers of this process to stop a background response. */
   announceCancel(id: string): void;
   fileContents: FileContents;
@@ -61,6 +64,7 @@ export class GatewayPlane implements ApiContext {
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
+  readonly cache: AnswerCache;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
@@ -81,6 +85,7 @@ export class GatewayPlane implements ApiContext {
     this.shared = options.shared;
     this.stores = options.stores;
     this.fileContents = options.fileContents;
+    this.cache = new AnswerCache(this, options.cacheClient);
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;

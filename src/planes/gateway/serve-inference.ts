@@ -22,5 +22,7 @@ export async function serveInference(
   refuseUnlessOffered(pool.view, envelope.endpoint);
   record.model = poolName(pool);
   record.stream = envelope.stream;
-  await new InferenceRun(gateway, exchange, envelope, record, pool.view.fallbacks).serve();
+  const attempt = (to: HttpExchange) =>
+    new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
+  await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));
 }

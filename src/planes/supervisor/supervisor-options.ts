@@ -12,6 +12,7 @@ import type {
   EngineKind,
   EngineProtocol,
   FleetSnapshot,
+  ModelCache,
 } from '../../contract/fleet.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
@@ -54,6 +55,8 @@ export interface SupervisedModel {
   protocol?: EngineProtocol | undefined;
   chatTemplate?: ChatTemplate | undefined;
   metricsUrl?: string | undefined;
+  /** Default: its answers are not kept for others. */
+  cache?: ModelCache | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */
