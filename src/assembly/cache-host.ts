@@ -4,16 +4,16 @@
  */
 import { extname } from 'node:path';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
-import type { CacheStatistics } from '../planes/gateway/cache/cache-protocol.ts';
-import type { CacheStart, FromCacheThread, ToCacheThread } from './cache-thread-protocol.ts';
+import type { CacheReport, CacheStart, FromCacheThread, ToCacheThread } from './cache-thread-protocol.ts';
 
 /** A thread that dies is not replaced faster than this. */
 const RESTART_DELAY_MS = 1_000;
 
 export interface CacheHostOptions extends CacheStart {
-  onStatistics(statistics: CacheStatistics): void;
+  onReport(report: CacheReport): void;
   /** Whoever holds a port of the former thread needs a new one. */
   onReplaced(): void;
+  log(level: 'info' | 'warn', message: string, detail: Record<string, unknown>): void;
   logError(message: string, error: unknown): void;
 }
 
@@ -34,13 +34,16 @@ export class CacheHost {
   }
 
   #launch(): Worker {
-    const { settings, onStatistics, logError } = this.#options;
+    const { settings, redis, onReport, log, logError } = this.#options;
     const thread = new Worker(new URL(`./cache-thread${extname(import.meta.url)}`, import.meta.url), {
-      workerData: { settings } satisfies CacheStart,
+      workerData: { settings, redis } satisfies CacheStart,
     });
     // What is kept is nothing that the end of this process has to wait for.
     thread.unref();
-    thread.on('message', ({ statistics }: FromCacheThread) => onStatistics(statistics));
+    thread.on('message', (message: FromCacheThread) => {
+      if (message.type === 'report') onReport(message.report);
+      else log(message.level, message.message, message.detail);
+    });
     thread.on('error', (error) => logError('the cache thread died', error));
     thread.once('exit', () => setTimeout(() => this.#replace(), RESTART_DELAY_MS).unref());
     return thread;

@@ -15,7 +15,6 @@ import type { ControlLink } from '../contract/ports/control-link.ts';
 import { connectLink } from '../drivers/control-link/socket-link.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
-import type { CacheStatistics } from '../planes/gateway/cache/cache-protocol.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import {
@@ -26,6 +25,7 @@ import {
 } from '../planes/gateway/shared-state.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { CacheHost } from './cache-host.ts';
+import type { CacheReport } from './cache-thread-protocol.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
 import { StorageHost } from './storage-host.ts';
 
@@ -90,8 +90,10 @@ class GatewayProcess {
     this.#cache = settings.cache
       ? new CacheHost({
           settings: settings.cache,
-          onStatistics: (statistics) => this.#noteCache(statistics),
+          redis: settings.redis,
+          onReport: (report) => this.#noteCache(report),
           onReplaced: () => this.#workers.reconnectCache(),
+          log: (level, message, detail) => this.#logLine(level, message, detail),
           logError: (message, error) => this.#logError(message, error),
         })
       : null;
@@ -220,11 +222,16 @@ class GatewayProcess {
     this.#facts = [];
   }
 
-  #noteCache({ entries, bytes, flights, evictions }: CacheStatistics): void {
+  #noteCache({ entries, bytes, flights, evictions, redis }: CacheReport): void {
     this.#metrics.set('autoglm_cache_entries', {}, entries);
     this.#metrics.set('autoglm_cache_bytes', {}, bytes);
     this.#metrics.set('autoglm_cache_flights', {}, flights);
     this.#metrics.add('autoglm_cache_evictions_total', {}, evictions);
+    if (redis === null) return;
+    const { up, ...counts } = redis;
+    this.#metrics.set('autoglm_redis_up', { user: 'cache' }, up ? 1 : 0);
+    for (const [result, count] of Object.entries(counts))
+      this.#metrics.add('autoglm_redis_calls_total', { user: 'cache', result }, count);
   }
 
   #sendReport(id: number): void {

@@ -82,6 +82,7 @@ async function close(closeIdle: boolean): Promise<void> {
   if (closeIdle) server.closeIdle();
   await closed;
   await plane.background.idle();
+  await plane.cache.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);

@@ -478,6 +478,12 @@ export const configSchema = z.strictObject({
         .describe(
           'Answers kept in the memory of a gateway process; what was used longest ago goes first. GB.',
         ),
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) share their answers; each keeps those that it gave last in its memory too.',
+        ),
       ttl_s: cacheTtl.default(3600).describe('How long an answer is kept. Seconds.'),
       sampled: z
         .boolean()
@@ -488,6 +494,35 @@ export const configSchema = z.strictObject({
       endpoints: cacheEndpoints
         .default([...CACHE_ENDPOINTS])
         .describe('Whose answers are kept. Messages and responses of the other APIs count as chat.'),
+    })
+    .prefault({}),
+  redis: z
+    .strictObject({
+      url: z
+        .string()
+        .max(4096)
+        .regex(/^(rediss?:\/\/.+)?$/, 'expected an address such as redis://user:password@host:6379')
+        .transform((written) => (written === '' ? undefined : new Secret(written)))
+        .optional()
+        .describe(
+          'Address of the Redis that gateways of several machines share. Default: the environment variable REDIS_URL, or REDIS_HOST with REDIS_PORT, REDIS_USERNAME and REDIS_PASSWORD. Alone it does nothing: what uses it says so.',
+        ),
+      deadline_ms: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(50)
+        .describe(
+          'Longest wait for an answer of Redis. Without one, requests go on as if there were no Redis. Milliseconds.',
+        ),
+      key_prefix: z
+        .string()
+        .regex(/^[\w.{}:-]{1,64}$/, 'expected 1 to 64 letters, digits or . _ - : { }')
+        .default('autoglm')
+        .describe(
+          'Begins the name of every key in Redis. Installations that share a Redis but nothing else have different ones.',
+        ),
     })
     .prefault({}),
   admin: z

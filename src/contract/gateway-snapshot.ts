@@ -45,6 +45,8 @@ export interface GatewaySettings {
   idempotencyTtlMs: number;
   /** Null: no answer is kept for others. */
   cache: CacheSettings | null;
+  /** What gateways of several machines share; null: nothing. */
+  redis: RedisSettings | null;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;
   files: FileSettings;
@@ -58,6 +60,17 @@ export interface GatewaySettings {
 export interface CacheSettings {
   /** Answers in the memory of one gateway process. */
   bytesMax: number;
+  /** `redis`: beside this process's memory, answers are shared by all who use the same Redis. */
+  store: 'memory' | 'redis';
+}
+
+export interface RedisSettings {
+  /** With user and password, where one is needed; never logged. */
+  url: string;
+  /** Longest wait for the answer to a call. */
+  deadlineMs: number;
+  /** Begins the name of every key. */
+  prefix: string;
 }
 
 export interface FileSettings {

@@ -40,7 +40,7 @@ beforeAll(async () => {
   simulator = await startSimulator(['--model-name', 'sim', '--speed', '50', '--mean-tokens', '30']);
   gateway = await startGateway(pools(), {
     workers: 2,
-    cache: { bytesMax: 50_000_000 },
+    cache: { bytesMax: 50_000_000, store: 'memory' },
     keys: ['ada', 'bob'].map((name) => ({
       name,
       sha256: createHash('sha256').update(`sk-${name}`).digest('hex'),

@@ -10,11 +10,16 @@ import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
 import type { ChatTemplate, EngineKind, EngineProtocol, ModelCache } from '../../contract/fleet.ts';
-import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { GatewaySettings, RedisSettings } from '../../contract/gateway-snapshot.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import { readChatTemplate } from './chat-template-file.ts';
+import { usesRedis } from './config-rules.ts';
 import { type Environment, inheritedVariables } from './environment.ts';
-import { readEnvironmentSettings } from './environment-settings.ts';
+import {
+  type EnvironmentSettings,
+  environmentRedisUrl,
+  readEnvironmentSettings,
+} from './environment-settings.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { PACKAGE_ROOT } from './release.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
@@ -103,7 +108,7 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
     configPath: file,
     notHonoured,
     paths: statePaths(canonicalPath(stateDir)),
-    gateway: gatewaySettings(config, settings.keys, settings.gatewayPort),
+    gateway: gatewaySettings(config, settings, redisSettings(config, environment)),
     admin: {
       host: config.admin.host,
       port: config.admin.port,
@@ -140,14 +145,14 @@ export function resolveModels(
 
 function gatewaySettings(
   { gateway, timeouts, files, batches, cache, models }: Config,
-  environmentKeys: readonly Secret[],
-  environmentPort: number | undefined,
+  { keys: environmentKeys, gatewayPort }: EnvironmentSettings,
+  redis: RedisSettings | null,
 ): GatewaySettings {
   const totalTimeoutMs = timeouts.inference_timeout_ms;
   const firstTokenTimeoutMs = Math.min(timeouts.first_token_ms, totalTimeoutMs);
   return {
     host: gateway.host,
-    port: environmentPort ?? gateway.port,
+    port: gatewayPort ?? gateway.port,
     // One thread more than one core needs: a thread that dies must not take all connections with it.
     workers: gateway.workers ?? Math.max(2, availableParallelism()),
     keys: [
@@ -170,7 +175,10 @@ function gatewaySettings(
     replayBytesMax: gateway.replay_bytes_max,
     responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),
     idempotencyTtlMs: Math.round(gateway.idempotency_ttl_h * HOUR_MS),
-    cache: usesCache(cache, models) ? { bytesMax: Math.round(cache.cache_capacity_gb * GB_BYTES) } : null,
+    redis,
+    cache: usesCache(cache, models)
+      ? { bytesMax: Math.round(cache.cache_capacity_gb * GB_BYTES), store: cache.store }
+      : null,
     storeLimits: {
       responsesBytesMax: gateway.responses_bytes_max,
       idempotencyBytesMax: gateway.idempotency_bytes_max,
@@ -190,6 +198,13 @@ function gatewaySettings(
     fillerKeySha256: null,
     drainTimeoutMs: timeouts.drain_ms,
   };
+}
+
+function redisSettings(config: Config, environment: Environment): RedisSettings | null {
+  const { redis } = config;
+  const url = usesRedis(config) ? (redis.url ?? environmentRedisUrl(environment)) : undefined;
+  if (url === undefined) return null;
+  return { url: url.reveal(), deadlineMs: redis.deadline_ms, prefix: redis.key_prefix };
 }
 
 function usesCache({ mode }: Config['cache'], models: readonly ModelConfig[]): boolean {

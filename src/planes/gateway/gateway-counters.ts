@@ -97,6 +97,16 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Requests that run and may be joined by equal ones.',
   },
   {
+    name: 'autoglm_redis_calls_total',
+    type: 'counter',
+    help: 'Calls to Redis by who made them and result: answered, failed (Redis refused), late (no answer in time, or the connection broke), refused (not sent, Redis is away).',
+  },
+  {
+    name: 'autoglm_redis_up',
+    type: 'gauge',
+    help: 'Whether Redis can be used (1) or is away (0), by who uses it.',
+  },
+  {
     name: 'autoglm_worker_restarts_total',
     type: 'counter',
     help: 'Gateway worker threads that died and were replaced.',

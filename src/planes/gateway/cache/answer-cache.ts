@@ -26,6 +26,8 @@ export class AnswerCache implements RequestCache {
   readonly #context: GatewayContext;
   readonly #client: CacheClient;
   readonly #budget: RecordingBudget;
+  #running = 0;
+  readonly #onIdle: (() => void)[] = [];
 
   constructor(context: GatewayContext, client: CacheClient) {
     this.#context = context;
@@ -58,7 +60,7 @@ export class AnswerCache implements RequestCache {
       record.cache = 'bypass';
       return attempt(new CacheStatusExchange(exchange, 'bypass'));
     }
-    return new CachedRun(this.#context, {
+    const run = new CachedRun(this.#context, {
       client: this.#client,
       exchange,
       record,
@@ -76,7 +78,24 @@ export class AnswerCache implements RequestCache {
         budget: this.#budget,
       },
       attempt,
-    }).serve();
+    });
+    return this.#run(run);
+  }
+
+  /** Resolves when no request is served by way of the cache; one may still run for others when its own client has left. */
+  idle(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  async #run(run: CachedRun): Promise<void> {
+    this.#running++;
+    try {
+      await run.serve();
+    } finally {
+      this.#running--;
+      if (this.#running === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    }
   }
 
   /** Whether the answer came from the model as it was when the request came: not from a fallback, nor in the midst of a change. */

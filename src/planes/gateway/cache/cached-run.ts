@@ -80,6 +80,7 @@ export class CachedRun implements Watched {
 
   async serve(): Promise<void> {
     const { client, question } = this.#options;
+    if (this.#exchange.clientGone) return this.#noteCancelled();
     this.#exchange.onClientGone(() => this.#turn({ kind: 'left' }));
     this.#ticket = client.ask(question, (message) => this.#hear(message));
     this.#context.sweep.add(this);
