@@ -2,7 +2,7 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
-import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
@@ -10,6 +10,8 @@ import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { watchLoop } from '../drivers/telemetry/loop-watch.ts';
+import { CacheClient } from '../planes/gateway/cache/cache-client.ts';
+import type { FromCache, ToCache } from '../planes/gateway/cache/cache-protocol.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
@@ -34,6 +36,16 @@ const log = openLineLog(start.logFile, { batched: true });
 const transport = openEngineTransport();
 const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
+const cacheClient = new CacheClient();
+if (start.cache !== null) connectCache(start.cache);
+
+function connectCache(cachePort: MessagePort): void {
+  const line = cacheClient.connect((message: ToCache) => cachePort.postMessage(message));
+  cachePort.on('message', (message: FromCache) => cacheClient.take(message));
+  cachePort.on('close', () => cacheClient.lost(line));
+  // A worker with nothing else to do may end.
+  cachePort.unref();
+}
 
 function flushTelemetry(): void {
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts, health });
@@ -53,6 +65,7 @@ const plane = new GatewayPlane({
   snapshot: start.slotted,
   counters,
   stores: storage.stores,
+  cacheClient,
   announceCancel: (id) => cancels.postMessage(id),
   fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
@@ -85,6 +98,7 @@ async function close(closeIdle: boolean): Promise<void> {
   if (closeIdle) server.closeIdle();
   await closed;
   await plane.background.idle();
+  await plane.cache.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);
@@ -119,6 +133,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'storage':
       storage.connect(message.port);
+      break;
+    case 'cache':
+      connectCache(message.port);
       break;
     case 'flush':
       flushTelemetry();

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
-import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { CACHE_ENDPOINTS, ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
 import { keyLimitsSchema, modelLimitsSchema } from './limits-schema.ts';
 import { DEFAULT_PRIORITY, DEFAULT_STRATEGY, PRIORITY_NAMES, STRATEGY_NAMES } from './scheduling.ts';
 
@@ -67,6 +67,11 @@ const clientKeys = z
 const port = z.number().int().min(0).max(65535);
 const positiveMs = (defaultMs: number, text: string) =>
   z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
+
+/** How answers are kept for others; each model may say otherwise than the section for all. */
+const cacheMode = z.enum(['never', 'by-header', 'always']);
+const cacheTtl = z.number().int().min(1).max(31_536_000);
+const cacheEndpoints = z.array(z.enum(CACHE_ENDPOINTS)).min(1);
 
 const engineUrl = z.url({ protocol: /^(https?|grpcs?)$/ });
 const urlEntry = z.union([
@@ -236,6 +241,28 @@ export const modelSchema = z
       .optional()
       .describe('Processor threads per embedded replica. Default: 1.'),
     start_timeout_ms: positiveMs(600_000, 'Longest time from start to ready.'),
+    cache: z
+      .strictObject({
+        mode: cacheMode.optional().describe('As `cache.mode`, for this model. Default: `cache.mode`.'),
+        ttl_s: cacheTtl.optional().describe('As `cache.ttl_s`, for this model. Default: `cache.ttl_s`.'),
+        sampled: z
+          .boolean()
+          .optional()
+          .describe('As `cache.sampled`, for this model. Default: `cache.sampled`.'),
+        endpoints: cacheEndpoints
+          .optional()
+          .describe('As `cache.endpoints`, for this model. Default: `cache.endpoints`.'),
+        revision: z
+          .string()
+          .min(1)
+          .max(200)
+          .optional()
+          .describe(
+            'Any text. Change it when the weights were replaced under the same name or address, so that answers of the former ones are not found any more. All else that answers depend on is looked at anyway.',
+          ),
+      })
+      .optional()
+      .describe('Answers of this model that are given to more than one request (docs/cache.md).'),
   })
   .superRefine((model, context) => {
     if (model.urls === undefined && model.engine === 'openai' && model.command === undefined) {
@@ -523,6 +550,68 @@ export const configSchema = z.strictObject({
         .default(0.5)
         .describe(
           "Share of a replica's places left free by clients that lines of batches may fill. 0: only replicas that are idle.",
+        ),
+    })
+    .prefault({}),
+  cache: z
+    .strictObject({
+      mode: cacheMode
+        .default('never')
+        .describe(
+          'Whether answers are given to more than one request (docs/cache.md). by-header: to requests that say so with `x-autoglm-cache: on`; always: to all whose answer would be the same, unless they say otherwise.',
+        ),
+      cache_capacity_gb: z
+        .number()
+        .min(0.001)
+        .max(1024)
+        .default(0.25)
+        .describe(
+          'Answers kept in the memory of a gateway process; what was used longest ago goes first. GB.',
+        ),
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) share their answers; each keeps those that it gave last in its memory too.',
+        ),
+      ttl_s: cacheTtl.default(3600).describe('How long an answer is kept. Seconds.'),
+      sampled: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Keep answers that chance decides (no temperature 0, no seed that the engine honours) too: who asks again gets the same one.',
+        ),
+      endpoints: cacheEndpoints
+        .default([...CACHE_ENDPOINTS])
+        .describe('Whose answers are kept. Messages and responses of the other APIs count as chat.'),
+    })
+    .prefault({}),
+  redis: z
+    .strictObject({
+      url: z
+        .string()
+        .max(4096)
+        .regex(/^(rediss?:\/\/.+)?$/, 'expected an address such as redis://user:password@host:6379')
+        .transform((written) => (written === '' ? undefined : new Secret(written)))
+        .optional()
+        .describe(
+          'Address of the Redis that gateways of several machines share. Default: the environment variable REDIS_URL, or REDIS_HOST with REDIS_PORT, REDIS_USERNAME and REDIS_PASSWORD. Alone it does nothing: what uses it says so.',
+        ),
+      deadline_ms: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(50)
+        .describe(
+          'Longest wait for an answer of Redis. Without one, requests go on as if there were no Redis. Milliseconds.',
+        ),
+      key_prefix: z
+        .string()
+        .regex(/^[\w.{}:-]{1,64}$/, 'expected 1 to 64 letters, digits or . _ - : { }')
+        .default('autoglm')
+        .describe(
+          'Begins the name of every key in Redis. Installations that share a Redis but nothing else have different ones.',
         ),
     })
     .prefault({}),

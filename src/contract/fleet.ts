@@ -113,6 +113,8 @@ export interface ReplicaView {
   engineKey?: string;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
   adapters?: AdapterView[];
+  /** Runs as the configuration said before, and will be restarted: what it answers is not kept for others. Default: no. */
+  outdated?: true;
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
   fields?: Readonly<Record<string, unknown>>;
   /** Default: openai. */
@@ -130,6 +132,31 @@ export interface AdapterView {
   fields?: Readonly<Record<string, unknown>>;
 }
 
+export const CACHE_ENDPOINTS = ['chat', 'completions', 'embeddings', ...EXTRA_ENDPOINTS] as const;
+export type CacheEndpoint = (typeof CACHE_ENDPOINTS)[number];
+
+/** How a model uses the response cache, as its configuration says. */
+export interface CachePolicy {
+  /** `by-header`: only for requests that say so. */
+  mode: 'by-header' | 'always';
+  ttlMs: number;
+  /** Answers that chance decides are kept too. */
+  sampled: boolean;
+  endpoints: readonly CacheEndpoint[];
+}
+
+export interface ModelCache extends CachePolicy {
+  /** What the user says of the weights; undefined: nothing. */
+  revision: string | undefined;
+}
+
+export interface PoolCache extends CachePolicy {
+  /** Names weights and settings that answers depend on; the same over restarts. */
+  revision: string;
+  /** The same for each adapter, by name. Default: none. */
+  adapterRevisions?: Readonly<Record<string, string>>;
+}
+
 export interface PoolView {
   /** The name that clients use. */
   model: string;
@@ -145,6 +172,8 @@ export interface PoolView {
   limits?: LimitSettings;
   /** Names of its LoRA adapters: models of their own for clients. Default: none. */
   adapters?: string[];
+  /** Default: answers are not kept for others. */
+  cache?: PoolCache;
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
   leaving?: true;
 }

@@ -51,6 +51,10 @@ export interface GatewaySettings {
   responsesTtlMs: number;
   /** How long the answer to a request with an `Idempotency-Key` is kept; 0: such keys are ignored. */
   idempotencyTtlMs: number;
+  /** Null: no answer is kept for others. */
+  cache: CacheSettings | null;
+  /** What gateways of several machines share; null: nothing. */
+  redis: RedisSettings | null;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;
   files: FileSettings;
@@ -59,6 +63,22 @@ export interface GatewaySettings {
   fillerKeySha256: string | null;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
+}
+
+export interface CacheSettings {
+  /** Answers in the memory of one gateway process. */
+  bytesMax: number;
+  /** `redis`: beside this process's memory, answers are shared by all who use the same Redis. */
+  store: 'memory' | 'redis';
+}
+
+export interface RedisSettings {
+  /** With user and password, where one is needed; never logged. */
+  url: string;
+  /** Longest wait for the answer to a call. */
+  deadlineMs: number;
+  /** Begins the name of every key. */
+  prefix: string;
 }
 
 /** A key that clients may use. */

@@ -39,6 +39,7 @@ beforeEach(() => {
     gatewayId: 'test',
     enableFaults: true,
     storagePort: () => null,
+    cachePort: () => null,
     fileDir: '/nowhere',
     snapshot: () => handedOut,
     onTelemetry: () => {},

@@ -15,6 +15,8 @@ import { checkTexts } from './text-rules.ts';
 export interface RuleContext {
   /** How many keys AUTOGLM_API_KEYS adds. */
   environmentKeys: number;
+  /** Whether the environment says where Redis is. */
+  environmentRedis?: boolean;
   /** Whether the user wrote a value there; defaults give way to what was written instead of being a problem. */
   written(path: ConfigPath): boolean;
   /** Models were loaded and unloaded since the file was read, so a fallback may name one that is not there now. Default false. */
@@ -22,7 +24,7 @@ export interface RuleContext {
 }
 
 export function checkConfigRules(config: Config, context: RuleContext): ConfigProblem[] {
-  const { environmentKeys, written, modelsMayBeGone = false } = context;
+  const { environmentKeys, environmentRedis = false, written, modelsMayBeGone = false } = context;
   return [
     ...checkCounts(config),
     ...checkModelNames(config),
@@ -38,6 +40,7 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
     ...checkPorts(config),
+    ...checkRedis(config, environmentRedis),
     ...checkTimes(config, written),
   ];
 }
@@ -218,6 +221,18 @@ function checkPorts({ gateway, admin }: Config): ConfigProblem[] {
   if (gateway.port === 0 || gateway.port !== admin.port) return [];
   const message = `found ${admin.port}, which is also gateway.port; give each its own port, or 0 for a free one`;
   return [{ path: ['admin', 'port'], message }];
+}
+
+/** Whether anything in the configuration uses Redis. */
+export function usesRedis({ cache }: Config): boolean {
+  return cache.store === 'redis';
+}
+
+function checkRedis(config: Config, environmentRedis: boolean): ConfigProblem[] {
+  if (!usesRedis(config) || config.redis.url !== undefined || environmentRedis) return [];
+  const message =
+    'found "redis" without an address; set `redis.url` or the environment variable REDIS_URL, or leave `store` out';
+  return [{ path: ['cache', 'store'], message }];
 }
 
 interface TimeRule {

@@ -80,6 +80,38 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Lines of batches that were sent to replicas, by model and outcome; no other metric of requests counts them.',
   },
   {
+    name: 'autoglm_cache_requests_total',
+    type: 'counter',
+    help: 'Requests by what the response cache did: hit, joined (given the answer to one that ran), miss, bypass.',
+  },
+  {
+    name: 'autoglm_cache_saved_tokens_total',
+    type: 'counter',
+    help: 'Tokens of answers that no engine had to make, by type; autoglm_tokens_total does not count them.',
+  },
+  {
+    name: 'autoglm_cache_evictions_total',
+    type: 'counter',
+    help: 'Answers that left the response cache because others needed the room.',
+  },
+  { name: 'autoglm_cache_bytes', type: 'gauge', help: 'Size of the response cache.' },
+  { name: 'autoglm_cache_entries', type: 'gauge', help: 'Answers in the response cache.' },
+  {
+    name: 'autoglm_cache_flights',
+    type: 'gauge',
+    help: 'Requests that run and may be joined by equal ones.',
+  },
+  {
+    name: 'autoglm_redis_calls_total',
+    type: 'counter',
+    help: 'Calls to Redis by who made them and result: answered, failed (Redis refused), late (no answer in time, or the connection broke), refused (not sent, Redis is away).',
+  },
+  {
+    name: 'autoglm_redis_up',
+    type: 'gauge',
+    help: 'Whether Redis can be used (1) or is away (0), by who uses it.',
+  },
+  {
     name: 'autoglm_worker_restarts_total',
     type: 'counter',
     help: 'Gateway worker threads that died and were replaced.',
@@ -125,6 +157,7 @@ export class GatewayCounters {
       this.#metrics.add('autoglm_request_errors_total', { model, error_type: record.errorCode });
     if (record.limited !== null) this.#countLimited(model, record.limited);
     if (record.clientRetries > 0) this.#metrics.add('autoglm_client_retries_total', { model });
+    if (record.cache !== null) this.#countCache(record, record.cache, model);
     if (record.attempts === 0) return;
     this.#metrics.observe('autoglm_queue_time_seconds', { model }, record.queuedMs / 1000);
     if (record.attempts > 1) this.#metrics.add('autoglm_retries_total', { model }, record.attempts - 1);
@@ -136,6 +169,17 @@ export class GatewayCounters {
 
   #countLimited(model: string, { scope, kind }: NonNullable<RequestRecord['limited']>): void {
     this.#metrics.add('autoglm_rate_limited_total', { model, limit: scope, kind });
+  }
+
+  #countCache(record: RequestRecord, result: string, model: string): void {
+    this.#metrics.add('autoglm_cache_requests_total', { model, result });
+    if (result !== 'hit' && result !== 'joined') return;
+    const saved = {
+      prompt: record.promptTokens,
+      completion: record.completionTokens ?? record.estimatedTokens,
+    };
+    for (const [type, tokens] of Object.entries(saved))
+      if (tokens !== null) this.#metrics.add('autoglm_cache_saved_tokens_total', { model, type }, tokens);
   }
 
   #countTokens(record: RequestRecord, model: string): void {

@@ -6,6 +6,7 @@ import type { PoolView } from '../../contract/fleet.ts';
 import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport, UpstreamHandler, UpstreamRequest } from '../../contract/ports/transport.ts';
+import { CacheClient } from './cache/cache-client.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import { GatewayCounters } from './gateway-counters.ts';
 import { GatewayPlane } from './gateway-plane.ts';
@@ -56,6 +57,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     counters: new GatewayCounters(),
     // Chat keeps nothing.
     stores: {} as Stores,
+    cacheClient: new CacheClient(),
     announceCancel: () => {},
     fileContents: {} as FileContents,
     newRequestId: () => 'req-1',

@@ -18,6 +18,8 @@ import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext } from './api-route.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { AnswerCache } from './cache/answer-cache.ts';
+import type { CacheClient } from './cache/cache-client.ts';
 import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
@@ -51,6 +53,7 @@ export interface GatewayPlaneOptions {
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
+  cacheClient: CacheClient;
   /** Tells the other workers of this process to stop a background response. */
   announceCancel(id: string): void;
   fileContents: FileContents;
@@ -77,6 +80,7 @@ export class GatewayPlane implements ApiContext {
   readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
+  readonly cache: AnswerCache;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
@@ -98,6 +102,7 @@ export class GatewayPlane implements ApiContext {
     this.shared = options.shared;
     this.stores = options.stores;
     this.fileContents = options.fileContents;
+    this.cache = new AnswerCache(this, options.cacheClient);
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;

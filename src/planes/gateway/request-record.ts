@@ -36,6 +36,8 @@ export interface RequestRecord {
   /** Pool that served instead of the one that was named. */
   fallback: string | null;
   stream: boolean;
+  /** What the response cache had to do with it; `joined`: it was given the answer to a request that ran. Null: nothing. */
+  cache: 'hit' | 'joined' | 'miss' | 'bypass' | null;
   bytesIn: number;
   bytesOut: number;
   /** Status that the client saw; 0 when it saw none. */
@@ -76,6 +78,7 @@ export function newRecord(
     model: null,
     fallback: null,
     stream: false,
+    cache: null,
     bytesIn: 0,
     bytesOut: 0,
     status: 0,
@@ -116,6 +119,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     model: record.model,
     fallback: record.fallback,
     stream: record.stream,
+    cache: record.cache ?? undefined,
     replica: record.replica,
     attempts: record.attempts,
     client_retries: record.clientRetries,

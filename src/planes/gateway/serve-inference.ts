@@ -25,5 +25,7 @@ export async function serveInference(
   record.model = poolName(pool);
   record.stream = envelope.stream;
   gateway.limits.admit(record, pool, envelope);
-  await new InferenceRun(gateway, exchange, envelope, record, pool.view.fallbacks).serve();
+  const attempt = (to: HttpExchange) =>
+    new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
+  await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));
 }

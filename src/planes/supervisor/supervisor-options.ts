@@ -12,6 +12,7 @@ import type {
   EngineKind,
   EngineProtocol,
   FleetSnapshot,
+  ModelCache,
 } from '../../contract/fleet.ts';
 import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
@@ -63,6 +64,8 @@ export interface SupervisedModel {
   limits?: LimitSettings | undefined;
   /** Of one replica against the others; from `perUrl`. Default: 1. */
   weight?: number | undefined;
+  /** Default: its answers are not kept for others. */
+  cache?: ModelCache | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */

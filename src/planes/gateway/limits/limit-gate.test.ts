@@ -11,6 +11,7 @@ import type { LimitSettings } from '../../../contract/limits.ts';
 import type { FileContents } from '../../../contract/ports/file-contents.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
 import type { UpstreamHandler } from '../../../contract/ports/transport.ts';
+import { CacheClient } from '../cache/cache-client.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../fleet-table.ts';
 import { GatewayCounters } from '../gateway-counters.ts';
 import { GatewayPlane } from '../gateway-plane.ts';
@@ -113,6 +114,7 @@ class TestGateway {
       snapshot,
       counters: new GatewayCounters(),
       stores: {} as Stores,
+      cacheClient: new CacheClient(),
       announceCancel: () => {},
       fileContents: {} as FileContents,
       newRequestId: () => 'req-1',
