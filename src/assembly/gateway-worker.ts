@@ -2,10 +2,16 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
+import { randomInt } from 'node:crypto';
+import { hostname } from 'node:os';
 import { BroadcastChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
+import { createRandom } from '../base/random.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { RedisSettings } from '../contract/gateway-snapshot.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
+import { createRedisLimits } from '../drivers/redis/rate-limits.ts';
+import { RedisLink } from '../drivers/redis/redis-link.ts';
 import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
@@ -47,7 +53,45 @@ function connectCache(cachePort: MessagePort): void {
   cachePort.unref();
 }
 
+const { limitStore, redis } = start.slotted.snapshot.settings;
+const limitLink = limitStore === 'redis' && redis !== null ? openLimitLink(redis) : null;
+const sharedLimits =
+  limitLink === null || redis === null
+    ? null
+    : createRedisLimits({
+        link: limitLink,
+        clock: systemClock,
+        prefix: redis.prefix,
+        gatewayId: `${hostname()}:${process.pid}`,
+        onGateways: (count) =>
+          log.write(logText('info', 'gateways that keep to limits together', { gateways: count })),
+      });
+
+function openLimitLink({ url, deadlineMs }: RedisSettings): RedisLink {
+  const link = new RedisLink({
+    url,
+    deadlineMs,
+    clock: systemClock,
+    random: createRandom(randomInt(2 ** 32)),
+    onState: (state, reason) => {
+      const message =
+        state === 'up'
+          ? 'limits are counted in Redis'
+          : "Redis is away; limits are this gateway's share of them";
+      log.write(logText(state === 'up' ? 'info' : 'warn', message, { reason }));
+    },
+  });
+  link.start();
+  return link;
+}
+
+function logText(level: 'info' | 'warn', message: string, detail: Record<string, unknown>): string {
+  const at = new Date(systemClock.wallMs()).toISOString();
+  return `${JSON.stringify({ '@timestamp': at, 'log.level': level, message, worker: start.index, ...detail })}\n`;
+}
+
 function flushTelemetry(): void {
+  if (limitLink !== null) counters.redisCalls('limits', { ...limitLink.takeCounts() });
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts, health });
   facts = [];
   health = [];
@@ -66,6 +110,7 @@ const plane = new GatewayPlane({
   counters,
   stores: storage.stores,
   cacheClient,
+  sharedLimits,
   announceCancel: (id) => cancels.postMessage(id),
   fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
@@ -105,6 +150,8 @@ async function close(closeIdle: boolean): Promise<void> {
   loop.stop();
   await transport.close();
   storage.close();
+  sharedLimits?.close();
+  limitLink?.close();
   log.close();
   flushTelemetry();
   tell({ type: 'closed' });

@@ -586,6 +586,17 @@ export const configSchema = z.strictObject({
         .describe('Whose answers are kept. Messages and responses of the other APIs count as chat.'),
     })
     .prefault({}),
+  limits: z
+    .strictObject({
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) keep to limits of requests and tokens together. memory: each gateway keeps to them for itself.',
+        ),
+    })
+    .prefault({})
+    .describe('Where limits of keys and models are counted (docs/limits.md).'),
   redis: z
     .strictObject({
       url: z

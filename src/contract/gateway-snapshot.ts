@@ -53,6 +53,8 @@ export interface GatewaySettings {
   idempotencyTtlMs: number;
   /** Null: no answer is kept for others. */
   cache: CacheSettings | null;
+  /** `redis`: rates are counted by all together who use the same Redis. Default: memory. */
+  limitStore?: 'memory' | 'redis';
   /** What gateways of several machines share; null: nothing. */
   redis: RedisSettings | null;
   /** Bounds of what is kept in the state database. */

@@ -224,15 +224,16 @@ function checkPorts({ gateway, admin }: Config): ConfigProblem[] {
 }
 
 /** Whether anything in the configuration uses Redis. */
-export function usesRedis({ cache }: Config): boolean {
-  return cache.store === 'redis';
+export function usesRedis({ cache, limits }: Pick<Config, 'cache' | 'limits'>): boolean {
+  return cache.store === 'redis' || limits.store === 'redis';
 }
 
 function checkRedis(config: Config, environmentRedis: boolean): ConfigProblem[] {
   if (!usesRedis(config) || config.redis.url !== undefined || environmentRedis) return [];
   const message =
     'found "redis" without an address; set `redis.url` or the environment variable REDIS_URL, or leave `store` out';
-  return [{ path: ['cache', 'store'], message }];
+  const section = config.cache.store === 'redis' ? 'cache' : 'limits';
+  return [{ path: [section, 'store'], message }];
 }
 
 interface TimeRule {

@@ -157,7 +157,7 @@ export function resolveModels(
 }
 
 function gatewaySettings(
-  { gateway, timeouts, files, batches, cache, models }: Config,
+  { gateway, timeouts, files, batches, cache, limits, models }: Config,
   { keys: environmentKeys, gatewayPort }: EnvironmentSettings,
   redis: RedisSettings | null,
 ): GatewaySettings {
@@ -199,6 +199,7 @@ function gatewaySettings(
     responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),
     idempotencyTtlMs: Math.round(gateway.idempotency_ttl_h * HOUR_MS),
     redis,
+    limitStore: limits.store,
     cache: usesCache(cache, models)
       ? { bytesMax: Math.round(cache.cache_capacity_gb * GB_BYTES), store: cache.store }
       : null,

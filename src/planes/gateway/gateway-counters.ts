@@ -75,6 +75,11 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Requests that a limit refused, by model, whose limit it is (key, key-model, model) and its kind (requests, tokens, concurrency).',
   },
   {
+    name: 'autoglm_rate_limits_alone_total',
+    type: 'counter',
+    help: 'Requests whose limits this gateway looked at without the others, because Redis gave no answer in time.',
+  },
+  {
     name: 'autoglm_filler_requests_total',
     type: 'counter',
     help: 'Lines of batches that were sent to replicas, by model and outcome; no other metric of requests counts them.',
@@ -195,6 +200,15 @@ export class GatewayCounters {
         record.estimatedTokens,
       );
     }
+  }
+
+  limitsAlone(): void {
+    this.#metrics.add('autoglm_rate_limits_alone_total', {});
+  }
+
+  redisCalls(user: string, counts: Readonly<Record<string, number>>): void {
+    for (const [result, count] of Object.entries(counts))
+      if (count > 0) this.#metrics.add('autoglm_redis_calls_total', { user, result }, count);
   }
 
   attemptFailed(model: string, failure: AttemptFailure): void {

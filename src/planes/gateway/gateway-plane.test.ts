@@ -58,6 +58,7 @@ function planeOn(slotted: SlottedSnapshot, send: Send) {
     // Chat keeps nothing.
     stores: {} as Stores,
     cacheClient: new CacheClient(),
+    sharedLimits: null,
     announceCancel: () => {},
     fileContents: {} as FileContents,
     newRequestId: () => 'req-1',

@@ -11,6 +11,7 @@ import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { SharedLimits } from '../../contract/ports/shared-limits.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
@@ -50,6 +51,8 @@ export interface GatewayPlaneOptions {
   memory: SharedMemory;
   /** Index of this worker. */
   worker: number;
+  /** Where several gateways keep count of rates together; null: this one counts for itself. */
+  sharedLimits: SharedLimits | null;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
@@ -109,7 +112,11 @@ export class GatewayPlane implements ApiContext {
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     const { shared, clock, memory, worker, snapshot: slotted } = options;
-    this.limits = new LimitGate({ clock, memory: memory.limits, worker, slotted, table: this.#table });
+    this.limits = new LimitGate({
+      ...{ clock, memory: memory.limits, worker, slotted, table: this.#table },
+      shared: options.sharedLimits,
+      onAlone: () => this.#counters.limitsAlone(),
+    });
     this.#gates = new ReplicaGates(memory.gates);
     this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
     const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };

@@ -202,7 +202,7 @@ export class InferenceRun implements StreamRun, Watched {
         return;
       }
       this.stream.dropHeld();
-      if (!this.#mayRetry(end.failure) && !this.#fallBack()) return this.#giveUp(end);
+      if (!this.#mayRetry(end.failure) && !(await this.#fallBack())) return this.#giveUp(end);
     }
   }
 
@@ -213,19 +213,19 @@ export class InferenceRun implements StreamRun, Watched {
         return await this.acquire(this.failed, false);
       } catch (thrown) {
         const { code } = PlatformError.from(thrown);
-        if (!UNSERVED.includes(code) || !this.#fallBack()) throw thrown;
+        if (!UNSERVED.includes(code) || !(await this.#fallBack())) throw thrown;
       }
     }
   }
 
   /** Goes on with the next fallback, if there is one and the request may still be served. */
-  #fallBack(): boolean {
+  async #fallBack(): Promise<boolean> {
     if (this.#cancelled || this.#timeUp !== null) return false;
     for (let next = this.#fallbacks.shift(); next !== undefined; next = this.#fallbacks.shift()) {
       const pool = this.context.table.find(next);
       // Models and aliases change at run time: one that is gone, or has become this model itself, is passed over.
       if (pool === undefined || poolName(pool) === this.#model) continue;
-      if (!this.context.limits.admitFallback(this.record, pool, this.envelope)) continue;
+      if (!(await this.context.limits.admitFallback(this.record, pool, this.envelope))) continue;
       this.#model = poolName(pool);
       this.#attemptsOnPool = 0;
       this.record.fallback = next;

@@ -24,7 +24,7 @@ export async function serveInference(
   refuseUnlessOffered(pool.view, envelope.endpoint);
   record.model = poolName(pool);
   record.stream = envelope.stream;
-  gateway.limits.admit(record, pool, envelope);
+  await gateway.limits.admit(record, pool, envelope);
   const attempt = (to: HttpExchange) =>
     new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
   await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));

@@ -122,7 +122,7 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   record.model = poolName(pool);
   record.stream = request.stream;
   // What is refused is refused now, not in an answer that is read later.
-  gateway.limits.admit(record, pool, envelope);
+  await gateway.limits.admit(record, pool, envelope);
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
   {
     using _place = gateway.background.reserve();

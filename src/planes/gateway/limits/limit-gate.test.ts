@@ -115,6 +115,7 @@ class TestGateway {
       counters: new GatewayCounters(),
       stores: {} as Stores,
       cacheClient: new CacheClient(),
+      sharedLimits: null,
       announceCancel: () => {},
       fileContents: {} as FileContents,
       newRequestId: () => 'req-1',
