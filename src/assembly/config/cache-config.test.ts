@@ -48,6 +48,7 @@ describe('cache', () => {
 
   it('wants an address for Redis', () => {
     expect(complaint('cache: { mode: always, store: redis }')).toContain('REDIS_URL');
+    expect(complaint('limits: { store: redis }')).toContain('limits.store: found "redis" without an address');
   });
 });
 

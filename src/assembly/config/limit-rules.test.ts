@@ -61,6 +61,17 @@ models:
     expect(complaints(`${keyWith(`{ ${written} }`)}${MODELS}`)).toEqual([expect.stringContaining(expected)]);
   });
 
+  it('are counted in Redis where the file says so', () => {
+    const store = (text: string) => {
+      const config = parse(text);
+      const { gateway } = resolveConfig({ file: null, config, environment, notHonoured: [] });
+      return [gateway.limitStore, gateway.redis?.url];
+    };
+    expect(store('')).toEqual(['memory', undefined]);
+    const url = 'redis://a:1';
+    expect(store(`limits: { store: redis }\nredis: { url: "${url}" }\n`)).toEqual(['redis', url]);
+  });
+
   it('are no more than the threads of a gateway have places for', () => {
     const keys = (count: number) =>
       Array.from({ length: count }, (_, n) => ({
