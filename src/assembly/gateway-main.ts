@@ -17,11 +17,14 @@ import type { ControlLink } from '../contract/ports/control-link.ts';
 import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
 import { connectLink } from '../drivers/control-link/socket-link.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
+import { readGpuExporter } from '../drivers/telemetry/gpu-exporter.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
 import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
+import { GaugeCells } from '../planes/gateway/places/gauge-cells.ts';
+import { GaugeKeeper } from '../planes/gateway/places/gauge-keeper.ts';
 import { LoadCells } from '../planes/gateway/places/load-cells.ts';
 import { QueueKeeper } from '../planes/gateway/places/queue-keeper.ts';
 import { createSharedMemory } from '../planes/gateway/shared-memory.ts';
@@ -49,6 +52,8 @@ export interface GatewayProcessOptions {
 
 const RECONNECT_MS = 200;
 const TICK_MS = 250;
+/** Between two looks at GPU telemetry. */
+const GAUGES_MS = 2_000;
 /** Answers say `Connection: close` for this long before a replaced gateway lets go of the port. */
 const ANNOUNCE_MS = 1_500;
 /** Facts kept while the node process is away. */
@@ -77,6 +82,11 @@ class GatewayProcess {
     },
     processors: availableParallelism(),
   });
+  readonly #gauges = new GaugeKeeper({
+    cells: new GaugeCells(this.#memory.gauges),
+    clock: systemClock,
+    read: readGpuExporter,
+  });
   /** Refusals of each pool that the last report knew of. */
   readonly #refusals = new Map<number, number>();
   readonly #workers: GatewayWorkers;
@@ -101,6 +111,7 @@ class GatewayProcess {
       onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
     });
     this.#health.update(this.#slotted);
+    this.#gauges.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
     this.#storage =
       options.stateDir === null
@@ -154,6 +165,7 @@ class GatewayProcess {
       this.#health.tick();
       this.#queues.tick(this.#slotted.snapshot.settings);
     }, TICK_MS).unref();
+    setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
     if (this.#options.socketPath !== null) void this.#keepConnected(this.#options.socketPath);
     try {
       const { host, port } = this.#slotted.snapshot.settings;
@@ -231,6 +243,7 @@ class GatewayProcess {
       return;
     }
     this.#health.update(this.#slotted);
+    this.#gauges.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
     // The file is shared by the gateways of a node; the rename makes each write whole.
     const temporary = `${this.#options.snapshotFile}.${process.pid}.tmp`;

@@ -109,6 +109,8 @@ export interface ReplicaView {
   capabilities: EngineCapabilities;
   /** Share of traffic against its peers. Default: 1. */
   weight?: number;
+  /** Where an exporter publishes load and memory of its GPUs. Default: nothing is known of them. */
+  gpuMetricsUrl?: string;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
 import type { StrategyName } from '../../src/contract/scheduling.ts';
 import { eventually, poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
+import { startGpuExporter } from '../support/gpu-exporter.ts';
 import { type Script, type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
 
 const cleanups: (() => Promise<unknown>)[] = [];
@@ -15,7 +16,7 @@ afterEach(async () => {
 });
 
 async function setUp(
-  replicas: { weight?: number; window?: number; script?: Script }[],
+  replicas: { weight?: number; window?: number; gpuMetricsUrl?: string; script?: Script }[],
   { strategy, ...settings }: Partial<GatewaySettings> & { strategy?: StrategyName } = {},
 ): Promise<{ engines: ScriptedEngine[]; gateway: RunningGateway }> {
   const engines = await Promise.all(replicas.map(({ script }) => startScriptedEngine(script)));
@@ -74,6 +75,33 @@ describe('strategies', () => {
     // Each of the two workers keeps its own rotation: at most one request each away from 20 and 60.
     expect(counts['demo/1']).toBeGreaterThanOrEqual(57);
     expect(counts['demo/1']).toBeLessThanOrEqual(63);
+  });
+
+  it('dynamic-weighted follows load and memory of the GPUs, also when they change', async () => {
+    const exporters = await Promise.all([startGpuExporter(), startGpuExporter()]);
+    for (const exporter of exporters) cleanups.push(exporter.close);
+    const { gateway } = await setUp(
+      exporters.map(({ url }) => ({ gpuMetricsUrl: url })),
+      { strategy: 'dynamic-weighted' },
+    );
+    // 1 / (0.6 · 0.5 + 0.4 · 0.5) = 2 against 1 / (0.6 · 0.25 + 0.4 · 0.25) = 4.
+    const settle = async (wanted: { gpuLoad: number; memoryUsage: number }[]) => {
+      for (const [index, gauges] of wanted.entries()) exporters[index]!.gauges = gauges;
+      const read = exporters.map((exporter) => exporter.reads + 1);
+      await eventually(() => exporters.every((exporter, index) => exporter.reads > read[index]!), 15_000);
+    };
+    await settle([
+      { gpuLoad: 0.5, memoryUsage: 0.5 },
+      { gpuLoad: 0.25, memoryUsage: 0.25 },
+    ]);
+    const before = await shares(gateway, 60);
+    expect(Math.abs((before['demo/1'] ?? 0) - 40)).toBeLessThanOrEqual(3);
+    await settle([
+      { gpuLoad: 0.25, memoryUsage: 0.25 },
+      { gpuLoad: 0.5, memoryUsage: 0.5 },
+    ]);
+    const after = await shares(gateway, 60);
+    expect(Math.abs((after['demo/0'] ?? 0) - 40)).toBeLessThanOrEqual(3);
   });
 
   it.each([

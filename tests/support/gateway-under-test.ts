@@ -60,6 +60,7 @@ export interface TestReplica {
   url: string;
   window?: number;
   weight?: number;
+  gpuMetricsUrl?: string;
   /** The name by which the engine knows the model; default: the pool's. */
   servedModel?: string;
   engine?: ReplicaView['engine'];
@@ -84,6 +85,7 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       reason: '',
       window: replica.window ?? 64,
       capabilities: { ...FULL_CAPABILITIES, ...replica.capabilities },
+      ...(replica.gpuMetricsUrl !== undefined && { gpuMetricsUrl: replica.gpuMetricsUrl }),
       ...(replica.weight !== undefined && { weight: replica.weight }),
       ...(replica.protocol !== undefined && { protocol: replica.protocol }),
       ...(replica.chatTemplate !== undefined && { chatTemplate: replica.chatTemplate }),

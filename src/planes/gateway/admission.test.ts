@@ -8,6 +8,7 @@ import { ANYBODY } from './caller.ts';
 import { FleetTable } from './fleet-table.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
 import { Demand } from './places/demand.ts';
+import { GaugeCells } from './places/gauge-cells.ts';
 import { LoadCells } from './places/load-cells.ts';
 import { createSharedMemory } from './shared-memory.ts';
 import { SharedState } from './shared-state.ts';
@@ -56,6 +57,7 @@ function setUp(table: FleetTable) {
     settings: TEST_SETTINGS,
     prefixes: memory.prefixes,
     gates: new ReplicaGates(memory.gates),
+    gauges: new GaugeCells(memory.gauges),
     load: new LoadCells(memory.load),
     onProbe: () => {},
   });

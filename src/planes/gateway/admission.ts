@@ -16,6 +16,7 @@ import { FairQueue, type QueueEntry } from '../../decide/scheduling/queue/fair-q
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
 import type { ReplicaGates } from './health/replica-gates.ts';
 import type { Demand } from './places/demand.ts';
+import type { GaugeCells } from './places/gauge-cells.ts';
 import type { LoadCells } from './places/load-cells.ts';
 import {
   type Moment,
@@ -79,6 +80,7 @@ export interface AdmissionOptions {
   /** Which replica has seen which beginning of a prompt; shared by all workers. */
   prefixes: SharedArrayBuffer;
   gates: ReplicaGates;
+  gauges: GaugeCells;
   load: LoadCells;
   onProbe(replica: ReplicaEntry, probe: number): void;
 }
@@ -100,7 +102,7 @@ export class Admission {
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
 
-  constructor({ shared, clock, table, settings, prefixes, gates, load, onProbe }: AdmissionOptions) {
+  constructor({ shared, clock, table, settings, prefixes, gates, gauges, load, onProbe }: AdmissionOptions) {
     this.#load = load;
     this.#shared = shared;
     this.#clock = clock;
@@ -108,7 +110,7 @@ export class Admission {
     this.#settings = settings;
     // Workers that see the same must not all choose the same.
     const chance = createRandom(Math.floor(clock.machineMs() * 1_000));
-    this.#scheduling = { shared, gates, prefixIndex: new PrefixIndex(prefixes), chance, onProbe };
+    this.#scheduling = { shared, gates, gauges, prefixIndex: new PrefixIndex(prefixes), chance, onProbe };
     this.#assign();
   }
 

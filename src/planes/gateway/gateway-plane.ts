@@ -34,6 +34,7 @@ import { ReplicaGates } from './health/replica-gates.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
+import { GaugeCells } from './places/gauge-cells.ts';
 import { LoadCells } from './places/load-cells.ts';
 import { outcomeOf } from './request-end.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
@@ -123,6 +124,7 @@ export class GatewayPlane implements ApiContext {
     this.admission = new Admission({
       ...parts,
       prefixes: memory.prefixes,
+      gauges: new GaugeCells(memory.gauges),
       load: new LoadCells(memory.load),
       onProbe: ({ slot, view: { generation } }, probe) =>
         options.onHealth({ type: 'probeTaken', slot, generation, probe }),

@@ -3,6 +3,7 @@ import { PREFIX_INDEX_BYTES } from '../../decide/scheduling/affinity/prefix-inde
 import { RETRY_BUDGET_CELLS } from '../../decide/scheduling/retry-budget.ts';
 import { GATE_BYTES } from './health/replica-gates.ts';
 import { concurrencyCellsOf, createLimitMemory, type LimitMemory } from './limits/limit-memory.ts';
+import { GAUGE_BYTES } from './places/gauge-cells.ts';
 import { LOAD_BYTES } from './places/load-cells.ts';
 import { COUNT_BYTES, SharedState, WORKERS_MAX } from './shared-state.ts';
 
@@ -14,6 +15,8 @@ export interface SharedMemory {
   gates: SharedArrayBuffer;
   /** The budget of retries. */
   retries: SharedArrayBuffer;
+  /** What GPU telemetry says of each replica. */
+  gauges: SharedArrayBuffer;
   /** How the threads fare, and what follows for the length of queues. */
   load: SharedArrayBuffer;
   /** What of limits is used. */
@@ -26,6 +29,7 @@ export function createSharedMemory(): SharedMemory {
     prefixes: new SharedArrayBuffer(PREFIX_INDEX_BYTES),
     gates: new SharedArrayBuffer(GATE_BYTES),
     retries: new SharedArrayBuffer(RETRY_BUDGET_CELLS * 4),
+    gauges: new SharedArrayBuffer(GAUGE_BYTES),
     load: new SharedArrayBuffer(LOAD_BYTES),
     limits: createLimitMemory(WORKERS_MAX),
   };

@@ -104,12 +104,19 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     reason: replica.reason,
     window: windowOf(model, driver),
     ...(model.weight !== undefined && { weight: model.weight }),
+    ...gpuMetricsOf(model, replica.url),
     capabilities: capabilitiesOf(model, driver),
     ...(replica.startedHash !== replica.spec.launchHash && { outdated: true as const }),
     ...(adapters.length > 0 && { adapters }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
     ...protocolOf(model),
   };
+}
+
+function gpuMetricsOf({ gpuMetricsUrl }: SupervisedModel, url: string | null): { gpuMetricsUrl?: string } {
+  if (gpuMetricsUrl === undefined || url === null) return {};
+  const { hostname, port } = new URL(url);
+  return { gpuMetricsUrl: gpuMetricsUrl.replaceAll('{host}', hostname).replaceAll('{port}', port) };
 }
 
 /** What gateways and drivers are told of how an engine is spoken to. */

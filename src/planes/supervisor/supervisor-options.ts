@@ -62,6 +62,8 @@ export interface SupervisedModel {
   strategy?: StrategyName | undefined;
   /** Of all callers together. Default: none. */
   limits?: LimitSettings | undefined;
+  /** With {host} and {port} of each engine. */
+  gpuMetricsUrl?: string | undefined;
   /** Of one replica against the others; from `perUrl`. Default: 1. */
   weight?: number | undefined;
   /** Default: its answers are not kept for others. */

@@ -19,6 +19,7 @@ import { type PoolEntry, type ReplicaEntry, runOf } from '../fleet-table.ts';
 import type { ReplicaGates } from '../health/replica-gates.ts';
 import type { SharedState } from '../shared-state.ts';
 import type { Demand } from './demand.ts';
+import type { GaugeCells } from './gauge-cells.ts';
 
 /** The gateway has or estimates all of it; a metric that nobody reports is unknown, and counts alike for all. */
 const AVAILABLE = new Set(Object.keys(DATA_NEEDS) as DataNeed[]);
@@ -30,6 +31,7 @@ export interface PoolSchedulerOptions {
   prefixIndex: PrefixIndex;
   chance: Random;
   gates: ReplicaGates;
+  gauges: GaugeCells;
   onProbe(replica: ReplicaEntry, probe: number): void;
 }
 
@@ -141,7 +143,7 @@ export class PoolScheduler {
   }
 
   #look(seen: PoolEntry, { avoid, urgent }: Pick<Asked, 'avoid' | 'urgent'>, wallMs: number): void {
-    const { shared, gates } = this.#options;
+    const { shared, gates, gauges } = this.#options;
     const columns = this.#columns;
     const { replicas } = this.#pool;
     for (let index = 0; index < replicas.length; index++) {
@@ -153,6 +155,8 @@ export class PoolScheduler {
       columns.probe[index] = gates.wantsProbe(slot) ? 1 : 0;
       const share = gates.share(slot);
       columns.share[index] = share;
+      columns.gpuLoad[index] = gauges.gpuLoad(slot);
+      columns.memoryUsage[index] = gauges.memoryUsage(slot);
       columns.windowShare[index] = urgent ? 1 : share;
       columns.capable[index] =
         seen.adapter === undefined || seen.replicas[index]!.view.state === 'ready' ? 1 : 0;
