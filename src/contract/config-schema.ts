@@ -252,6 +252,26 @@ export const modelSchema = z
         endpoints: cacheEndpoints
           .optional()
           .describe('As `cache.endpoints`, for this model. Default: `cache.endpoints`.'),
+        semantic: z
+          .strictObject({
+            embedding_model: z
+              .string()
+              .min(1)
+              .max(200)
+              .describe(
+                'The model of this system, served with embeddings, that says how near two questions are.',
+              ),
+            threshold: z
+              .number()
+              .min(0.5)
+              .max(1)
+              .default(0.95)
+              .describe('How near (cosine) two questions must be to be given one answer.'),
+          })
+          .optional()
+          .describe(
+            'Chats only: give the answer to a question that means the same, too, where all but the last message of the user is equal. Default: off.',
+          ),
         revision: z
           .string()
           .min(1)

@@ -145,6 +145,15 @@ export interface CachePolicy {
   /** Answers that chance decides are kept too. */
   sampled: boolean;
   endpoints: readonly CacheEndpoint[];
+  /** Answers to questions that mean the same are given, too. Default: only to equal ones. */
+  semantic?: SemanticCache;
+}
+
+export interface SemanticCache {
+  /** The model whose embeddings say how near two questions are. */
+  embeddingModel: string;
+  /** Cosine from which on they mean the same. */
+  threshold: number;
 }
 
 export interface ModelCache extends CachePolicy {

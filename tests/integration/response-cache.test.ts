@@ -30,6 +30,14 @@ function pools(revision = 'r1') {
     { ...poolOf('pair', [{ url: engine.url }, { url: second.url }]), cache },
     { ...poolOf('by-header', [{ url: engine.url }]), cache: { ...cache, mode: 'by-header' as const } },
     { ...poolOf('sim', [{ url: simulator.url, engine: 'simulator' }]), cache },
+    {
+      ...poolOf('similar', [{ url: engine.url }]),
+      cache: { ...cache, semantic: { embeddingModel: 'sim', threshold: 0.9 } },
+    },
+    {
+      ...poolOf('similar-without-vectors', [{ url: engine.url }]),
+      cache: { ...cache, semantic: { embeddingModel: 'gone', threshold: 0.9 } },
+    },
     poolOf('never', [{ url: engine.url }]),
   ];
 }
@@ -406,10 +414,71 @@ describe('response cache', () => {
     expect(found).toEqual(expected);
   });
 
+  describe('for questions that mean the same', () => {
+    const words = 'please tell me in a few words how the weather of the coming weekend will be';
+    const asked = (content: string, more: object = {}) => ({
+      ...chatOf('similar', more),
+      messages: [
+        { role: 'system' as const, content: `be brief ${prompts}` },
+        { role: 'user' as const, content },
+      ],
+    });
+
+    it.each([
+      false,
+      true,
+    ])('gives the answer to the nearest one, and says how near (stream: %s)', async (stream) => {
+      const first = asked(words, { stream });
+      const other = { ...first, messages: [first.messages[0], { role: 'user', content: `${words} ?` }] };
+      const { text } = await ask(first);
+      const response = await fetch(`${gateway.v1}/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer sk-ada' },
+        body: JSON.stringify(other),
+      });
+      expect(await response.text()).toBe(text);
+      expect(response.headers.get('x-autoglm-cache')).toBe('hit');
+      const similarity = Number(response.headers.get('x-autoglm-cache-similarity'));
+      expect(similarity).toBeGreaterThan(0.9);
+      expect(similarity).toBeLessThan(1);
+      expect(engine.seen).toHaveLength(1);
+      await eventually(() => gateway.log().some(({ cache }) => cache === 'similar'));
+    });
+
+    it('asks the engine for another meaning, another conversation, another tenant, and when only the exact will do', async () => {
+      const first = asked(words);
+      await ask(first);
+      const near = { role: 'user', content: `${words} ?` };
+      const miss = async (body: object, options: Parameters<typeof ask>[1] = {}) =>
+        expect((await ask(body, options)).cache).toBe('miss');
+      await miss({ ...first, messages: [first.messages[0], { role: 'user', content: 'bake a cake' }] });
+      await miss({ ...first, messages: [{ role: 'system', content: 'be long' }, near] });
+      await miss({ ...first, messages: [first.messages[0], near] }, { caller: 'bob' });
+      await miss(
+        { ...first, messages: [first.messages[0], near] },
+        { headers: { 'x-autoglm-cache': 'exact' } },
+      );
+      expect(engine.seen).toHaveLength(5);
+    });
+
+    it('goes on when nobody can say what a question means', async () => {
+      const body = chatOf('similar-without-vectors');
+      expect([(await ask(body)).cache, (await ask(body)).cache]).toEqual(['miss', 'hit']);
+    });
+
+    it('still asks once for many equal ones', async () => {
+      engine.base = { quietMs: 50 };
+      const body = asked(words);
+      const answers = await Promise.all(Array.from({ length: 20 }, () => ask(body)));
+      expect(engine.seen).toHaveLength(1);
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
+    });
+  });
+
   it('refuses a word that it does not know', async () => {
     const answer = await ask(chatOf('script'), { headers: { 'x-autoglm-cache': 'yes' } });
     expect(answer.status).toBe(400);
-    expect(answer.text).toContain('on, sampled, refresh, off');
+    expect(answer.text).toContain('on, sampled, exact, refresh, off');
   });
 });
 

@@ -46,6 +46,14 @@ describe('cache', () => {
     expect(off.models.map(({ cache }) => cache?.mode)).toEqual(['always', undefined]);
   });
 
+  it('compares questions by a model that is there', () => {
+    const on = resolved(`${TWO}, cache: { mode: always, semantic: { embedding_model: a } } }`);
+    expect(on.models[1]?.cache?.semantic).toEqual({ embeddingModel: 'a', threshold: 0.95 });
+    expect(complaint(`${TWO}, cache: { mode: always, semantic: { embedding_model: c } } }`)).toContain(
+      'found "c", which is no model here; known: a, b',
+    );
+  });
+
   it('wants an address for Redis', () => {
     expect(complaint('cache: { mode: always, store: redis }')).toContain('REDIS_URL');
     expect(complaint('limits: { store: redis }')).toContain('limits.store: found "redis" without an address');

@@ -33,7 +33,7 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkEngineOptions(config),
     ...checkAdapters(config),
     ...checkUrls(config),
-    ...(modelsMayBeGone ? [] : checkFallbacks(config)),
+    ...(modelsMayBeGone ? [] : [...checkFallbacks(config), ...checkEmbeddingModels(config)]),
     ...(modelsMayBeGone ? [] : checkLimitedModels(config, config.models.flatMap(namesOf))),
     ...checkLimitCount(config),
     ...checkExposure(config, environmentKeys),
@@ -175,6 +175,16 @@ function checkFallbacks({ models }: Config): ConfigProblem[] {
       return [{ path, message: `found "${name}", which is no model here; known: ${names.join(', ')}` }];
     }),
   );
+}
+
+function checkEmbeddingModels({ models }: Config): ConfigProblem[] {
+  const names = models.flatMap(namesOf);
+  return models.flatMap(({ cache }, index) => {
+    const name = cache?.semantic?.embedding_model;
+    if (name === undefined || names.includes(name)) return [];
+    const path = ['models', index, 'cache', 'semantic', 'embedding_model'];
+    return [{ path, message: `found "${name}", which is no model here; known: ${names.join(', ')}` }];
+  });
 }
 
 function urlFault(url: URL): string | undefined {

@@ -244,6 +244,9 @@ function modelCache(own: ModelConfig['cache'], all: Config['cache'] | undefined)
     sampled: own?.sampled ?? all.sampled,
     endpoints: own?.endpoints ?? all.endpoints,
     revision: own?.revision,
+    ...(own?.semantic !== undefined && {
+      semantic: { embeddingModel: own.semantic.embedding_model, threshold: own.semantic.threshold },
+    }),
   };
 }
 

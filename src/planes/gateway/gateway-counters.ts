@@ -87,7 +87,7 @@ export const GATEWAY_METRICS: readonly Family[] = [
   {
     name: 'autoglm_cache_requests_total',
     type: 'counter',
-    help: 'Requests by what the response cache did: hit, joined (given the answer to one that ran), miss, bypass.',
+    help: 'Requests by what the response cache did: hit, joined (given the answer to one that ran), similar (to one that means the same), miss, bypass.',
   },
   {
     name: 'autoglm_cache_saved_tokens_total',
@@ -178,7 +178,7 @@ export class GatewayCounters {
 
   #countCache(record: RequestRecord, result: string, model: string): void {
     this.#metrics.add('autoglm_cache_requests_total', { model, result });
-    if (result !== 'hit' && result !== 'joined') return;
+    if (result === 'miss' || result === 'bypass') return;
     const saved = {
       prompt: record.promptTokens,
       completion: record.completionTokens ?? record.estimatedTokens,

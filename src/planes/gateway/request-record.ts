@@ -37,7 +37,7 @@ export interface RequestRecord {
   fallback: string | null;
   stream: boolean;
   /** What the response cache had to do with it; `joined`: it was given the answer to a request that ran. Null: nothing. */
-  cache: 'hit' | 'joined' | 'miss' | 'bypass' | null;
+  cache: 'hit' | 'joined' | 'similar' | 'miss' | 'bypass' | null;
   bytesIn: number;
   bytesOut: number;
   /** Status that the client saw; 0 when it saw none. */

@@ -4,6 +4,7 @@
  */
 import type { PoolCache } from '../../../contract/fleet.ts';
 import { type CacheScope, cacheKey } from './cache-key.ts';
+import { type SimilarQuestion, similarQuestion } from './similar-question.ts';
 
 /** A caller's word about one request, and what its answer says. */
 export const CACHE_HEADER = 'x-autoglm-cache';
@@ -13,6 +14,8 @@ const WORDS = [
   'on',
   /** Use it although the answer is sampled. */
   'sampled',
+  /** Use it, but only for answers to the very same question. */
+  'exact',
   /** Ask the engine, and keep its answer. */
   'refresh',
   /** Neither look nor keep. */
@@ -33,7 +36,7 @@ export type CachePlan =
   | { kind: 'bypass'; reason: string }
   /** A header that can not be read: found, and what would have been right. */
   | { kind: 'refused'; message: string }
-  | { kind: 'use'; keyText: string; read: boolean; ageMsMax: number };
+  | { kind: 'use'; keyText: string; read: boolean; ageMsMax: number; similar: SimilarQuestion | null };
 
 export function cachePlan({ policy, headers, scope, body }: CacheQuestion): CachePlan {
   const word = headers[CACHE_HEADER]?.trim().toLowerCase();
@@ -45,13 +48,17 @@ export function cachePlan({ policy, headers, scope, body }: CacheQuestion): Cach
   if (!policy.endpoints.includes(scope.endpoint)) return bypass(`not used for ${scope.endpoint}`);
   const directives = directivesOf(headers['cache-control']);
   if (word === 'off' || directives.noStore) return bypass('the caller asked for none');
-  const key = cacheKey({ ...scope, sampled: policy.sampled || word === 'sampled' }, body);
+  const wholeScope = { ...scope, sampled: policy.sampled || word === 'sampled' };
+  const key = cacheKey(wholeScope, body);
   if (key.kind === 'uncacheable') return bypass(key.reason);
+  const read = word !== 'refresh' && !directives.noCache;
+  const mayBeSimilar = policy.semantic !== undefined && word !== 'exact' && read;
   return {
     kind: 'use',
     keyText: key.text,
-    read: word !== 'refresh' && !directives.noCache,
+    read,
     ageMsMax: directives.ageMsMax,
+    similar: mayBeSimilar ? similarQuestion(wholeScope, body) : null,
   };
 }
 

@@ -65,12 +65,20 @@ export class AnswerCache implements RequestCache {
       exchange,
       record,
       question: {
-        key: hash('sha256', plan.keyText, 'base64url'),
+        key: keyOf(plan.keyText),
         read: plan.read,
         // Who waits while clients are served must not make clients wait.
         join: !record.filler,
         ageMsMax: plan.ageMsMax,
       },
+      similar:
+        plan.similar === null || policy.semantic === undefined
+          ? null
+          : {
+              text: plan.similar.text,
+              partition: keyOf(plan.similar.partitionText),
+              policy: policy.semantic,
+            },
       ttlMs: policy.ttlMs,
       mayKeep: () => this.#isOf(pool, record),
       limits: {
@@ -107,6 +115,10 @@ export class AnswerCache implements RequestCache {
       replicas.some(({ view }) => view.id === replica && view.outdated === true),
     );
   }
+}
+
+function keyOf(text: string): string {
+  return hash('sha256', text, 'base64url');
 }
 
 /** Two pools never share answers, nor two adapters of one; a model that is replaced shares none with its successor. */

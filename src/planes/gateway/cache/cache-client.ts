@@ -2,7 +2,6 @@
  * A worker's end of the line to the cache thread. Without a thread, or when it dies, every question is told `lost` and goes on
  * without a cache: nothing depends on it.
  */
-import type { CachedAnswer } from '../../../contract/cached-answer.ts';
 import type { FromCache, ToCache } from './cache-protocol.ts';
 
 export type CacheMessage = FromCache | { type: 'lost' };
@@ -64,7 +63,7 @@ export class CacheClient {
     };
   }
 
-  keep(key: string, answer: CachedAnswer, ttlMs: number): void {
-    this.#post?.({ type: 'keep', key, answer, ttlMs });
+  keep(kept: Omit<Extract<ToCache, { type: 'keep' }>, 'type'>): void {
+    this.#post?.({ type: 'keep', ...kept });
   }
 }

@@ -6,6 +6,12 @@ import type { AnswerUsage, CachedAnswer, PackedChunks } from '../../../contract/
 import type { ErrorCode } from '../../../contract/errors.ts';
 import type { RequestOutcome } from '../../../contract/outcomes.ts';
 
+/** What a question means: a vector, among those of questions that are equal but for the words of the last one. */
+export interface Meaning {
+  partition: string;
+  vector: Float32Array<ArrayBuffer>;
+}
+
 /** How an attempt for several requests ended. */
 export interface FlightEnd {
   outcome: RequestOutcome;
@@ -49,13 +55,18 @@ export type ToCache =
       answer: CachedAnswer | null;
       ttlMs: number;
       end: FlightEnd;
+      meaning: Meaning | null;
     }
+  /** Whether the answer to a question that means the same is kept. */
+  | { type: 'similar'; id: number; meaning: Meaning; threshold: number; ageMsMax: number }
   /** From whoever asked alone. */
-  | { type: 'keep'; key: string; answer: CachedAnswer; ttlMs: number };
+  | { type: 'keep'; key: string; answer: CachedAnswer; ttlMs: number; meaning: Meaning | null };
 
 export type FromCache =
   /** `shared`: of a request that ran at the same time. */
   | { type: 'hit'; id: number; answer: CachedAnswer; shared: boolean }
+  /** `answer` is null when there is none near enough. */
+  | { type: 'similar'; id: number; answer: CachedAnswer | null; similarity: number }
   /** Ask the engine for all. `wanted`: others follow already. */
   | { type: 'lead'; id: number; wanted: boolean }
   /** Ask the engine for yourself only. */

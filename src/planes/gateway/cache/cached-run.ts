@@ -7,6 +7,7 @@
  */
 import { type AnswerUsage, type CachedAnswer, unpackChunks } from '../../../contract/cached-answer.ts';
 import { PlatformError } from '../../../contract/errors.ts';
+import type { SemanticCache } from '../../../contract/fleet.ts';
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
 import { CACHE_HEADER } from '../../../decide/scheduling/cache/cache-plan.ts';
 import { openAiErrorFrom } from '../../../wire/openai/error-object.ts';
@@ -17,9 +18,10 @@ import type { RequestRecord } from '../request-record.ts';
 import { answerHeaders, respondError } from '../respond.ts';
 import { AnswerPlayer } from './answer-player.ts';
 import type { CacheClient, CacheMessage, Ticket } from './cache-client.ts';
-import type { FlightEnd, Verdict } from './cache-protocol.ts';
+import type { FlightEnd, FromCache, Meaning, Verdict } from './cache-protocol.ts';
 import { CacheStatusExchange } from './cache-status.ts';
 import { FlightExchange } from './flight-exchange.ts';
+import { questionMeaning } from './question-meaning.ts';
 import { RecordedAnswer, type RecordingLimits, sharedHeaders } from './recorded-answer.ts';
 
 export interface CachedRunOptions {
@@ -28,6 +30,8 @@ export interface CachedRunOptions {
   record: RequestRecord;
   /** What to ask the cache for. */
   question: { key: string; read: boolean; join: boolean; ageMsMax: number };
+  /** What may be said in other words, and how near those must be; null: nothing. */
+  similar: { text: string; partition: string; policy: SemanticCache } | null;
   ttlMs: number;
   /** Whether its answer is one of the model that the key names. */
   mayKeep(): boolean;
@@ -35,6 +39,8 @@ export interface CachedRunOptions {
   /** Has an engine asked; what is written to the exchange is the answer. */
   attempt(exchange: HttpExchange): Promise<void>;
 }
+
+type SimilarFound = Extract<FromCache, { type: 'similar' }>;
 
 /** What a request does next. */
 type Turn =
@@ -50,6 +56,8 @@ type Turn =
 
 /** The cache thread says within this what to do; the shared store has had its own deadline by then. */
 const ANSWER_MS_MAX = 200;
+/** Of an answer to a question that means the same: how near the two are, as a cosine. */
+const SIMILARITY_HEADER = 'x-autoglm-cache-similarity';
 /** Answers of an engine that say something about the request, and would be the same for an equal one. */
 const CALLERS_FAULTS: readonly number[] = [400, 404, 405, 413, 415, 422];
 
@@ -63,6 +71,9 @@ export class CachedRun implements Watched {
   #turns: Turn[] = [];
   #onTurn: (() => void) | null = null;
   #following = false;
+  /** Others follow its attempt. */
+  #wanted = false;
+  #onSimilar: ((found: SimilarFound) => void) | null = null;
   /** Of a stream that it follows. */
   #player: AnswerPlayer | null = null;
   /** Of the attempt that it makes. */
@@ -123,7 +134,10 @@ export class CachedRun implements Watched {
       case 'ended':
         return this.#turn({ kind: 'landed', end: message.end });
       case 'wanted':
+        this.#wanted = true;
         return this.#flight?.follow();
+      case 'similar':
+        return this.#onSimilar?.(message);
       case 'stay':
         this.#leftMs = null;
         return;
@@ -160,13 +174,12 @@ export class CachedRun implements Watched {
     const { attempt } = this.#options;
     switch (turn.kind) {
       case 'hit':
-        return this.#replay(turn.answer, turn.shared);
+        return this.#replay(turn.answer, { shared: turn.shared });
       case 'lead':
-        this.#record.cache = 'miss';
-        return this.#fly(turn.wanted);
+        this.#wanted = turn.wanted;
+        return this.#ask(this.#ticket);
       case 'alone':
-        this.#record.cache = 'miss';
-        return this.#fly(null);
+        return this.#ask(null);
       case 'without':
         this.#ticket?.say({ type: 'leave' });
         this.#record.cache = 'bypass';
@@ -182,12 +195,43 @@ export class CachedRun implements Watched {
     }
   }
 
-  /** Asks an engine, for all who ask the same or (`wanted` null) for itself alone. */
-  async #fly(wanted: boolean | null): Promise<void> {
+  /** For all who ask the same, or (`ticket` null) for itself alone: a similar question's answer, or else an engine. */
+  async #ask(ticket: Ticket | null): Promise<void> {
+    this.#record.cache = 'miss';
+    const meaning = await this.#meaning();
+    const found = meaning === null ? null : await this.#findSimilar(meaning);
+    if (found === null || found.answer === null) return this.#fly(ticket, meaning);
+    const { answer, similarity } = found;
+    const end = { outcome: 'completed' as const, errorCode: null, usage: answer.usage, cut: false };
+    ticket?.say({ type: 'ended', verdict: 'share', answer, ttlMs: 0, end, meaning: null });
+    await this.#replay(answer, { shared: false, similarity });
+  }
+
+  async #meaning(): Promise<Meaning | null> {
+    const { similar } = this.#options;
+    if (similar === null) return null;
+    const { text, partition, policy } = similar;
+    const vector = await questionMeaning(this.#context, policy.embeddingModel, text);
+    return vector === null ? null : { partition, vector };
+  }
+
+  /** Null when the cache did not say in time. */
+  async #findSimilar(meaning: Meaning): Promise<SimilarFound | null> {
+    const { similar, question } = this.#options;
+    const { promise, resolve } = Promise.withResolvers<SimilarFound | null>();
+    this.#onSimilar = resolve;
+    const timer = setTimeout(() => resolve(null), ANSWER_MS_MAX);
+    const threshold = similar?.policy.threshold ?? 1;
+    this.#ticket?.say({ type: 'similar', meaning, threshold, ageMsMax: question.ageMsMax });
+    const found = await promise;
+    clearTimeout(timer);
+    return found;
+  }
+
+  async #fly(ticket: Ticket | null, meaning: Meaning | null): Promise<void> {
     const { limits, attempt } = this.#options;
     const recorded = new RecordedAnswer(limits);
     const player = this.#newPlayer('miss');
-    const ticket = wanted === null ? null : this.#ticket;
     const flight = new FlightExchange(this.#exchange, {
       player,
       recorded,
@@ -199,7 +243,7 @@ export class CachedRun implements Watched {
       },
     });
     this.#flight = flight;
-    if (wanted === true) flight.follow();
+    if (ticket !== null && this.#wanted) flight.follow();
     // The client may have left while the turn was on its way.
     if (this.#exchange.clientGone) this.#leaveFlight(ticket);
     let verdict: Verdict = 'failed';
@@ -207,7 +251,7 @@ export class CachedRun implements Watched {
       await attempt(flight);
       verdict = this.#verdict(flight, recorded);
     } finally {
-      this.#settle(ticket, flight, { recorded, verdict });
+      this.#settle(ticket, flight, { recorded, verdict, meaning });
       recorded.close();
     }
     await flight.release();
@@ -232,7 +276,7 @@ export class CachedRun implements Watched {
   #settle(
     ticket: Ticket | null,
     flight: FlightExchange,
-    { recorded, verdict }: { recorded: RecordedAnswer; verdict: Verdict },
+    { recorded, verdict, meaning }: { recorded: RecordedAnswer; verdict: Verdict; meaning: Meaning | null },
   ): void {
     const { question, ttlMs, client } = this.#options;
     const { outcome, errorCode } = this.#record;
@@ -249,19 +293,22 @@ export class CachedRun implements Watched {
       : null;
     if (ticket !== null) {
       const end = { outcome, errorCode, usage, cut: flight.cancelled };
-      ticket.say({ type: 'ended', verdict, answer, ttlMs, end });
+      ticket.say({ type: 'ended', verdict, answer, ttlMs, end, meaning });
     } else if (verdict === 'keep' && answer !== null) {
-      client.keep(question.key, answer, ttlMs);
+      client.keep({ key: question.key, answer, ttlMs, meaning });
     }
   }
 
   async #replay(
     { status, headers, streamed, chunks, storedAtMs, usage }: CachedAnswer,
-    shared: boolean,
+    { shared, similarity = null }: { shared: boolean; similarity?: number | null },
   ): Promise<void> {
     const ageS = Math.max(0, Math.floor((this.#context.clock.wallMs() - storedAtMs) / 1000));
-    const player = this.#newPlayer('hit', shared ? {} : { age: String(ageS) });
-    this.#record.cache = shared ? 'joined' : 'hit';
+    const player = this.#newPlayer('hit', {
+      ...(!shared && { age: String(ageS) }),
+      ...(similarity !== null && { [SIMILARITY_HEADER]: similarity.toFixed(4) }),
+    });
+    this.#record.cache = shared ? 'joined' : similarity === null ? 'hit' : 'similar';
     this.#note(usage);
     this.#record.status = status;
     this.#record.outcome = status < 400 ? 'completed' : 'failed-by-engine';

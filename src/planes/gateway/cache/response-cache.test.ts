@@ -53,7 +53,7 @@ class Worker {
   }
 
   end(id: number, verdict: 'keep' | 'share' | 'failed', answer: CachedAnswer | null = null): void {
-    this.say({ type: 'ended', id, verdict, answer, ttlMs: 60_000, end });
+    this.say({ type: 'ended', id, verdict, answer, ttlMs: 60_000, end, meaning: null });
   }
 
   die(): void {
@@ -176,7 +176,7 @@ describe('ResponseCache', () => {
     const w = worker();
     w.end(w.ask(), 'keep', answerOf('old'));
     expect(w.types(w.ask('k', { read: false }))).toEqual(['alone']);
-    w.say({ type: 'keep', key: 'k', answer: answerOf('new'), ttlMs: 1000 });
+    w.say({ type: 'keep', key: 'k', answer: answerOf('new'), ttlMs: 1000, meaning: null });
     w.ask('k', { join: false });
     expect(Buffer.from((w.heard.at(-1) as { answer: CachedAnswer }).answer.chunks.bytes).toString()).toBe(
       'new',
@@ -188,7 +188,7 @@ describe('ResponseCache', () => {
     const w = worker();
     w.end(w.ask(), 'keep', answerOf('a', Date.now() - 10_000));
     expect(w.types(w.ask('k', { ageMsMax: 5_000 }))).toEqual(['lead']);
-    w.say({ type: 'keep', key: 'l', answer: answerOf('b'), ttlMs: 0 });
+    w.say({ type: 'keep', key: 'l', answer: answerOf('b'), ttlMs: 0, meaning: null });
     expect(w.types(w.ask('l'))).toEqual(['lead']);
   });
 
@@ -200,6 +200,26 @@ describe('ResponseCache', () => {
     w.say({ type: 'head', id: lead, status: 200, headers: {} });
     w.say({ type: 'frames', id: lead, chunks: packChunks([Buffer.alloc(101)]) });
     expect(w.types(w.ask())).toEqual(['alone']);
+  });
+
+  it('gives the nearest answer that is near enough, as long as it is kept', () => {
+    const { worker } = cacheWith();
+    const w = worker();
+    const near = (x: number, threshold = 0.9, partition = 'p') => {
+      const meaning = { partition, vector: Float32Array.from([1, x]) };
+      w.say({ type: 'similar', id: 99, meaning, threshold, ageMsMax: Number.POSITIVE_INFINITY });
+      const { answer } = w.heard.at(-1) as { answer: CachedAnswer | null };
+      return answer && Buffer.from(answer.chunks.bytes).toString();
+    };
+    const keep = (key: string, x: number, ttlMs = 60_000) => {
+      const meaning = { partition: 'p', vector: Float32Array.from([1, x]) };
+      w.say({ type: 'keep', key, answer: answerOf(key), ttlMs, meaning });
+    };
+    keep('a', 0);
+    keep('b', 1);
+    keep('gone', 0.1, 0);
+    expect([near(0.1), near(0.9), near(5), near(0.1, 0.9, 'q')]).toEqual(['a', 'b', null, null]);
+    expect(near(0.4, 0.99)).toBeNull();
   });
 
   describe('with a shared store', () => {

@@ -10,6 +10,7 @@ import type { CachedAnswer, PackedChunks } from '../../../contract/cached-answer
 import type { AnswerStore } from '../../../contract/ports/answer-store.ts';
 import { ByteStore } from '../../../decide/scheduling/cache/byte-store.ts';
 import { SingleFlight } from '../../../decide/scheduling/cache/single-flight.ts';
+import { VectorIndex } from '../../../decide/scheduling/cache/vector-index.ts';
 import type { CacheStatistics, FlightEnd, FromCache, ToCache } from './cache-protocol.ts';
 
 export interface ResponseCacheOptions {
@@ -32,6 +33,12 @@ const FOLLOWERS_MAX = 1_000;
 const FAILURES_MAX = 2;
 /** Share of the cache that running streams may hold for those who come late. */
 const BACKLOG_RATIO = 0.125;
+/** Share of the cache's size that vectors of questions may take beside it. */
+const MEANINGS_RATIO = 0.125;
+/** Questions that one is compared with: some 2 ms of looking at vectors with 1024 numbers. */
+const MEANINGS_MAX = 2_000;
+/** Near questions whose answers are gone that are passed over in one look. */
+const GONE_MAX = 10;
 const SWEEP_ENTRIES = 1_000;
 /** What an answer takes beside its bytes: headers, usage and their objects. */
 const ANSWER_OVERHEAD_BYTES = 512;
@@ -74,6 +81,7 @@ export class ResponseCache {
   readonly #kept: ByteStore<CachedAnswer>;
   readonly #joining = new SingleFlight<Asker>({ flightsMax: FLIGHTS_MAX, followersMax: FOLLOWERS_MAX });
   readonly #flights = new Map<string, Flight>();
+  readonly #meanings: VectorIndex;
   readonly #backlogBytesMax: number;
   #backlogBytes = 0;
   #evictionsTold = 0;
@@ -83,6 +91,7 @@ export class ResponseCache {
     this.#shared = shared;
     this.#kept = new ByteStore(bytesMax);
     this.#backlogBytesMax = bytesMax * BACKLOG_RATIO;
+    this.#meanings = new VectorIndex({ bytesMax: bytesMax * MEANINGS_RATIO, partitionMax: MEANINGS_MAX });
   }
 
   /** `evictions` since the last call. */
@@ -111,7 +120,8 @@ export class ResponseCache {
 
   #take(line: Line, message: ToCache): void {
     if (message.type === 'ask') return this.#answer(line, message);
-    if (message.type === 'keep') return this.#keep(message.key, message.answer, message.ttlMs);
+    if (message.type === 'keep') return this.#keep(message);
+    if (message.type === 'similar') return this.#answerSimilar(line, message);
     const asker = line.askers.get(message.id);
     if (asker === undefined) return;
     if (message.type === 'leave') return this.#leave(asker);
@@ -236,10 +246,10 @@ export class ResponseCache {
     flight.backlogBytes = 0;
   }
 
-  #end(flight: Flight, { verdict, answer, ttlMs, end }: Extract<ToCache, { type: 'ended' }>): void {
+  #end(flight: Flight, { verdict, answer, ttlMs, end, meaning }: Extract<ToCache, { type: 'ended' }>): void {
     const { source } = flight;
     const begun = flight.head !== null;
-    if (verdict === 'keep' && answer !== null) this.#keep(source.key, answer, ttlMs);
+    if (verdict === 'keep' && answer !== null) this.#keep({ key: source.key, answer, ttlMs, meaning });
     if (verdict === 'failed' || (!begun && answer === null)) return this.#fail(flight, end);
     for (const asker of this.#land(flight)) {
       if (begun || answer === null) this.#finish(asker, end);
@@ -326,8 +336,25 @@ export class ResponseCache {
     line.askers.clear();
   }
 
-  #keep(key: string, answer: CachedAnswer, ttlMs: number): void {
+  #answerSimilar(
+    line: Line,
+    { id, meaning, threshold, ageMsMax }: Extract<ToCache, { type: 'similar' }>,
+  ): void {
+    const { partition, vector } = meaning;
+    for (let turn = 0; turn < GONE_MAX; turn++) {
+      const nearest = this.#meanings.nearest(partition, vector);
+      if (nearest === null || nearest.similarity < threshold) break;
+      const answer = this.#kept.get(nearest.key, this.#clock.monotonicMs());
+      if (answer !== undefined && this.#isYoung(answer, ageMsMax))
+        return line.post({ type: 'similar', id, answer, similarity: nearest.similarity });
+      this.#meanings.remove(partition, nearest.key);
+    }
+    line.post({ type: 'similar', id, answer: null, similarity: 0 });
+  }
+
+  #keep({ key, answer, ttlMs, meaning }: Omit<Extract<ToCache, { type: 'keep' }>, 'type'>): void {
     this.#keepHere(key, answer, ttlMs);
+    if (meaning !== null) this.#meanings.add(meaning.partition, meaning.vector, key);
     // Whoever waits for this answer does not wait for its copy; without one, another gateway asks its engine.
     this.#shared?.set(key, { answer, ttlMs }).catch(() => {});
   }
