@@ -28,8 +28,11 @@ import { GaugeKeeper } from '../planes/gateway/places/gauge-keeper.ts';
 import { LoadCells } from '../planes/gateway/places/load-cells.ts';
 import { QueueKeeper } from '../planes/gateway/places/queue-keeper.ts';
 import { createSharedMemory } from '../planes/gateway/shared-memory.ts';
-import { POOL_SLOTS, REPLICA_SLOTS, SharedState } from '../planes/gateway/shared-state.ts';
+import { SharedState } from '../planes/gateway/shared-state.ts';
+import { slotTables } from '../planes/gateway/slot-tables.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
+import { CacheHost } from './cache-host.ts';
+import type { CacheReport } from './cache-thread-protocol.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
 import { StorageHost } from './storage-host.ts';
 
@@ -65,7 +68,7 @@ class GatewayProcess {
   readonly #options: GatewayProcessOptions;
   readonly #memory = createSharedMemory();
   readonly #shared = new SharedState(this.#memory, 0);
-  readonly #slots = new SlotAssigner(REPLICA_SLOTS, POOL_SLOTS, (slot) => this.#shared.inFlight(slot) === 0);
+  readonly #slots = new SlotAssigner(slotTables(this.#memory, this.#shared));
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #health: HealthKeeper;
@@ -88,6 +91,7 @@ class GatewayProcess {
   readonly #refusals = new Map<number, number>();
   readonly #workers: GatewayWorkers;
   readonly #storage: StorageHost | null;
+  readonly #cache: CacheHost | null;
   #slotted: SlottedSnapshot;
   #link: ControlLink<NodeToGateway, GatewayToNode> | null = null;
   #facts: Fact[] = [];
@@ -119,6 +123,16 @@ class GatewayProcess {
             log: (level, message, detail) => this.#logLine(level, message, detail),
             onReplaced: () => this.#workers.reconnectStorage(),
           });
+    this.#cache = settings.cache
+      ? new CacheHost({
+          settings: settings.cache,
+          redis: settings.redis,
+          onReport: (report) => this.#noteCache(report),
+          onReplaced: () => this.#workers.reconnectCache(),
+          log: (level, message, detail) => this.#logLine(level, message, detail),
+          logError: (message, error) => this.#logError(message, error),
+        })
+      : null;
     this.#workers = new GatewayWorkers({
       count: settings.workers,
       memory: this.#memory,
@@ -129,6 +143,7 @@ class GatewayProcess {
       enableFaults: options.enableFaults,
       fileDir: join(options.stateDir ?? dirname(options.snapshotFile), FILES_FOLDER),
       storagePort: () => this.#storage?.newPort() ?? null,
+      cachePort: () => this.#cache?.newPort() ?? null,
       snapshot: () => this.#slotted,
       onTelemetry: (deltas, facts, health) => {
         this.#metrics.merge(deltas);
@@ -249,6 +264,18 @@ class GatewayProcess {
     if (this.#facts.length === 0) return;
     this.#link.send({ type: 'facts', facts: this.#facts });
     this.#facts = [];
+  }
+
+  #noteCache({ entries, bytes, flights, evictions, redis }: CacheReport): void {
+    this.#metrics.set('autoglm_cache_entries', {}, entries);
+    this.#metrics.set('autoglm_cache_bytes', {}, bytes);
+    this.#metrics.set('autoglm_cache_flights', {}, flights);
+    this.#metrics.add('autoglm_cache_evictions_total', {}, evictions);
+    if (redis === null) return;
+    const { up, ...counts } = redis;
+    this.#metrics.set('autoglm_redis_up', { user: 'cache' }, up ? 1 : 0);
+    for (const [result, count] of Object.entries(counts))
+      this.#metrics.add('autoglm_redis_calls_total', { user: 'cache', result }, count);
   }
 
   #sendReport(id: number): void {

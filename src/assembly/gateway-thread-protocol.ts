@@ -18,6 +18,8 @@ export interface WorkerStart {
   fileDir: string;
   /** To the storage thread; null where nothing can be kept. */
   storage: MessagePort | null;
+  /** To the cache thread; null where no answer is kept for others. */
+  cache: MessagePort | null;
 }
 
 export type ToWorker =
@@ -30,6 +32,8 @@ export type ToWorker =
   | { type: 'flush' }
   /** To the storage thread that replaces a dead one. */
   | { type: 'storage'; port: MessagePort }
+  /** The same of the cache thread. */
+  | { type: 'cache'; port: MessagePort }
   | { type: 'fault'; kind: 'throw' };
 
 export type FromWorker =

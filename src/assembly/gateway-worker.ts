@@ -2,14 +2,22 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
-import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
+import { randomInt } from 'node:crypto';
+import { hostname } from 'node:os';
+import { BroadcastChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
+import { createRandom } from '../base/random.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { RedisSettings } from '../contract/gateway-snapshot.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
+import { createRedisLimits } from '../drivers/redis/rate-limits.ts';
+import { RedisLink } from '../drivers/redis/redis-link.ts';
 import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { watchLoop } from '../drivers/telemetry/loop-watch.ts';
+import { CacheClient } from '../planes/gateway/cache/cache-client.ts';
+import type { FromCache, ToCache } from '../planes/gateway/cache/cache-protocol.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
@@ -34,8 +42,56 @@ const log = openLineLog(start.logFile, { batched: true });
 const transport = openEngineTransport();
 const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
+const cacheClient = new CacheClient();
+if (start.cache !== null) connectCache(start.cache);
+
+function connectCache(cachePort: MessagePort): void {
+  const line = cacheClient.connect((message: ToCache) => cachePort.postMessage(message));
+  cachePort.on('message', (message: FromCache) => cacheClient.take(message));
+  cachePort.on('close', () => cacheClient.lost(line));
+  // A worker with nothing else to do may end.
+  cachePort.unref();
+}
+
+const { limitStore, redis } = start.slotted.snapshot.settings;
+const limitLink = limitStore === 'redis' && redis !== null ? openLimitLink(redis) : null;
+const sharedLimits =
+  limitLink === null || redis === null
+    ? null
+    : createRedisLimits({
+        link: limitLink,
+        clock: systemClock,
+        prefix: redis.prefix,
+        gatewayId: `${hostname()}:${process.pid}`,
+        onGateways: (count) =>
+          log.write(logText('info', 'gateways that keep to limits together', { gateways: count })),
+      });
+
+function openLimitLink({ url, deadlineMs }: RedisSettings): RedisLink {
+  const link = new RedisLink({
+    url,
+    deadlineMs,
+    clock: systemClock,
+    random: createRandom(randomInt(2 ** 32)),
+    onState: (state, reason) => {
+      const message =
+        state === 'up'
+          ? 'limits are counted in Redis'
+          : "Redis is away; limits are this gateway's share of them";
+      log.write(logText(state === 'up' ? 'info' : 'warn', message, { reason }));
+    },
+  });
+  link.start();
+  return link;
+}
+
+function logText(level: 'info' | 'warn', message: string, detail: Record<string, unknown>): string {
+  const at = new Date(systemClock.wallMs()).toISOString();
+  return `${JSON.stringify({ '@timestamp': at, 'log.level': level, message, worker: start.index, ...detail })}\n`;
+}
 
 function flushTelemetry(): void {
+  if (limitLink !== null) counters.redisCalls('limits', { ...limitLink.takeCounts() });
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts, health });
   facts = [];
   health = [];
@@ -49,9 +105,12 @@ const plane = new GatewayPlane({
   transport,
   shared: new SharedState(start.memory, start.index),
   memory: start.memory,
+  worker: start.index,
   snapshot: start.slotted,
   counters,
   stores: storage.stores,
+  cacheClient,
+  sharedLimits,
   announceCancel: (id) => cancels.postMessage(id),
   fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
@@ -84,12 +143,15 @@ async function close(closeIdle: boolean): Promise<void> {
   if (closeIdle) server.closeIdle();
   await closed;
   await plane.background.idle();
+  await plane.cache.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);
   loop.stop();
   await transport.close();
   storage.close();
+  sharedLimits?.close();
+  limitLink?.close();
   log.close();
   flushTelemetry();
   tell({ type: 'closed' });
@@ -118,6 +180,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'storage':
       storage.connect(message.port);
+      break;
+    case 'cache':
+      connectCache(message.port);
       break;
     case 'flush':
       flushTelemetry();

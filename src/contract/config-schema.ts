@@ -5,7 +5,8 @@
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
-import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { CACHE_ENDPOINTS, ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { keyLimitsSchema, modelLimitsSchema } from './limits-schema.ts';
 import { DEFAULT_PRIORITY, DEFAULT_STRATEGY, PRIORITY_NAMES, STRATEGY_NAMES } from './scheduling.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
@@ -50,6 +51,7 @@ const clientKeys = z
         .describe(
           'Of its requests in the queue. A request may ask for less urgency with the header `x-autoglm-priority`, never for more.',
         ),
+      limits: keyLimitsSchema,
       explain: z
         .boolean()
         .default(false)
@@ -66,6 +68,11 @@ const port = z.number().int().min(0).max(65535);
 const milliseconds = z.number().int().min(1).max(86_400_000);
 const positiveMs = (defaultMs: number, text: string) =>
   milliseconds.default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
+
+/** How answers are kept for others; each model may say otherwise than the section for all. */
+const cacheMode = z.enum(['never', 'by-header', 'always']);
+const cacheTtl = z.number().int().min(1).max(31_536_000);
+const cacheEndpoints = z.array(z.enum(CACHE_ENDPOINTS)).min(1);
 
 const engineUrl = z.url({ protocol: /^(https?|grpcs?)$/ });
 const urlEntry = z.union([
@@ -129,6 +136,7 @@ export const modelSchema = z
       .describe(
         'How requests are shared out over the replicas (docs/scheduling.md). `prefix-cache` sends a prompt where its beginning was seen before, `session` keeps a conversation on one replica, `dynamic-weighted` needs `gpu_metrics_url`.',
       ),
+    limits: modelLimitsSchema,
     lora_adapters: z
       .array(
         z.strictObject({
@@ -234,6 +242,48 @@ export const modelSchema = z
       .optional()
       .describe('Processor threads per embedded replica. Default: 1.'),
     start_timeout_ms: positiveMs(600_000, 'Longest time from start to ready.'),
+    cache: z
+      .strictObject({
+        mode: cacheMode.optional().describe('As `cache.mode`, for this model. Default: `cache.mode`.'),
+        ttl_s: cacheTtl.optional().describe('As `cache.ttl_s`, for this model. Default: `cache.ttl_s`.'),
+        sampled: z
+          .boolean()
+          .optional()
+          .describe('As `cache.sampled`, for this model. Default: `cache.sampled`.'),
+        endpoints: cacheEndpoints
+          .optional()
+          .describe('As `cache.endpoints`, for this model. Default: `cache.endpoints`.'),
+        semantic: z
+          .strictObject({
+            embedding_model: z
+              .string()
+              .min(1)
+              .max(200)
+              .describe(
+                'The model of this system, served with embeddings, that says how near two questions are.',
+              ),
+            threshold: z
+              .number()
+              .min(0.5)
+              .max(1)
+              .default(0.95)
+              .describe('How near (cosine) two questions must be to be given one answer.'),
+          })
+          .optional()
+          .describe(
+            'Chats only: give the answer to a question that means the same, too, where all but the last message of the user is equal. Default: off.',
+          ),
+        revision: z
+          .string()
+          .min(1)
+          .max(200)
+          .optional()
+          .describe(
+            'Any text. Change it when the weights were replaced under the same name or address, so that answers of the former ones are not found any more. All else that answers depend on is looked at anyway.',
+          ),
+      })
+      .optional()
+      .describe('Answers of this model that are given to more than one request (docs/cache.md).'),
   })
   .superRefine((model, context) => {
     if (model.urls === undefined && model.engine === 'openai' && model.command === undefined) {
@@ -526,6 +576,79 @@ export const configSchema = z.strictObject({
         .default(0.5)
         .describe(
           "Share of a replica's places left free by clients that lines of batches may fill. 0: only replicas that are idle.",
+        ),
+    })
+    .prefault({}),
+  cache: z
+    .strictObject({
+      mode: cacheMode
+        .default('never')
+        .describe(
+          'Whether answers are given to more than one request (docs/cache.md). by-header: to requests that say so with `x-autoglm-cache: on`; always: to all whose answer would be the same, unless they say otherwise.',
+        ),
+      cache_capacity_gb: z
+        .number()
+        .min(0.001)
+        .max(1024)
+        .default(0.25)
+        .describe(
+          'Answers kept in the memory of a gateway process; what was used longest ago goes first. GB.',
+        ),
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) share their answers; each keeps those that it gave last in its memory too.',
+        ),
+      ttl_s: cacheTtl.default(3600).describe('How long an answer is kept. Seconds.'),
+      sampled: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Keep answers that chance decides (no temperature 0, no seed that the engine honours) too: who asks again gets the same one.',
+        ),
+      endpoints: cacheEndpoints
+        .default([...CACHE_ENDPOINTS])
+        .describe('Whose answers are kept. Messages and responses of the other APIs count as chat.'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) keep to limits of requests and tokens together. memory: each gateway keeps to them for itself.',
+        ),
+    })
+    .prefault({})
+    .describe('Where limits of keys and models are counted (docs/limits.md).'),
+  redis: z
+    .strictObject({
+      url: z
+        .string()
+        .max(4096)
+        .regex(/^(rediss?:\/\/.+)?$/, 'expected an address such as redis://user:password@host:6379')
+        .transform((written) => (written === '' ? undefined : new Secret(written)))
+        .optional()
+        .describe(
+          'Address of the Redis that gateways of several machines share. Default: the environment variable REDIS_URL, or REDIS_HOST with REDIS_PORT, REDIS_USERNAME and REDIS_PASSWORD. Alone it does nothing: what uses it says so.',
+        ),
+      deadline_ms: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(50)
+        .describe(
+          'Longest wait for an answer of Redis. Without one, requests go on as if there were no Redis. Milliseconds.',
+        ),
+      key_prefix: z
+        .string()
+        .regex(/^[\w.{}:-]{1,64}$/, 'expected 1 to 64 letters, digits or . _ - : { }')
+        .default('autoglm')
+        .describe(
+          'Begins the name of every key in Redis. Installations that share a Redis but nothing else have different ones.',
         ),
     })
     .prefault({}),

@@ -1,6 +1,7 @@
 /**
  * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
  */
+import type { LimitSettings } from './limits.ts';
 import type { StrategyName } from './scheduling.ts';
 
 export const ENGINE_KINDS = [
@@ -114,6 +115,8 @@ export interface ReplicaView {
   engineKey?: string;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
   adapters?: AdapterView[];
+  /** Runs as the configuration said before, and will be restarted: what it answers is not kept for others. Default: no. */
+  outdated?: true;
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
   fields?: Readonly<Record<string, unknown>>;
   /** Default: openai. */
@@ -131,6 +134,40 @@ export interface AdapterView {
   fields?: Readonly<Record<string, unknown>>;
 }
 
+export const CACHE_ENDPOINTS = ['chat', 'completions', 'embeddings', ...EXTRA_ENDPOINTS] as const;
+export type CacheEndpoint = (typeof CACHE_ENDPOINTS)[number];
+
+/** How a model uses the response cache, as its configuration says. */
+export interface CachePolicy {
+  /** `by-header`: only for requests that say so. */
+  mode: 'by-header' | 'always';
+  ttlMs: number;
+  /** Answers that chance decides are kept too. */
+  sampled: boolean;
+  endpoints: readonly CacheEndpoint[];
+  /** Answers to questions that mean the same are given, too. Default: only to equal ones. */
+  semantic?: SemanticCache;
+}
+
+export interface SemanticCache {
+  /** The model whose embeddings say how near two questions are. */
+  embeddingModel: string;
+  /** Cosine from which on they mean the same. */
+  threshold: number;
+}
+
+export interface ModelCache extends CachePolicy {
+  /** What the user says of the weights; undefined: nothing. */
+  revision: string | undefined;
+}
+
+export interface PoolCache extends CachePolicy {
+  /** Names weights and settings that answers depend on; the same over restarts. */
+  revision: string;
+  /** The same for each adapter, by name. Default: none. */
+  adapterRevisions?: Readonly<Record<string, string>>;
+}
+
 export interface PoolView {
   /** The name that clients use. */
   model: string;
@@ -142,8 +179,12 @@ export interface PoolView {
   replicas: ReplicaView[];
   /** How requests are shared out over its replicas. Default: least-connections. */
   strategy?: StrategyName;
+  /** Of all callers together. Default: none. */
+  limits?: LimitSettings;
   /** Names of its LoRA adapters: models of their own for clients. Default: none. */
   adapters?: string[];
+  /** Default: answers are not kept for others. */
+  cache?: PoolCache;
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
   leaving?: true;
 }

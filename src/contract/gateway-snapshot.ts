@@ -3,6 +3,7 @@
  * with it when the node process is away.
  */
 import type { FleetSnapshot } from './fleet.ts';
+import type { LimitSettings } from './limits.ts';
 import type { StoreLimits } from './ports/stores.ts';
 import type { PriorityName } from './scheduling.ts';
 
@@ -50,6 +51,12 @@ export interface GatewaySettings {
   responsesTtlMs: number;
   /** How long the answer to a request with an `Idempotency-Key` is kept; 0: such keys are ignored. */
   idempotencyTtlMs: number;
+  /** Null: no answer is kept for others. */
+  cache: CacheSettings | null;
+  /** `redis`: rates are counted by all together who use the same Redis. Default: memory. */
+  limitStore?: 'memory' | 'redis';
+  /** What gateways of several machines share; null: nothing. */
+  redis: RedisSettings | null;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;
   files: FileSettings;
@@ -58,6 +65,22 @@ export interface GatewaySettings {
   fillerKeySha256: string | null;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
+}
+
+export interface CacheSettings {
+  /** Answers in the memory of one gateway process. */
+  bytesMax: number;
+  /** `redis`: beside this process's memory, answers are shared by all who use the same Redis. */
+  store: 'memory' | 'redis';
+}
+
+export interface RedisSettings {
+  /** With user and password, where one is needed; never logged. */
+  url: string;
+  /** Longest wait for the answer to a call. */
+  deadlineMs: number;
+  /** Begins the name of every key. */
+  prefix: string;
 }
 
 /** A key that clients may use. */
@@ -70,6 +93,10 @@ export interface KeySettings {
   weight?: number;
   /** Of its requests; each may ask for less. Default: normal. */
   priority?: PriorityName;
+  /** Of all its requests together. Default: none. */
+  limits?: LimitSettings | undefined;
+  /** Further ones on single models, by a name of the model. Default: none. */
+  modelLimits?: Readonly<Record<string, LimitSettings>> | undefined;
   /** Whether it may see how requests are shared out. Default: false. */
   explain?: boolean;
 }

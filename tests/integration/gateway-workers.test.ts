@@ -15,6 +15,7 @@ const GOOD: SlottedSnapshot = {
   snapshot: { version: { epoch: 1, seq: 1 }, settings: TEST_SETTINGS, fleet: { pools: [] } },
   replicaSlots: {},
   poolSlots: {},
+  limitSlots: {},
 };
 const BROKEN = {} as SlottedSnapshot;
 
@@ -38,6 +39,7 @@ beforeEach(() => {
     gatewayId: 'test',
     enableFaults: true,
     storagePort: () => null,
+    cachePort: () => null,
     fileDir: '/nowhere',
     snapshot: () => handedOut,
     onTelemetry: () => {},

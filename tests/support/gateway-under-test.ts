@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { GatewayReport, GatewayToNode, NodeToGateway } from '../../src/contract/control-protocol.ts';
 import type { EngineCapabilities, PoolView, ReplicaView } from '../../src/contract/fleet.ts';
-import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
+import type { GatewaySettings, GatewaySnapshot } from '../../src/contract/gateway-snapshot.ts';
 import type { ControlLink } from '../../src/contract/ports/control-link.ts';
 import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
 
@@ -47,6 +47,8 @@ export const TEST_SETTINGS: GatewaySettings = {
   replayBytesMax: 4_194_304,
   responsesTtlMs: 3_600_000,
   idempotencyTtlMs: 3_600_000,
+  cache: null,
+  redis: null,
   storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
   files: { fileBytesMax: 5_000_000, totalBytesMax: 20_000_000, batchTtlMs: 2_592_000_000 },
   batches: {
@@ -106,6 +108,10 @@ export interface RunningGateway {
   process: ChildProcess;
   /** What the gateway says of itself at this moment, asked as a node process asks. */
   report(): Promise<GatewayReport>;
+  /** Has a worker thread die of an exception that nobody caught. */
+  breakWorker(worker: number): Promise<void>;
+  /** Another fleet from here on, as a node process says it; it is in use a moment later. */
+  publish(pools: PoolView[]): Promise<void>;
   /** Where the state database lies. */
   stateDir: string;
   /** Lines of the request log, parsed. */
@@ -123,14 +129,13 @@ export async function startGateway(
   const stateDir = sharedStateDir ?? directory;
   const snapshotFile = join(directory, 'snapshot.json');
   const logFile = join(directory, 'gateway.log');
-  writeFileSync(
-    snapshotFile,
-    JSON.stringify({
-      version: { epoch: 1, seq: 1 },
-      settings: { ...TEST_SETTINGS, ...settings },
-      fleet: { pools },
-    }),
-  );
+  let seq = 0;
+  const snapshotOf = (fleetPools: PoolView[]): GatewaySnapshot => ({
+    version: { epoch: 1, seq: ++seq },
+    settings: { ...TEST_SETTINGS, ...settings },
+    fleet: { pools: fleetPools },
+  });
+  writeFileSync(snapshotFile, JSON.stringify(snapshotOf(pools)));
   const node = await listenAsNode(join(directory, 'node.sock'));
   const child = spawn(
     process.execPath,
@@ -158,6 +163,8 @@ export async function startGateway(
     stateDir,
     process: child,
     report: node.report,
+    breakWorker: node.breakWorker,
+    publish: (newPools) => node.publish(snapshotOf(newPools)),
     log: () =>
       readFileSync(logFile, 'utf8')
         .split('\n')
@@ -175,10 +182,13 @@ export async function startGateway(
   };
 }
 
-/** The node's end of the link, which only asks: the gateway keeps the snapshot that it was started with. */
-async function listenAsNode(
-  socketPath: string,
-): Promise<{ report(): Promise<GatewayReport>; close(): Promise<void> }> {
+/** The node's end of the link, as far as tests need one. */
+async function listenAsNode(socketPath: string): Promise<{
+  report(): Promise<GatewayReport>;
+  breakWorker(worker: number): Promise<void>;
+  publish(snapshot: GatewaySnapshot): Promise<void>;
+  close(): Promise<void>;
+}> {
   let link: ControlLink<GatewayToNode, NodeToGateway> | null = null;
   let onReport: (report: GatewayReport) => void = () => {};
   const server = await listenForLinks<GatewayToNode, NodeToGateway>(socketPath, (accepted) => {
@@ -195,6 +205,11 @@ async function listenAsNode(
         send({ type: 'collect', id: 1 });
       });
     },
+    breakWorker: async (worker) => {
+      const { send } = await eventually(() => link);
+      send({ type: 'fault', worker, kind: 'throw' });
+    },
+    publish: async (snapshot) => (await eventually(() => link)).send({ type: 'snapshot', snapshot }),
     close: () => server.close(),
   };
 }

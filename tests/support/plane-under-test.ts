@@ -5,6 +5,7 @@ import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
 import type { FileContents } from '../../src/contract/ports/file-contents.ts';
 import type { Stores } from '../../src/contract/ports/stores.ts';
 import type { Transport } from '../../src/contract/ports/transport.ts';
+import { CacheClient } from '../../src/planes/gateway/cache/cache-client.ts';
 import type { SlottedSnapshot } from '../../src/planes/gateway/fleet-table.ts';
 import { GatewayCounters } from '../../src/planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../../src/planes/gateway/gateway-plane.ts';
@@ -27,6 +28,7 @@ export function demoSnapshot(
     },
     replicaSlots: { 'demo/0': 0, 'demo/1': 1 },
     poolSlots: { demo: 0 },
+    limitSlots: {},
   };
 }
 
@@ -65,6 +67,9 @@ export function planeUnderTest({
     },
     shared,
     memory,
+    worker: 0,
+    sharedLimits: null,
+    cacheClient: new CacheClient(),
     onHealth: () => {},
     snapshot,
     counters: new GatewayCounters(),

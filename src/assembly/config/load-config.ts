@@ -8,9 +8,9 @@ import { type Config, configSchema } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { type ConfigDocument, parseConfigDocument } from './config-document.ts';
 import { type ConfigPath, type ConfigProblem, configError, showPath, showProblem } from './config-problem.ts';
-import { checkConfigRules } from './config-rules.ts';
+import { checkConfigRules, usesRedis } from './config-rules.ts';
 import type { Environment } from './environment.ts';
-import { readEnvironmentSettings } from './environment-settings.ts';
+import { environmentRedisUrl, readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
 import { findConfig } from './find-config.ts';
@@ -76,6 +76,7 @@ export function parseConfig(
   const { keys } = readEnvironmentSettings(environment);
   const problems = checkConfigRules(parsed.data, {
     environmentKeys: keys.length,
+    environmentRedis: usesRedis(parsed.data) && environmentRedisUrl(environment) !== undefined,
     written: (path) => valueAt(value, path) !== undefined,
   });
   return problems.length > 0 ? fail(problems) : parsed.data;

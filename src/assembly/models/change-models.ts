@@ -33,6 +33,7 @@ const HARMLESS_KEYS = [
   'aliases',
   'fallbacks',
   'strategy',
+  'limits',
   'lora_adapters',
   'replicas',
   'urls',
@@ -43,6 +44,7 @@ const HARMLESS_KEYS = [
   'max_seq_length',
   'threads',
   'start_timeout_ms',
+  'cache',
 ];
 
 /** `trusted`: whether the caller has shown a key of the admin API. */

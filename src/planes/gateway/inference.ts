@@ -52,6 +52,8 @@ export class InferenceRun implements StreamRun, Watched {
   /** The name that it is served by, which no alias is: that of the pool or adapter that the client meant, or of a fallback. */
   #model: string;
   readonly #demand: Demand;
+  /** Attempts that got no connection to an engine. */
+  #unreached = 0;
   /** The place that it has, or had last; null before the first. */
   #lease: Lease | null = null;
   /** Pools that may be asked when this one can not serve, in this order. */
@@ -112,6 +114,7 @@ export class InferenceRun implements StreamRun, Watched {
       this.#endWithError(PlatformError.from(thrown));
     }
     this.#over = true;
+    this.record.hold?.settle(this.#tokensCharged());
     // The answer is not over for us before the client has it: a slow reader stays under watch.
     await new Promise<void>((resolve) => this.exchange.onFinished(resolve));
     if (this.exchange.clientGone && this.record.outcome === 'completed') this.#endCancelled();
@@ -129,6 +132,14 @@ export class InferenceRun implements StreamRun, Watched {
     const { promptTokens, completionTokens } = this.record;
     const answered = completionTokens ?? Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
     return (promptTokens ?? this.#demand.promptTokens) + answered;
+  }
+
+  /** What limits on tokens are charged; null: no engine was reached. An engine that only refused used nothing. */
+  #tokensCharged(): number | null {
+    const { attempts, status, outcome } = this.record;
+    if (attempts === this.#unreached) return null;
+    const refused = status >= 400 && !this.stream.opened && outcome !== 'cancelled-by-client';
+    return refused ? 0 : this.#tokensUsed();
   }
 
   onSweep(nowMs: number): void {
@@ -177,7 +188,7 @@ export class InferenceRun implements StreamRun, Watched {
         return;
       }
       this.stream.dropHeld();
-      if (!this.#mayRetry(end.failure) && !this.#fallBack()) return this.#giveUp(end);
+      if (!this.#mayRetry(end.failure) && !(await this.#fallBack())) return this.#giveUp(end);
     }
   }
 
@@ -188,18 +199,19 @@ export class InferenceRun implements StreamRun, Watched {
         return await this.acquire(this.failed, false);
       } catch (thrown) {
         const { code } = PlatformError.from(thrown);
-        if (!UNSERVED.includes(code) || !this.#fallBack()) throw thrown;
+        if (!UNSERVED.includes(code) || !(await this.#fallBack())) throw thrown;
       }
     }
   }
 
   /** Goes on with the next fallback, if there is one and the request may still be served. */
-  #fallBack(): boolean {
+  async #fallBack(): Promise<boolean> {
     if (this.#cancelled || this.#timeUp !== null) return false;
     for (let next = this.#fallbacks.shift(); next !== undefined; next = this.#fallbacks.shift()) {
       const pool = this.context.table.find(next);
       // Models and aliases change at run time: one that is gone, or has become this model itself, is passed over.
       if (pool === undefined || poolName(pool) === this.#model) continue;
+      if (!(await this.context.limits.admitFallback(this.record, pool, this.envelope))) continue;
       this.#model = poolName(pool);
       this.#attemptsOnPool = 0;
       this.record.fallback = next;
@@ -345,6 +357,7 @@ export class InferenceRun implements StreamRun, Watched {
   reportFailure({ replica }: Lease, failure: AttemptFailure): void {
     const { context, record } = this;
     this.failed.push(runOf(replica.view));
+    if (failure === 'connect-refused' || failure === 'connect-timeout') this.#unreached++;
     if (replicaDied(failure)) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);
     context.report({
@@ -396,6 +409,8 @@ export class InferenceRun implements StreamRun, Watched {
     record.status = status;
     record.bytesOut = body.length;
     if (status < 400) this.countUsage(body);
+    // Before the client has the answer: its next request finds the place free.
+    record.hold?.settle(this.#tokensCharged());
     this.exchange.send(status, { ...this.#headers(), ...passedOn(status, headers) }, body);
   }
 

@@ -41,6 +41,9 @@ export function passedOn(status: number, headers: ResponseHeaders): Record<strin
 
 export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['outcome'] {
   switch (code) {
+    case 'rate_limit_exceeded':
+    case 'tokens_exceed_limit':
+      return 'rejected-rate-limited';
     case 'saturated':
       return 'rejected-saturated';
     case 'no_replica':

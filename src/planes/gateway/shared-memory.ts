@@ -2,9 +2,10 @@
 import { PREFIX_INDEX_BYTES } from '../../decide/scheduling/affinity/prefix-index.ts';
 import { RETRY_BUDGET_CELLS } from '../../decide/scheduling/retry-budget.ts';
 import { GATE_BYTES } from './health/replica-gates.ts';
+import { concurrencyCellsOf, createLimitMemory, type LimitMemory } from './limits/limit-memory.ts';
 import { GAUGE_BYTES } from './places/gauge-cells.ts';
 import { LOAD_BYTES } from './places/load-cells.ts';
-import { COUNT_BYTES } from './shared-state.ts';
+import { COUNT_BYTES, SharedState, WORKERS_MAX } from './shared-state.ts';
 
 export interface SharedMemory {
   counts: SharedArrayBuffer;
@@ -18,6 +19,8 @@ export interface SharedMemory {
   gauges: SharedArrayBuffer;
   /** How the threads fare, and what follows for the length of queues. */
   load: SharedArrayBuffer;
+  /** What of limits is used. */
+  limits: LimitMemory;
 }
 
 export function createSharedMemory(): SharedMemory {
@@ -28,5 +31,12 @@ export function createSharedMemory(): SharedMemory {
     retries: new SharedArrayBuffer(RETRY_BUDGET_CELLS * 4),
     gauges: new SharedArrayBuffer(GAUGE_BYTES),
     load: new SharedArrayBuffer(LOAD_BYTES),
+    limits: createLimitMemory(WORKERS_MAX),
   };
+}
+
+/** Gives back all that a dead worker held. */
+export function reclaimWorker(memory: SharedMemory, worker: number): void {
+  concurrencyCellsOf(memory.limits, worker).reclaim();
+  SharedState.reclaim(memory, worker);
 }

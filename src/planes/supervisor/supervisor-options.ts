@@ -12,7 +12,9 @@ import type {
   EngineKind,
   EngineProtocol,
   FleetSnapshot,
+  ModelCache,
 } from '../../contract/fleet.ts';
+import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
@@ -58,10 +60,14 @@ export interface SupervisedModel {
   metricsUrl?: string | undefined;
   /** Default: least-connections. */
   strategy?: StrategyName | undefined;
+  /** Of all callers together. Default: none. */
+  limits?: LimitSettings | undefined;
   /** With {host} and {port} of each engine. */
   gpuMetricsUrl?: string | undefined;
   /** Of one replica against the others; from `perUrl`. Default: 1. */
   weight?: number | undefined;
+  /** Default: its answers are not kept for others. */
+  cache?: ModelCache | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */

@@ -47,6 +47,7 @@ function setUp(replicas: number) {
       },
       replicaSlots: Object.fromEntries(generations.map((_, index) => [`m/${index}`, index])),
       poolSlots: { m: 0 },
+      limitSlots: {},
     });
   see(Array.from({ length: replicas }, () => 1));
   const fail = (slot: number, more: Partial<HealthReport> = {}) =>

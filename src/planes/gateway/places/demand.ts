@@ -7,11 +7,8 @@ import { addPrompt, PromptBlocks } from '../../../decide/scheduling/affinity/pro
 import { hashText } from '../../../decide/scheduling/pick/replica-columns.ts';
 import type { Envelope } from '../../../wire/openai/envelope.ts';
 import type { Caller } from '../caller.ts';
+import { ANSWER_TOKENS, promptTokensIn } from './token-estimate.ts';
 
-/** Bytes of a JSON body per token of its prompt, roughly; engines report the truth at the end. */
-const BYTES_PER_TOKEN = 4;
-/** Tokens that an answer is expected to have when the client names no limit. */
-const ANSWER_TOKENS = 256;
 /** More than this is not believed before it has been seen. */
 const ANSWER_TOKENS_MAX = 8_192;
 /** Prompts that wait to be used again by another request; about 1 KiB each. */
@@ -34,7 +31,7 @@ export class Demand {
   constructor(envelope: Envelope, caller: Caller) {
     this.#envelope = envelope;
     this.caller = caller;
-    this.promptTokens = Math.ceil(envelope.bytes.length / BYTES_PER_TOKEN);
+    this.promptTokens = promptTokensIn(envelope.bytes);
     this.answerTokens = expectedAnswer(envelope);
     const session = caller.session ?? SESSION_FIELDS.map((name) => envelope.fields[name]).find(isName);
     this.sessionHash = session === undefined ? 0 : hashText(session) || 1;

@@ -25,6 +25,7 @@ function setUp() {
       snapshot: { version: { epoch: 1, seq: 1 }, settings: TEST_SETTINGS, fleet: { pools: [pool] } },
       replicaSlots: Object.fromEntries(urls.map((_, index) => [`m/${index}`, index])),
       poolSlots: { m: 0 },
+      limitSlots: {},
     });
   };
   const pass = async (ms: number) => {
