@@ -86,7 +86,7 @@ export async function startGateway(folder: string, enginePorts: readonly number[
       totalTimeoutMs: 3_600_000, writeStallTimeoutMs: 60_000, replayBytesMax: 4_194_304, responsesTtlMs: 3_600_000,
       idempotencyTtlMs: 3_600_000, cache: null, redis: null, storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
       files: { fileBytesMax: 5_000_000, totalBytesMax: 20_000_000, batchTtlMs: 2_592_000_000 },
-      batches: { windowMs: 86_400_000, linesMax: 50_000, openMax: 100, inFlightMax: 64, fillerShare: 0.5 },
+      batches: { windowMs: 86_400_000, linesMax: 50_000, openMax: 100, inFlightMax: 64, lineTimeoutMs: 60_000, fillerShare: 0.5 },
       fillerKeySha256: null, drainTimeoutMs: 1000,
     }, // biome-ignore format: a table
     fleet: {

@@ -10,6 +10,9 @@ import type { ResolvedConfig } from './config/resolve-config.ts';
 import type { LogLevel } from './node-log.ts';
 import { StorageHost } from './storage-host.ts';
 
+/** No client waits for a batch: a disk that is slow for seconds, or a lock that another process holds, is waited for. */
+const STORE_CALL_TIMEOUT_MS = 10_000;
+
 export interface BatchesOptions {
   config: ResolvedConfig;
   /** Whether clients may send this as `model` at this moment. */
@@ -47,9 +50,15 @@ export function startBatches({
   const transport = createUndiciTransport();
   const runner = new BatchRunner({
     holder: `${process.pid}@${paths.instance}`,
-    stores: storage.stores(),
+    stores: storage.stores({ callTimeoutMs: STORE_CALL_TIMEOUT_MS }),
     contents: openFileContents(join(paths.root, FILES_FOLDER)),
-    sender: createLineSender({ transport, gatewayOrigin, key: fillerKey.key }),
+    sender: createLineSender({
+      transport,
+      gatewayOrigin,
+      key: fillerKey.key,
+      clock: systemClock,
+      timeoutMs: gateway.batches.lineTimeoutMs,
+    }),
     clock: systemClock,
     rules: {
       linesMax: gateway.batches.linesMax,

@@ -29,8 +29,9 @@ const keyList = (text: string) =>
     .describe(text);
 
 const port = z.number().int().min(0).max(65535);
+const milliseconds = z.number().int().min(1).max(86_400_000);
 const positiveMs = (defaultMs: number, text: string) =>
-  z.number().int().min(1).max(86_400_000).default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
+  milliseconds.default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
 
 /** How answers are kept for others; each model may say otherwise than the section for all. */
 const cacheMode = z.enum(['never', 'by-header', 'always']);
@@ -473,6 +474,11 @@ export const configSchema = z.strictObject({
         .max(4096)
         .default(64)
         .describe('Lines of all batches together that may be under way at once.'),
+      line_timeout_ms: milliseconds
+        .optional()
+        .describe(
+          'From the sending of a line to the end of its answer; one that has none by then is tried again, three times in all. Default: a minute more than `timeouts.inference_timeout_ms`, by which the gateway ends it itself. Milliseconds, 1 to 86400000.',
+        ),
       filler_share: z
         .number()
         .min(0)

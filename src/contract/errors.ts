@@ -176,7 +176,7 @@ export const ERROR_SPECS = {
     'rate_limit_error',
     'platform',
     true,
-    'There is no place for more: the queue of the pool is full, or as many uploads, background responses or open batches as may be are under way.',
+    'There is no place for more: the queue of the pool is full, or as many uploads, background responses, readers of their streams or open batches as may be are under way.',
     'Try again after `Retry-After`; the message names the limit. Add replicas when queues are full often, or raise `batches.open_max`.',
   ),
   client_closed: spec(

@@ -88,6 +88,8 @@ export interface BatchSettings {
   openMax: number;
   /** Lines of all batches together under way at once. */
   inFlightMax: number;
+  /** From the sending of a line to the end of its answer. */
+  lineTimeoutMs: number;
   /** Share of the places that clients leave free on a replica. */
   fillerShare: number;
 }

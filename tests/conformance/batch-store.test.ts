@@ -3,32 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { BatchHold, StoredBatch } from '../../src/contract/ports/batch-store.ts';
 import type { StoredFile } from '../../src/contract/ports/file-store.ts';
 import type { Stores } from '../../src/contract/ports/stores.ts';
+import { storedBatch } from '../support/stored-batch.ts';
 import { STORE_BACKENDS, type StoresUnderTest } from '../support/stores-under-test.ts';
 
-const batch = (change: Partial<StoredBatch> = {}): StoredBatch => ({
-  id: 'batch_1',
-  owner: 'me',
-  endpoint: '/v1/chat/completions',
-  inputFileId: 'file-1',
-  completionWindow: '24h',
-  metadata: { a: 'b' },
-  outputTtlMs: null,
-  status: 'validating',
-  ending: null,
-  createdAtMs: 1_000,
-  expiresAtMs: 100_000,
-  inProgressAtMs: null,
-  finalizingAtMs: null,
-  cancellingAtMs: null,
-  endedAtMs: null,
-  total: 0,
-  completed: 0,
-  failed: 0,
-  outputFileId: null,
-  errorFileId: null,
-  problems: [],
-  ...change,
-});
+const batch = (change: Partial<StoredBatch> = {}): StoredBatch =>
+  storedBatch({ metadata: { a: 'b' }, expiresAtMs: 100_000, ...change });
 
 const file = (change: Partial<StoredFile> = {}): StoredFile => ({
   id: 'file-1',
@@ -194,6 +173,25 @@ describe.each(STORE_BACKENDS)('on $name', ({ create }) => {
       expect(await other.batches.change(present, end('real'))).toBe(true);
       expect(await one.files.known(['stale', 'real'])).toEqual(['real']);
       expect((await one.batches.find({ id: 'batch_1', owner: 'me' }))?.outputFileId).toBe('real');
+    });
+
+    it('name what their present holder is about to write, until they are over, to files alone', async () => {
+      await one.batches.create(batch(), 5);
+      const former = (await claimBy(one, 'a', 0))!;
+      const known = async () => (await one.files.known(['o1', 'e1', 'o2', 'e2'])).sort();
+      expect(await one.batches.reserveFiles(former, { output: 'o1', error: 'e1' })).toBe(true);
+      expect(await known()).toEqual(['e1', 'o1']);
+      expect(await one.batches.find({ id: 'batch_1', owner: 'me' })).toEqual(batch());
+      const present = (await claimBy(other, 'b', 500))!;
+      expect(await known()).toEqual(['e1', 'o1']);
+      expect(await other.batches.reserveFiles(present, { output: 'o2', error: 'e2' })).toBe(true);
+      expect(await one.batches.reserveFiles(former, { output: 'o1', error: 'e1' })).toBe(false);
+      expect(await known()).toEqual(['e2', 'o2']);
+      const files = [file({ id: 'o2' })];
+      const end = { status: 'completed' as const, atMs: 9, outputFileId: 'o2', errorFileId: null };
+      await other.batches.change(present, { ...end, files });
+      expect(await known()).toEqual(['o2']);
+      expect(await other.batches.reserveFiles(present, { output: 'o1', error: 'e1' })).toBe(false);
     });
 
     it('lose their answers when they are over, and go themselves long after', async () => {

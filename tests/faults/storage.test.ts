@@ -10,6 +10,9 @@ import Database from 'better-sqlite3';
 import { sql } from 'kysely';
 import OpenAI from 'openai';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { newFillerKey, startBatches } from '../../src/assembly/batches.ts';
+import { parseConfig } from '../../src/assembly/config/load-config.ts';
+import { resolveConfig } from '../../src/assembly/config/resolve-config.ts';
 import { StorageHost } from '../../src/assembly/storage-host.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import type { StoredResponse } from '../../src/contract/ports/response-store.ts';
@@ -18,6 +21,7 @@ import { MIGRATIONS } from '../../src/drivers/storage/sqlite/migrations/all.ts';
 import { STATE_FILE, StateDatabase } from '../../src/drivers/storage/sqlite/state-database.ts';
 import { poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
 import { ANSWER_TEXT, type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
+import { storedBatch } from '../support/stored-batch.ts';
 import { ROOMY } from '../support/stores-under-test.ts';
 
 let stateDir: string;
@@ -239,5 +243,41 @@ describe('the state database', () => {
     await database.use((queries) => sql`PRAGMA max_page_count = 100000`.execute(queries));
     await use((store) => store.create(big));
     database.close();
+  });
+});
+
+describe('the runner of batches', () => {
+  it('has more patience with a busy database than gateways, whose clients wait', async () => {
+    const host = new StorageHost({ stateDir, limits: ROOMY, log: () => {} });
+    const stores = host.stores(PATIENT);
+    await stores.batches.create(storedBatch(), 1);
+    const blocker = new Database(file());
+    blocker.exec('BEGIN IMMEDIATE');
+    const environment = { variables: {}, homeDir: stateDir, workDir: stateDir };
+    const text = `state_dir: ${JSON.stringify(stateDir)}\n`;
+    const config = parseConfig('a.yaml', text, environment);
+    const logged: string[] = [];
+    const runner = startBatches({
+      config: resolveConfig({ file: null, config, environment, notHonoured: [] }),
+      isKnownModel: () => true,
+      fillerKey: newFillerKey(),
+      gatewayOrigin: () => 'http://127.0.0.1:9',
+      log: (_level, message) => void logged.push(message),
+    });
+    try {
+      await systemClock.sleep(3_000);
+      blocker.exec('ROLLBACK');
+      // Its input does not exist: it is over as soon as it was taken up.
+      await expect
+        .poll(() => stores.batches.find({ id: storedBatch().id, owner: storedBatch().owner }), {
+          timeout: 10_000,
+        })
+        .toMatchObject({ status: 'failed' });
+      expect(logged).toEqual(['batch taken up', 'batch over']);
+    } finally {
+      blocker.close();
+      await runner.close();
+      await host.close();
+    }
   });
 });

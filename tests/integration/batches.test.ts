@@ -10,7 +10,14 @@ import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
 import { measureBesideBatch } from '../../bench/beside-batch.ts';
 import { median } from '../../bench/statistics.ts';
-import { chatLines, readOutput, startBatch, untilBatch, untilOver } from '../support/batch-client.ts';
+import {
+  chatLine,
+  chatLines,
+  readOutput,
+  startBatch,
+  untilBatch,
+  untilOver,
+} from '../support/batch-client.ts';
 import {
   killQuietly,
   type SystemUnderTest,
@@ -160,5 +167,25 @@ describe('a batch whose window passes', () => {
     for (const line of errors)
       expect(line).toMatchObject({ response: null, error: { code: 'batch_expired' } });
     expect(batch.request_counts).toEqual({ total: 100, completed: output.length, failed: errors.length });
+  });
+});
+
+describe('a line that takes too long', () => {
+  it('is tried three times and ends as request_timeout; the others are answered', async () => {
+    system = await startSystem({
+      models: [simulatorPool('sim', 1, ['--step-ms', '20'])],
+      batches: { line_timeout_ms: 500 },
+    });
+    const client = clientOf(system);
+    const long = chatLine('long', { max_tokens: 1_000, ignore_eos: true });
+    const { id } = await startBatch(client, [long, ...chatLines(5)]);
+    const batch = await untilOver(client, id);
+    expect(batch).toMatchObject({
+      status: 'completed',
+      request_counts: { total: 6, completed: 5, failed: 1 },
+    });
+    const [line] = await readOutput(client, batch.error_file_id);
+    expect(line).toMatchObject({ custom_id: 'long', response: null, error: { code: 'request_timeout' } });
+    expect(line?.error?.message).toContain('500 ms');
   });
 });

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually, poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
 import { type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
@@ -214,17 +214,45 @@ describe('readers that never read', () => {
     );
     const gateway = await gatewayOn([poolOf('demo', [{ url: engine.url }])], { writeStallTimeoutMs: 500 });
     const body = JSON.stringify({ model: 'demo', messages: [], stream });
-    const socket = connect(gateway.port, '127.0.0.1');
-    socket.on('error', () => {});
-    socket.pause();
-    socket.write(
+    const socket = neverReading(
+      gateway,
       `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     );
     const line = await eventually(() => gateway.log().find(({ route }) => route !== null && true), 15_000);
     expect(line.outcome).toBe('cancelled-by-client');
     socket.destroy();
   });
+
+  it('are dropped when they come back to the stream of a response', async () => {
+    const engine = await engineWith({ answer: Array.from({ length: 300 }, () => 'x'.repeat(16_000)) });
+    const gateway = await gatewayOn([poolOf('demo', [{ url: engine.url }])], { writeStallTimeoutMs: 500 });
+    const created = await fetch(`${gateway.v1}/responses`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'demo', input: 'Hi', background: true, stream: true }),
+    });
+    const events = created.body?.getReader();
+    const { value } = (await events?.read()) ?? {};
+    const id = /resp_[0-9a-f]{32}/.exec(Buffer.from(value ?? []).toString())?.[0];
+    await events?.cancel();
+    const state = async () => (await fetch(`${gateway.v1}/responses/${id}`)).json() as Promise<unknown>;
+    await expect.poll(state, { timeout: 30_000 }).toMatchObject({ status: 'completed' });
+    const socket = neverReading(gateway, `GET /v1/responses/${id}?stream=true HTTP/1.1\r\nHost: x\r\n\r\n`);
+    const line = await eventually(
+      () => gateway.log().find(({ stream, ...logged }) => stream && logged['http.request.method'] === 'GET'),
+      15_000,
+    );
+    expect([line.outcome, line.error_code]).toEqual(['cancelled-by-client', 'client_closed']);
+    socket.destroy();
+  });
 });
+
+function neverReading(gateway: RunningGateway, request: string): Socket {
+  const socket = connect(gateway.port, '127.0.0.1');
+  socket.on('error', () => {});
+  socket.pause();
+  socket.write(request);
+  return socket;
+}
 
 /** Sends events as fast as they are taken. */
 async function floodingEngine(): Promise<{ server: Server; sent: { bytes: number; waiting: number } }> {

@@ -29,6 +29,8 @@ beforeAll(async () => {
       poolOf('m', [{ url: engine.url }]),
       poolOf('narrow', [{ url: engine.url, window: 1 }]),
       poolOf('down', [{ url: 'http://127.0.0.1:9', state: 'backing-off' }]),
+      poolOf('dead', [{ url: 'http://127.0.0.1:9' }]),
+      poolOf('uncounted', [{ url: engine.url, capabilities: { tokenize: false } }]),
     ],
     { keys: [keyOf('ada'), keyOf('bob')], queueSizeMax: 1, queueTimeoutMs: 500 },
   );
@@ -260,6 +262,23 @@ describe('create', () => {
       object: 'response.input_tokens',
       input_tokens: 3,
     });
+  });
+
+  it('counts input tokens, also on an engine that takes seconds for a long prompt', async () => {
+    engine.base = { tokenizeMs: 2_500 };
+    expect(await client.responses.inputTokens.count({ model: 'm', input: 'Hi' })).toMatchObject({
+      input_tokens: 3,
+    });
+  });
+
+  it.each([
+    ['dead', 502, 'engine_failed'],
+    ['down', 503, 'no_replica'],
+    ['uncounted', 501, 'not_supported'],
+    ['nobody', 404, 'model_not_found'],
+  ])('says why input tokens are not counted: %s', async (model, status, code) => {
+    const error = await failure(client.responses.inputTokens.count({ model, input: 'Hi' }));
+    expect(error).toMatchObject({ status, code });
   });
 });
 
@@ -640,15 +659,15 @@ describe('errors', () => {
     engine.base = { hang: true };
     const controller = new AbortController();
     const { signal } = controller;
-    const waiting = [1, 2].map(() =>
-      failure(client.responses.create({ model: 'narrow', input: 'x' }, { signal })),
-    );
+    const ask = (options = {}) => failure(client.responses.create({ model: 'narrow', input: 'x' }, options));
+    const holder = ask({ signal });
     await eventually(() => engine.inFlight === 1);
+    // Two at once: one stands in the queue, which the other finds full.
     const errors: unknown[] = [];
     while (!errors.some((error) => error instanceof OpenAI.RateLimitError))
-      errors.push(await failure(client.responses.create({ model: 'narrow', input: 'x' })));
+      errors.push(...(await Promise.all([ask(), ask()])));
     controller.abort();
-    await Promise.all(waiting);
+    await holder;
   });
 
   it('cancelling what was not created in the background', async () => {

@@ -10,13 +10,16 @@ export class FakeExchange implements HttpExchange {
   readonly fromLoopback = true;
   readonly #body: Buffer;
   readonly #answered = Promise.withResolvers<void>();
+  readonly #finished = Promise.withResolvers<void>();
+  #ended = false;
   #gone: (() => void) | null = null;
   #drain: (() => void)[] = [];
   clientGone = false;
   headSent = false;
   destroyed = false;
-  /** While true, writes are taken but say that the client reads too slowly. */
+  /** While true, the client takes nothing: writes are kept for it and say so. */
   slow = false;
+  #pendingBytes = 0;
   status = 0;
   answerHeaders: Record<string, string> = {};
   writes: string[] = [];
@@ -48,9 +51,11 @@ export class FakeExchange implements HttpExchange {
   }
 
   leave(): void {
+    if (this.clientGone) return;
     this.clientGone = true;
     this.#gone?.();
     this.#answered.resolve();
+    this.#finished.resolve();
   }
 
   async readBody(): Promise<Buffer> {
@@ -68,7 +73,10 @@ export class FakeExchange implements HttpExchange {
   }
 
   write(chunk: Uint8Array | string): boolean {
-    this.writes.push(Buffer.from(chunk as string).toString());
+    if (this.clientGone) return true;
+    const bytes = Buffer.from(chunk as string);
+    this.writes.push(bytes.toString());
+    if (this.slow) this.#pendingBytes += bytes.length;
     return !this.slow;
   }
 
@@ -78,18 +86,24 @@ export class FakeExchange implements HttpExchange {
 
   drain(): void {
     this.slow = false;
+    this.#pendingBytes = 0;
+    if (this.#ended) this.#finished.resolve();
     for (const listener of this.#drain.splice(0)) listener();
   }
 
-  readonly pendingBytes = 0;
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
 
   onFinished(listener: () => void): void {
-    void this.answered.then(listener);
+    void this.#finished.promise.then(listener);
   }
 
   end(chunk?: Uint8Array | string): void {
     if (chunk !== undefined) this.write(chunk);
+    this.#ended = true;
     this.#answered.resolve();
+    if (!this.slow) this.#finished.resolve();
   }
 
   send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
@@ -99,6 +113,6 @@ export class FakeExchange implements HttpExchange {
 
   destroy(): void {
     this.destroyed = true;
-    this.#answered.resolve();
+    this.leave();
   }
 }

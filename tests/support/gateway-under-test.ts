@@ -47,7 +47,14 @@ export const TEST_SETTINGS: GatewaySettings = {
   redis: null,
   storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
   files: { fileBytesMax: 5_000_000, totalBytesMax: 20_000_000, batchTtlMs: 2_592_000_000 },
-  batches: { windowMs: 86_400_000, linesMax: 50_000, openMax: 100, inFlightMax: 64, fillerShare: 0.5 },
+  batches: {
+    windowMs: 86_400_000,
+    linesMax: 50_000,
+    openMax: 100,
+    inFlightMax: 64,
+    lineTimeoutMs: 60_000,
+    fillerShare: 0.5,
+  },
   fillerKeySha256: null,
   drainTimeoutMs: 5_000,
 };

@@ -68,6 +68,8 @@ export interface Script {
   quietMs?: number;
   /** Between the role event and the first token, ms. */
   prefillMs?: number;
+  /** Of `base` alone: before the answer to /tokenize, ms. */
+  tokenizeMs?: number;
 }
 
 export interface ScriptedChat {
@@ -147,7 +149,10 @@ async function serve(
     startedAtMs: performance.now(),
   };
   engine.seen.push(seen);
-  if (path === '/tokenize') return json(response, 200, tokenize(body));
+  if (path === '/tokenize') {
+    await pause(engine.base.tokenizeMs ?? 0);
+    return json(response, 200, tokenize(body));
+  }
   const script = engine.next.shift() ?? engine.base;
   engine.inFlight++;
   response.on('close', () => {

@@ -372,6 +372,12 @@ describe('the form that runs', () => {
     });
   });
 
+  it('gives a line of a batch a minute more than the gateway has for a request, unless told otherwise', () => {
+    const lineMs = (text: string) => resolved(text).gateway.batches.lineTimeoutMs;
+    expect(lineMs('timeouts: { inference_timeout_ms: 120000 }\n')).toBe(180_000);
+    expect(lineMs('batches: { line_timeout_ms: 5000 }\n')).toBe(5_000);
+  });
+
   it('is frozen all the way down', () => {
     const config = resolved('');
     expect(

@@ -96,6 +96,8 @@ export interface ResolvedConfig {
 
 const HOUR_MS = 3_600_000;
 const GB_BYTES = 1e9;
+/** What a line of a batch has beyond the limit of the gateway, whose own answer says more. */
+const LINE_GRACE_MS = 60_000;
 
 /** The demo model that ships with the package. */
 export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
@@ -193,6 +195,7 @@ function gatewaySettings(
       linesMax: batches.lines_max,
       openMax: batches.open_max,
       inFlightMax: batches.in_flight,
+      lineTimeoutMs: batches.line_timeout_ms ?? totalTimeoutMs + LINE_GRACE_MS,
       fillerShare: batches.filler_share,
     },
     fillerKeySha256: null,

@@ -54,10 +54,42 @@ export interface StoredBatch {
   total: number;
   completed: number;
   failed: number;
-  /** Known when the batch is over. */
+  /** Null while the batch is not over. */
   outputFileId: string | null;
   errorFileId: string | null;
   problems: InputProblem[];
+}
+
+type NewBatch = Pick<
+  StoredBatch,
+  | 'id'
+  | 'owner'
+  | 'endpoint'
+  | 'inputFileId'
+  | 'completionWindow'
+  | 'metadata'
+  | 'outputTtlMs'
+  | 'createdAtMs'
+  | 'expiresAtMs'
+>;
+
+/** As it is created: nobody has looked at its input yet. */
+export function newBatch(batch: NewBatch): StoredBatch {
+  return {
+    ...batch,
+    status: 'validating',
+    ending: null,
+    inProgressAtMs: null,
+    finalizingAtMs: null,
+    cancellingAtMs: null,
+    endedAtMs: null,
+    total: 0,
+    completed: 0,
+    failed: 0,
+    outputFileId: null,
+    errorFileId: null,
+    problems: [],
+  };
 }
 
 export interface BatchListing {
@@ -94,6 +126,12 @@ export interface LineAnswer {
   text: string;
 }
 
+/** Names of files that the holder is about to write; not all of them need to come into being. */
+export interface ReservedFiles {
+  output: string;
+  error: string;
+}
+
 /** What changes when the batch passes from one status to the next; what is left out stays. */
 export interface BatchChange {
   status: BatchStatus;
@@ -126,6 +164,11 @@ export interface BatchStore {
   /** Gives back those that are still held, as they are at present. */
   renew(renewal: { holds: BatchHold[]; leaseUntilMs: number }): Promise<StoredBatch[]>;
   release(hold: BatchHold): Promise<void>;
+  /**
+   * False when the lease is lost. `FileStore.known` knows these ids from here on, until the batch is over or its holder
+   * reserves others.
+   */
+  reserveFiles(hold: BatchHold, files: ReservedFiles): Promise<boolean>;
   /** False when the lease is lost. From `cancelling` a batch does not go back to `in_progress`. */
   change(hold: BatchHold, change: BatchChange): Promise<boolean>;
   /** False when the lease is lost. A line that has an answer keeps it. */

@@ -43,7 +43,7 @@ export interface FileStore {
   totalBytes(): Promise<number>;
   /** Forgets files that have expired, but for inputs of batches that are not over; gives their ids back. */
   takeExpired(expiry: { nowMs: number; limit: number }): Promise<string[]>;
-  /** Which of these ids are known, expired or not. */
+  /** Which of these ids are known, expired or not: files, and what a batch that is not over has reserved. */
   known(ids: string[]): Promise<string[]>;
   /** When this database was begun, Unix ms. It knows nothing of what is older. */
   begunAtMs(): Promise<number>;

@@ -41,7 +41,7 @@ export class KeyRing {
 
 /**
  * Name of the key in whose name the runner of batches asks; null where no key is needed. Throws `invalid_api_key` for
- * everybody else: a key that is not known is never taken for that of a client.
+ * everybody else (a key that is not known is never taken for that of a client), and `invalid_request` for a broken name.
  */
 export function fillerOwner(
   { headers }: HttpExchange,
@@ -51,7 +51,13 @@ export function fillerOwner(
   if (knownSha256 === null || hash('sha256', key, 'hex') !== knownSha256)
     throw new PlatformError('invalid_api_key', 'the key of the batch runner is not known');
   const owner = headers[FILLER_OWNER_HEADER];
-  return owner === undefined || owner === '' ? null : decodeURIComponent(owner);
+  if (owner === undefined || owner === '') return null;
+  try {
+    return decodeURIComponent(owner);
+  } catch (error) {
+    const message = `the header ${FILLER_OWNER_HEADER} is not percent-encoded UTF-8`;
+    throw new PlatformError('invalid_request', message, { cause: error });
+  }
 }
 
 const LOOPBACK_HOST = /^(localhost|127\.\d+\.\d+\.\d+|::1|\[::1\])$/i;

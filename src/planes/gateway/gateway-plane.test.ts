@@ -1,64 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { FakeExchange } from '../../../tests/support/fake-exchange.ts';
-import { poolOf, TEST_SETTINGS } from '../../../tests/support/gateway-under-test.ts';
+import { demoSnapshot, type PlaneParts, planeUnderTest } from '../../../tests/support/plane-under-test.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { PoolView } from '../../contract/fleet.ts';
-import type { FileContents } from '../../contract/ports/file-contents.ts';
-import type { Stores } from '../../contract/ports/stores.ts';
-import type { Transport, UpstreamHandler, UpstreamRequest } from '../../contract/ports/transport.ts';
-import { CacheClient } from './cache/cache-client.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
-import { GatewayCounters } from './gateway-counters.ts';
-import { GatewayPlane } from './gateway-plane.ts';
-import { createSharedMemory, SharedState } from './shared-state.ts';
+import type { SharedState } from './shared-state.ts';
 
-/** `demo` has two replicas, in slots 0 and 1, of this generation. */
-function snapshotOf(generation: number, seq = generation): SlottedSnapshot {
-  const [pool] = [poolOf('demo', [{ url: 'http://a' }, { url: 'http://b' }])] as [PoolView];
-  const replicas = pool.replicas.map((view) => ({ ...view, generation }));
-  return {
-    snapshot: {
-      version: { epoch: 1, seq },
-      settings: { ...TEST_SETTINGS, ejectionMs: 60_000 },
-      fleet: { pools: [{ ...pool, replicas }] },
-    },
-    replicaSlots: { 'demo/0': 0, 'demo/1': 1 },
-    poolSlots: { demo: 0 },
-  };
-}
+const snapshotOf = (generation: number, seq = generation) =>
+  demoSnapshot(generation, { seq, settings: { ejectionMs: 60_000 } });
 
 function entryOf(slotted: SlottedSnapshot): ReplicaEntry {
   return new FleetTable(slotted.snapshot.fleet, slotted).pools[0]?.replicas[0] as ReplicaEntry;
 }
 
-type Send = (request: UpstreamRequest, handler: UpstreamHandler) => void;
-
-function planeOn(slotted: SlottedSnapshot, send: Send) {
-  const shared = new SharedState(createSharedMemory(), 0);
-  const logged: string[] = [];
-  const transport: Transport = {
-    send: (request, handler) => {
-      send(request, handler);
-      return { pause: () => {}, resume: () => {}, abort: () => {} };
-    },
-    forget: () => {},
-    close: async () => {},
-  };
-  const plane = new GatewayPlane({
-    clock: systemClock,
-    transport,
-    shared,
-    snapshot: slotted,
-    counters: new GatewayCounters(),
-    // Chat keeps nothing.
-    stores: {} as Stores,
-    cacheClient: new CacheClient(),
-    announceCancel: () => {},
-    fileContents: {} as FileContents,
-    newRequestId: () => 'req-1',
-    onFact: () => {},
-    writeLog: (line) => void logged.push(line),
-  });
+function planeOn(snapshot: SlottedSnapshot, send: PlaneParts['send'] = () => {}) {
+  const { plane, shared, logged } = planeUnderTest({ snapshot, send });
   const ask = async (body: object) => {
     const exchange = new FakeExchange('POST', '/v1/chat/completions', {
       model: 'demo',
@@ -82,7 +38,7 @@ const held = (shared: SharedState) => [shared.inFlight(0), shared.inFlight(1), s
 describe('ejection', () => {
   it('holds for the generation that failed, and not for the one that came after it', () => {
     const first = snapshotOf(1);
-    const { plane, shared } = planeOn(first, () => {});
+    const { plane, shared } = planeOn(first);
     plane.ejectBriefly(entryOf(first));
     expect(isEjected(shared)).toBe(true);
     plane.update(snapshotOf(2));
@@ -96,7 +52,7 @@ describe('ejection', () => {
 
   it('outlasts a snapshot that says nothing new about the replica', () => {
     const first = snapshotOf(1);
-    const { plane, shared } = planeOn(first, () => {});
+    const { plane, shared } = planeOn(first);
     plane.ejectBriefly(entryOf(first));
     plane.update(snapshotOf(1, 2));
     expect(isEjected(shared)).toBe(true);
@@ -120,7 +76,7 @@ describe('a place on a replica', () => {
     // No JSON can be made of it, which stands for any bug on the way to the attempt.
     const servedModel = 1n as unknown as string;
     pool.replicas = pool.replicas.map((view) => ({ ...view, servedModel }));
-    const { ask, shared } = planeOn(slotted, () => {});
+    const { ask, shared } = planeOn(slotted);
     expect((await ask({})).status).toBe(500);
     expect(held(shared)).toEqual([0, 0, 0]);
   });

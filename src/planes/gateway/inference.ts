@@ -22,6 +22,7 @@ import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
 import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { ReaderWatch } from './reader-watch.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
@@ -59,10 +60,7 @@ export class InferenceRun implements StreamRun, Watched {
   #timeUp: PlatformError | null = null;
   /** The last byte of the answer was written. */
   #over = false;
-  /** What the last sweep saw of the client's side, and when it last moved. */
-  #pendingBytes = 0;
-  #bytesSeen = 0;
-  #movedMs: number;
+  readonly #reader: ReaderWatch;
 
   constructor(
     context: GatewayContext,
@@ -77,7 +75,6 @@ export class InferenceRun implements StreamRun, Watched {
     this.record = record;
     this.#model = record.model ?? envelope.model;
     this.#fallbacks = [...fallbacks];
-    this.#movedMs = record.startedMs;
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
     this.stream = new ClientStream(exchange, context.settings.replayBytesMax, () => ({
       ...this.#headers(),
@@ -85,6 +82,7 @@ export class InferenceRun implements StreamRun, Watched {
       'cache-control': 'no-cache',
       'x-accel-buffering': 'no',
     }));
+    this.#reader = new ReaderWatch(context, exchange, () => this.stream.bytesOut);
     exchange.onClientGone(() => this.#cancel());
     if (exchange.clientGone) this.#cancel();
   }
@@ -118,10 +116,9 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   onSweep(nowMs: number): void {
-    const { writeStallTimeoutMs, totalTimeoutMs } = this.context.settings;
-    if (this.#stuckForMs(nowMs) > writeStallTimeoutMs) {
-      this.exchange.destroy();
-    } else if (nowMs > this.deadlineMs && this.#timeUp === null && !this.#cancelled && !this.#over) {
+    if (this.#reader.dropIfStuck(nowMs)) return;
+    if (nowMs > this.deadlineMs && this.#timeUp === null && !this.#cancelled && !this.#over) {
+      const { totalTimeoutMs } = this.context.settings;
       this.#timeUp = new PlatformError(
         'upstream_timeout',
         `the answer was not complete within ${totalTimeoutMs} ms`,
@@ -141,17 +138,6 @@ export class InferenceRun implements StreamRun, Watched {
     this.#keptAliveMs = nowMs;
     this.record.status = 200;
     this.stream.keepAlive(nowMs);
-  }
-
-  /** How long the client has taken nothing of what waits for it. */
-  #stuckForMs(nowMs: number): number {
-    const { pendingBytes } = this.exchange;
-    const moved =
-      pendingBytes === 0 || pendingBytes < this.#pendingBytes || this.stream.bytesOut > this.#bytesSeen;
-    this.#pendingBytes = pendingBytes;
-    this.#bytesSeen = this.stream.bytesOut;
-    if (moved) this.#movedMs = nowMs;
-    return nowMs - this.#movedMs;
   }
 
   async #run(): Promise<void> {

@@ -53,6 +53,8 @@ export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['out
       return 'failed-upstream';
     case 'internal':
     case 'shutting_down':
+    case 'storage_unavailable':
+    case 'storage_full':
       return 'failed-internal';
     default:
       return attempts === 0 ? 'rejected-invalid' : 'failed-by-engine';

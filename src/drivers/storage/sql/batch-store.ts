@@ -11,6 +11,7 @@ import type {
   HeldBatch,
   InputProblem,
   LineAnswer,
+  ReservedFiles,
   StoredBatch,
 } from '../../../contract/ports/batch-store.ts';
 import { BATCH_ENDINGS } from '../../../contract/ports/batch-store.ts';
@@ -139,6 +140,17 @@ export class SqlBatchStore implements BatchStore {
       .where('id', '=', id)
       .where('fence', '=', fence)
       .execute();
+  }
+
+  async reserveFiles({ id, fence }: BatchHold, { output, error }: ReservedFiles): Promise<boolean> {
+    const reserved = await this.#db
+      .updateTable('batches')
+      .set({ output_file_id: output, error_file_id: error })
+      .where('id', '=', id)
+      .where('fence', '=', fence)
+      .where('ended_at_ms', 'is', null)
+      .executeTakeFirst();
+    return reserved.numUpdatedRows === 1n;
   }
 
   change(hold: BatchHold, change: BatchChange): Promise<boolean> {
@@ -341,8 +353,8 @@ function batchOf(row: Row): StoredBatch {
     total: Number(row.total),
     completed: Number(row.completed),
     failed: Number(row.failed),
-    outputFileId: row.output_file_id,
-    errorFileId: row.error_file_id,
+    outputFileId: row.ended_at_ms === null ? null : row.output_file_id,
+    errorFileId: row.ended_at_ms === null ? null : row.error_file_id,
     problems: JSON.parse(row.problems_json) as InputProblem[],
   };
 }

@@ -2,6 +2,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import type { FileListing, FileRemoval, FileStore, StoredFile } from '../../../contract/ports/file-store.ts';
 import type { Tables } from './tables.ts';
+import { totalBytes } from './total-bytes.ts';
 
 export class SqlFileStore implements FileStore {
   readonly #db: Kysely<Tables>;
@@ -13,7 +14,7 @@ export class SqlFileStore implements FileStore {
   add(file: StoredFile, bytesMax: number | null): Promise<boolean> {
     const row = fileRow(file);
     return this.#db.transaction().execute(async (db) => {
-      if (bytesMax !== null && (await totalBytes(db)) + file.bytes > bytesMax) return false;
+      if (bytesMax !== null && (await totalBytes(db, 'files')) + file.bytes > bytesMax) return false;
       await db.insertInto('files').values(row).execute();
       return true;
     });
@@ -71,7 +72,7 @@ export class SqlFileStore implements FileStore {
   }
 
   totalBytes(): Promise<number> {
-    return totalBytes(this.#db);
+    return totalBytes(this.#db, 'files');
   }
 
   takeExpired({ nowMs, limit }: { nowMs: number; limit: number }): Promise<string[]> {
@@ -93,7 +94,19 @@ export class SqlFileStore implements FileStore {
 
   async known(ids: string[]): Promise<string[]> {
     if (ids.length === 0) return [];
-    const rows = await this.#db.selectFrom('files').select('id').where('id', 'in', ids).execute();
+    const reserved = (column: 'output_file_id' | 'error_file_id') =>
+      this.#db
+        .selectFrom('batches')
+        .select(({ ref }) => ref(column).$castTo<string>().as('id'))
+        .where('ended_at_ms', 'is', null)
+        .where(column, 'in', ids);
+    const rows = await this.#db
+      .selectFrom('files')
+      .select('id')
+      .where('id', 'in', ids)
+      .union(reserved('output_file_id'))
+      .union(reserved('error_file_id'))
+      .execute();
     return rows.map(({ id }) => id);
   }
 
@@ -111,14 +124,6 @@ export class SqlFileStore implements FileStore {
       .where('owner', '=', owner)
       .where(({ or, eb }) => or([eb('expires_at_ms', 'is', null), eb('expires_at_ms', '>', nowMs)]));
   }
-}
-
-async function totalBytes(db: Kysely<Tables>): Promise<number> {
-  const total = await db
-    .selectFrom('files')
-    .select(({ fn }) => fn.sum<number | string | null>('bytes').as('bytes'))
-    .executeTakeFirst();
-  return Number(total?.bytes ?? 0);
 }
 
 export function fileRow(file: StoredFile): Selectable<Tables['files']> {

@@ -6,23 +6,17 @@ import type {
   IdempotencyStore,
   KeptAnswer,
 } from '../../../contract/ports/idempotency-store.ts';
+import { BoundedRows, type SweptTable } from './bounded-rows.ts';
 import type { Tables } from './tables.ts';
-import { takeUntil } from './take-until.ts';
-
-/** Rows that one statement of a sweep takes away, and statements of one sweep. */
-const SWEEP_ROWS = 200;
-const SWEEP_TURNS_MAX = 100;
-/** Share of the limit that may be written before the limit is looked at again, sweep or not. */
-const UNCHECKED_RATIO = 0.05;
+import { totalBytes } from './total-bytes.ts';
 
 export class SqlIdempotencyStore implements IdempotencyStore {
   readonly #db: Kysely<Tables>;
-  readonly #bytesMax: number;
-  #uncheckedBytes = 0;
+  readonly #rows: BoundedRows;
 
   constructor(db: Kysely<Tables>, bytesMax: number) {
     this.#db = db;
-    this.#bytesMax = bytesMax;
+    this.#rows = new BoundedRows(sweptTable(db), bytesMax);
   }
 
   claim(claim: IdempotencyClaim): Promise<ClaimResult> {
@@ -98,8 +92,7 @@ export class SqlIdempotencyStore implements IdempotencyStore {
       .where('status', 'is', null)
       .executeTakeFirst();
     if (done.numUpdatedRows === 0n) return false;
-    this.#uncheckedBytes += bytes;
-    if (this.#uncheckedBytes > this.#bytesMax * UNCHECKED_RATIO) await this.#evict();
+    await this.#rows.written(bytes);
     return true;
   }
 
@@ -107,42 +100,19 @@ export class SqlIdempotencyStore implements IdempotencyStore {
     await this.#db.deleteFrom('idempotency').where('token', '=', token).where('status', 'is', null).execute();
   }
 
-  async sweep(nowMs: number): Promise<void> {
-    for (let turn = 0; turn < SWEEP_TURNS_MAX; turn++) {
-      const expired = await this.#oldest().where('expires_at_ms', '<=', nowMs).execute();
-      await this.#removeAll(expired);
-      if (expired.length < SWEEP_ROWS) break;
-    }
-    await this.#evict();
+  sweep(nowMs: number): Promise<void> {
+    return this.#rows.sweep(nowMs);
   }
+}
 
-  async #evict(): Promise<void> {
-    this.#uncheckedBytes = 0;
-    const total = await this.#db
-      .selectFrom('idempotency')
-      .select(({ fn }) => fn.sum<number | string | null>('bytes').as('bytes'))
-      .executeTakeFirst();
-    let excess = Number(total?.bytes ?? 0) - this.#bytesMax;
-    for (let turn = 0; turn < SWEEP_TURNS_MAX && excess > 0; turn++) {
-      const surplus = takeUntil(await this.#oldest().where('status', 'is not', null).execute(), excess);
-      if (surplus.length === 0) return;
-      await this.#removeAll(surplus);
-      excess -= surplus.reduce((sum, row) => sum + Number(row.bytes), 0);
-    }
-  }
-
-  /** All are kept for the same time, so the first to expire is the oldest. */
-  #oldest() {
-    return this.#db
-      .selectFrom('idempotency')
-      .select(['token', 'bytes'])
-      .orderBy('expires_at_ms')
-      .limit(SWEEP_ROWS);
-  }
-
-  async #removeAll(rows: { token: string }[]): Promise<void> {
-    if (rows.length === 0) return;
-    const tokens = rows.map(({ token }) => token);
-    await this.#db.deleteFrom('idempotency').where('token', 'in', tokens).execute();
-  }
+function sweptTable(db: Kysely<Tables>): SweptTable {
+  // All are kept for the same time, so the first to expire is the oldest.
+  const oldest = (limit: number) =>
+    db.selectFrom('idempotency').select(['token as key', 'bytes']).orderBy('expires_at_ms').limit(limit);
+  return {
+    expired: (nowMs, limit) => oldest(limit).where('expires_at_ms', '<=', nowMs).execute(),
+    oldest: (limit) => oldest(limit).where('status', 'is not', null).execute(),
+    totalBytes: () => totalBytes(db, 'idempotency'),
+    remove: (tokens) => db.deleteFrom('idempotency').where('token', 'in', tokens).execute(),
+  };
 }

@@ -10,25 +10,18 @@ import type {
   StoredResponse,
 } from '../../../contract/ports/response-store.ts';
 import { CONVERSATION_BYTES_MAX, CONVERSATION_TURNS_MAX } from '../../../contract/ports/response-store.ts';
+import { BoundedRows, type SweptTable } from './bounded-rows.ts';
 import type { Tables } from './tables.ts';
-import { takeUntil } from './take-until.ts';
+import { totalBytes } from './total-bytes.ts';
 
 const RUNNING: readonly string[] = ['queued', 'in_progress'] satisfies ResponseStatus[];
-/** Rows that one statement of a sweep takes away, so that others get their turn in between. */
-const SWEEP_ROWS = 200;
-/** Statements of one sweep; what is left waits for the next. */
-const SWEEP_TURNS_MAX = 100;
-/** Share of the limit that may be written before the limit is looked at again, sweep or not. */
-const UNCHECKED_RATIO = 0.05;
-
 export class SqlResponseStore implements ResponseStore {
   readonly #db: Kysely<Tables>;
-  readonly #bytesMax: number;
-  #uncheckedBytes = 0;
+  readonly #rows: BoundedRows;
 
   constructor(db: Kysely<Tables>, bytesMax: number) {
     this.#db = db;
-    this.#bytesMax = bytesMax;
+    this.#rows = new BoundedRows(sweptTable(db), bytesMax);
   }
 
   async create(response: StoredResponse): Promise<void> {
@@ -61,7 +54,7 @@ export class SqlResponseStore implements ResponseStore {
         UPDATE responses SET expires_at_ms = ${response.expiresAtMs}
         WHERE id IN (SELECT id FROM line) AND expires_at_ms < ${response.expiresAtMs}`.execute(db);
     });
-    await this.#written(bytes);
+    await this.#rows.written(bytes);
   }
 
   async update({ id, status, responseJson, aliveAtMs, events = [] }: ResponseUpdate): Promise<boolean> {
@@ -83,7 +76,7 @@ export class SqlResponseStore implements ResponseStore {
       await insertEvents(db, id, events);
       return true;
     });
-    if (running) await this.#written(bytes);
+    if (running) await this.#rows.written(bytes);
     return running;
   }
 
@@ -189,7 +182,7 @@ export class SqlResponseStore implements ResponseStore {
         .executeTakeFirst();
       if (grown.numUpdatedRows > 0n) await insertEvents(db, id, events);
     });
-    await this.#written(bytes);
+    await this.#rows.written(bytes);
   }
 
   events({ id, after, limit }: { id: string; after: number; limit: number }): Promise<ResponseEvent[]> {
@@ -203,55 +196,33 @@ export class SqlResponseStore implements ResponseStore {
       .execute();
   }
 
-  async sweep(nowMs: number): Promise<void> {
-    for (let turn = 0; turn < SWEEP_TURNS_MAX; turn++) {
-      const expired = await this.#db
+  sweep(nowMs: number): Promise<void> {
+    return this.#rows.sweep(nowMs);
+  }
+}
+
+function sweptTable(db: Kysely<Tables>): SweptTable {
+  return {
+    expired: (nowMs, limit) =>
+      db
         .selectFrom('responses')
-        .select('id')
+        .select(['id as key', 'bytes'])
         .where('expires_at_ms', '<=', nowMs)
         .orderBy('expires_at_ms')
-        .limit(SWEEP_ROWS)
-        .execute();
-      await this.#removeAll(expired);
-      if (expired.length < SWEEP_ROWS) break;
-    }
-    await this.#evict();
-  }
-
-  async #written(bytes: number): Promise<void> {
-    this.#uncheckedBytes += bytes;
-    if (this.#uncheckedBytes <= this.#bytesMax * UNCHECKED_RATIO) return;
-    await this.#evict();
-  }
-
-  /** The oldest go first. One that runs is finished first; it is bounded by what a request may take. */
-  async #evict(): Promise<void> {
-    this.#uncheckedBytes = 0;
-    const total = await this.#db
-      .selectFrom('responses')
-      .select(({ fn }) => fn.sum<number | string | null>('bytes').as('bytes'))
-      .executeTakeFirst();
-    let excess = Number(total?.bytes ?? 0) - this.#bytesMax;
-    for (let turn = 0; turn < SWEEP_TURNS_MAX && excess > 0; turn++) {
-      const oldest = await this.#db
+        .limit(limit)
+        .execute(),
+    // One that runs is finished first; it is bounded by what a request may take.
+    oldest: (limit) =>
+      db
         .selectFrom('responses')
-        .select(['id', 'bytes'])
+        .select(['id as key', 'bytes'])
         .where('status', 'not in', RUNNING)
         .orderBy('created_at_ms')
-        .limit(SWEEP_ROWS)
-        .execute();
-      const surplus = takeUntil(oldest, excess);
-      if (surplus.length === 0) return;
-      await this.#removeAll(surplus);
-      excess -= surplus.reduce((sum, row) => sum + Number(row.bytes), 0);
-    }
-  }
-
-  async #removeAll(rows: { id: string }[]): Promise<void> {
-    if (rows.length === 0) return;
-    const ids = rows.map(({ id }) => id);
-    await this.#db.deleteFrom('responses').where('id', 'in', ids).execute();
-  }
+        .limit(limit)
+        .execute(),
+    totalBytes: () => totalBytes(db, 'responses'),
+    remove: (ids) => db.deleteFrom('responses').where('id', 'in', ids).execute(),
+  };
 }
 
 async function insertEvents(db: Kysely<Tables>, id: string, events: readonly ResponseEvent[]): Promise<void> {

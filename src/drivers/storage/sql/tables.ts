@@ -56,6 +56,7 @@ export interface Tables {
     total: number;
     completed: number;
     failed: number;
+    /** Of a batch that is not over: reserved. */
     output_file_id: string | null;
     error_file_id: string | null;
     problems_json: string;

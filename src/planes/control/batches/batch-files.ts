@@ -1,6 +1,7 @@
 /**
  * The files that a batch leaves: answers in one, failures and lines without an answer in the other. Written page by page. The
- * bytes are kept here; the files become known with the end of the batch, and only if the batch is still ours then.
+ * bytes are kept here, under ids that the run has reserved; the files become known with the end of the batch, and only if the
+ * batch is still ours then.
  */
 import { opaqueId } from '../../../base/opaque-id.ts';
 import type { BatchEndStatus, StoredBatch } from '../../../contract/ports/batch-store.ts';
@@ -18,19 +19,13 @@ export interface BatchFilesParts {
   nowMs: number;
 }
 
-export interface BatchFilesOptions {
-  batch: StoredBatch;
+export interface ErrorFileOptions {
+  id: string;
   ending: BatchEndStatus;
   /** Null when the input could not be read. */
   input: BatchInput | null;
-}
-
-export interface WrittenFiles {
-  /** Null where there was nothing to write. */
-  output: StoredFile | null;
-  error: StoredFile | null;
-  /** Lines without an answer. */
-  unanswered: number;
+  /** Lines of the input that are recorded. */
+  answered: LineRanges;
 }
 
 const PAGE_BYTES = 4_194_304;
@@ -48,26 +43,24 @@ const REASONS: Record<BatchEndStatus, { code: string; message: string }> = {
   completed: { code: 'not_executed', message: 'This request was not executed.' },
 };
 
-export async function writeBatchFiles(
+/** Null where there is nothing to write; `id` is not taken then. */
+export function writeOutputFile(
   parts: BatchFilesParts,
-  options: BatchFilesOptions,
-): Promise<WrittenFiles> {
-  const { batch, input } = options;
-  const answered = await parts.stores.batches.answered(batch.id);
-  const unanswered = input === null ? 0 : input.lines - countBelow(answered, input.lines);
-  const output = await write(parts, options, {
-    name: `${batch.id}_output.jsonl`,
-    lines: recorded(parts, batch.id, true),
-  });
-  const error = await write(parts, options, {
-    name: `${batch.id}_error.jsonl`,
-    lines: errorLines(parts, options, answered),
-  });
-  return { output, error, unanswered };
+  batch: StoredBatch,
+  id: string,
+): Promise<StoredFile | null> {
+  const filename = `${batch.id}_output.jsonl`;
+  return write(parts, batch, { id, filename, lines: recorded(parts, batch.id, true) });
 }
 
-function countBelow(ranges: LineRanges, lines: number): number {
-  return ranges.reduce((sum, [from, to]) => sum + Math.min(to, lines) - Math.min(from, lines), 0);
+/** The same for failures and lines without an answer. */
+export function writeErrorFile(
+  parts: BatchFilesParts,
+  batch: StoredBatch,
+  options: ErrorFileOptions,
+): Promise<StoredFile | null> {
+  const filename = `${batch.id}_error.jsonl`;
+  return write(parts, batch, { id: options.id, filename, lines: errorLines(parts, batch.id, options) });
 }
 
 async function* recorded({ stores }: BatchFilesParts, id: string, ok: boolean): AsyncGenerator<string> {
@@ -83,10 +76,10 @@ async function* recorded({ stores }: BatchFilesParts, id: string, ok: boolean): 
 
 async function* errorLines(
   parts: BatchFilesParts,
-  { batch, input, ending }: BatchFilesOptions,
-  answered: LineRanges,
+  id: string,
+  { input, ending, answered }: ErrorFileOptions,
 ): AsyncGenerator<string> {
-  yield* recorded(parts, batch.id, false);
+  yield* recorded(parts, id, false);
   if (input === null) return;
   for (let line = firstMissing(answered, 0); line < input.lines; line = firstMissing(answered, line + 1)) {
     yield unansweredLine(opaqueId('batch_req_'), customIdOf(await input.read(line)), REASONS[ending]);
@@ -105,24 +98,23 @@ function customIdOf(bytes: Buffer): string {
 
 async function write(
   { contents, nowMs }: BatchFilesParts,
-  { batch }: BatchFilesOptions,
-  { name, lines }: { name: string; lines: AsyncIterable<string> },
+  { owner, outputTtlMs }: StoredBatch,
+  { id, filename, lines }: { id: string; filename: string; lines: AsyncIterable<string> },
 ): Promise<StoredFile | null> {
   const staged = await contents.stage(paged(lines));
   if (staged.bytes === 0) {
     await staged.discard();
     return null;
   }
-  const id = opaqueId('file-');
   await staged.keep(id);
   return {
     id,
-    owner: batch.owner,
-    filename: name,
+    owner,
+    filename,
     purpose: 'batch_output',
     bytes: staged.bytes,
     createdAtMs: nowMs,
-    expiresAtMs: batch.outputTtlMs === null ? null : nowMs + batch.outputTtlMs,
+    expiresAtMs: outputTtlMs === null ? null : nowMs + outputTtlMs,
   };
 }
 

@@ -1,8 +1,9 @@
 /** One batch with stores and a gateway of the test's making: what the runner does when they fail, vanish or lie. */
 import { describe, expect, it, vi } from 'vitest';
+import { storedBatch } from '../../../../tests/support/stored-batch.ts';
 import { systemClock } from '../../../base/clock.ts';
 import { PlatformError } from '../../../contract/errors.ts';
-import type { BatchChange, LineAnswer, StoredBatch } from '../../../contract/ports/batch-store.ts';
+import type { BatchChange, LineAnswer } from '../../../contract/ports/batch-store.ts';
 import type { FileContents, OpenFile } from '../../../contract/ports/file-contents.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
 import { addLine, type LineRanges } from '../../../decide/batches/line-ranges.ts';
@@ -10,29 +11,7 @@ import { BatchRun, type BatchRunParts } from './batch-run.ts';
 import { ByteBudget } from './byte-budget.ts';
 import type { LineEnd, LineRequest } from './line-sender.ts';
 
-const BATCH: StoredBatch = {
-  id: 'batch_1',
-  owner: '',
-  endpoint: '/v1/chat/completions',
-  inputFileId: 'file-in',
-  completionWindow: '24h',
-  metadata: null,
-  outputTtlMs: null,
-  status: 'validating',
-  ending: null,
-  createdAtMs: 0,
-  expiresAtMs: Number.MAX_SAFE_INTEGER,
-  inProgressAtMs: null,
-  finalizingAtMs: null,
-  cancellingAtMs: null,
-  endedAtMs: null,
-  total: 0,
-  completed: 0,
-  failed: 0,
-  outputFileId: null,
-  errorFileId: null,
-  problems: [],
-};
+const BATCH = storedBatch();
 
 const input = (count: number) =>
   Array.from({ length: count }, (_, line) =>
@@ -56,16 +35,16 @@ class World {
   answer: (request: LineRequest) => LineEnd | null = () => ok;
 
   constructor(lines: number) {
-    this.files.set('file-in', Buffer.from(input(lines)));
+    this.files.set(BATCH.inputFileId, Buffer.from(input(lines)));
   }
 
-  run(): BatchRun {
-    const run = new BatchRun(this.#parts(), { batch: BATCH, fence: 1 });
+  run(budget = new ByteBudget({ bytesMax: 1_000_000, waitingMax: 100 })): BatchRun {
+    const run = new BatchRun(this.#parts(budget), { batch: BATCH, fence: 1 });
     run.start(4);
     return run;
   }
 
-  #parts(): BatchRunParts {
+  #parts(budget: ByteBudget): BatchRunParts {
     const stored = async <T>(value: T): Promise<T> => {
       if (this.failures-- > 0) throw new PlatformError('storage_unavailable', 'the disk is full');
       return value;
@@ -77,6 +56,7 @@ class World {
         if (await stored(this.held)) this.changes.push(change);
         return this.held;
       },
+      reserveFiles: async () => stored(this.held),
       record: async (_hold, answers) => {
         await stored(null);
         for (const answer of answers)
@@ -99,7 +79,7 @@ class World {
           return { abort: () => {} };
         },
       },
-      budget: new ByteBudget(1_000_000),
+      budget,
       clock: { ...systemClock, sleep: () => new Promise((go) => setImmediate(go)) },
       rules: { linesMax: 1_000, lineBytesMax: 10_000, isKnownModel: () => true },
       log: (_level, message) => this.logged.push(message),
@@ -200,10 +180,20 @@ describe('a run', () => {
     expect(world.changes.map(({ status }) => status)).toEqual(['in_progress']);
   });
 
-  it('tries a line again that an engine failed, and keeps the last failure as its answer', async () => {
+  it.each([
+    [
+      'an engine failed, and keeps the last failure as its answer',
+      { answer: { status: 502, requestId: 'r', body: Buffer.from('{"error":{"message":"dead"}}') } },
+      { response: { status_code: 502, request_id: 'r', body: { error: { message: 'dead' } } }, error: null },
+    ],
+    [
+      'was not answered in time, and says so at last',
+      { error: { code: 'request_timeout', message: 'late' } },
+      { response: null, error: { code: 'request_timeout', message: 'late' } },
+    ],
+  ])('tries a line again that %s', async (_why, end, written) => {
     const world = new World(1);
-    const failed = { status: 502, requestId: 'r', body: Buffer.from('{"error":{"message":"dead"}}') };
-    world.answer = () => ({ result: { kind: 'failed' }, answer: failed });
+    world.answer = () => ({ result: { kind: 'failed' }, ...end });
     const run = world.run();
     let nowMs = Date.now();
     const clock = setInterval(() => {
@@ -214,7 +204,20 @@ describe('a run', () => {
     clearInterval(clock);
     expect(world.sent).toHaveLength(3);
     expect(world.last).toMatchObject({ status: 'completed', outputFileId: null });
-    expect(world.files.get(world.last?.errorFileId ?? '')?.toString()).toContain('"status_code":502');
+    const errors = world.files.get(world.last?.errorFileId ?? '')?.toString() ?? '';
+    expect(JSON.parse(errors)).toMatchObject({ custom_id: 'c0', ...written });
+  });
+
+  it('takes no memory for lines that it gave up while they waited for it', async () => {
+    const world = new World(4);
+    const lineBytes = input(1).length;
+    const budget = new ByteBudget({ bytesMax: lineBytes, waitingMax: 100 });
+    world.answer = () => null;
+    const run = world.run(budget);
+    await vi.waitUntil(() => world.sent.length === 1);
+    run.stop();
+    (await budget.take(lineBytes, AbortSignal.timeout(1_000)))();
+    expect(world.sent).toHaveLength(1);
   });
 
   it('fails when its input is gone', async () => {

@@ -14,6 +14,7 @@ import type {
   LineAnswer,
 } from '../../../contract/ports/batch-store.ts';
 import type { FileContents } from '../../../contract/ports/file-contents.ts';
+import type { StoredFile } from '../../../contract/ports/file-store.ts';
 import type { Stores } from '../../../contract/ports/stores.ts';
 import type {
   BatchEffect,
@@ -21,10 +22,11 @@ import type {
   BatchEvent,
   BatchState,
 } from '../../../decide/batches/batch-state.ts';
+import { countLines } from '../../../decide/batches/line-ranges.ts';
 import { type RecordedBatch, startBatch, step } from '../../../decide/batches/step.ts';
 import { readInputLine } from '../../../wire/openai/batch/input-line.ts';
 import { answeredLine, unansweredLine } from '../../../wire/openai/batch/output-line.ts';
-import { type WrittenFiles, writeBatchFiles } from './batch-files.ts';
+import { writeErrorFile, writeOutputFile } from './batch-files.ts';
 import { type BatchInput, type InputRules, readBatchInput } from './batch-input.ts';
 import type { ByteBudget } from './byte-budget.ts';
 import type { LineEnd, LineSender } from './line-sender.ts';
@@ -38,6 +40,22 @@ export interface BatchRunParts {
   clock: Clock;
   rules: Omit<InputRules, 'endpoint'>;
   log(level: 'info' | 'warn' | 'error', message: string, detail: Record<string, unknown>): void;
+}
+
+interface SendParts {
+  /** Fires when the attempt is given up; its end is not heard then. */
+  signal: AbortSignal;
+  /** The bytes of the request are in memory until then. */
+  giveBack(): void;
+  end(ended: LineEnd, customId?: string): void;
+}
+
+interface WrittenFiles {
+  /** Null where there was nothing to write. */
+  output: StoredFile | null;
+  error: StoredFile | null;
+  /** Lines without an answer. */
+  unanswered: number;
 }
 
 /** Attempts that engines may fail: each is several tries of the gateway already. */
@@ -56,7 +74,7 @@ export class BatchRun {
   readonly #parts: BatchRunParts;
   readonly #held: HeldBatch;
   readonly #stopped = new AbortController();
-  readonly #attempts = new Map<number, { abort(): void }>();
+  readonly #attempts = new Map<number, AbortController>();
   /** Newest answer of each line that has one. */
   readonly #answers = new Map<number, string>();
   #toRecord: LineAnswer[] = [];
@@ -192,53 +210,47 @@ export class BatchRun {
   }
 
   async #send(line: number): Promise<void> {
-    let attempt: { abort(): void } | null = null;
-    let aborted = false;
-    this.#attempts.set(line, {
-      abort: () => {
-        aborted = true;
-        attempt?.abort();
-      },
-    });
-    const { sender, budget } = this.#parts;
-    const { endpoint, owner } = this.#held.batch;
-    const bytes = this.#input?.bytesOf(line) ?? 0;
-    const giveBack = await budget.take(bytes);
-    let over = false;
-    const end = (ended: LineEnd, customId: string) => {
-      giveBack();
-      if (aborted) return;
-      over = true;
+    const attempt = new AbortController();
+    this.#attempts.set(line, attempt);
+    const { signal } = attempt;
+    const end = (ended: LineEnd, customId = '') => {
+      if (signal.aborted) return;
       this.#attempts.delete(line);
       this.#answers.set(line, lineText(customId, ended));
       this.hear({ type: 'lineEnded', line, result: ended.result });
     };
-    let text: Buffer;
+    let giveBack = () => {};
+    let text: Buffer | undefined;
     try {
-      if (aborted || this.#input === null) return giveBack();
-      text = await this.#input.read(line);
+      giveBack = await this.#parts.budget.take(this.#input?.bytesOf(line) ?? 0, signal);
+      text = await this.#input?.read(line);
     } catch (error) {
-      this.#parts.log('warn', 'a line of a batch could not be read', {
-        batch: this.id,
-        line,
-        error: String(error),
-      });
-      return end({ result: { kind: 'refused' }, answer: null }, '');
+      giveBack();
+      if (signal.aborted) return;
+      const problem = String(error);
+      this.#parts.log('warn', 'a line of a batch could not be read', { batch: this.id, line, problem });
+      return end({ result: { kind: 'refused' }, error: { code: 'not_read', message: problem } });
     }
-    if (aborted) return giveBack();
+    if (text === undefined || signal.aborted) return giveBack();
+    signal.addEventListener('abort', giveBack);
+    this.#sendText(text, { signal, giveBack, end });
+  }
+
+  #sendText(text: Buffer, { signal, giveBack, end }: SendParts): void {
+    const { endpoint, owner } = this.#held.batch;
     const read = readInputLine(text, endpoint);
-    // It was in order when the batch was checked: the disk gave back something else.
-    if ('problem' in read) return end({ result: { kind: 'failed' }, answer: null }, '');
+    if ('problem' in read) {
+      // It was in order when the batch was checked: the disk gave back something else.
+      const { code, message } = read.problem;
+      giveBack();
+      return end({ result: { kind: 'failed' }, error: { code, message } });
+    }
     const request = { path: endpoint, body: read.body, owner, requestId: opaqueId('req_') };
-    attempt = sender.send(request, (ended) => end(ended, read.customId));
-    if (over) return;
-    this.#attempts.set(line, {
-      abort: () => {
-        aborted = true;
-        attempt?.abort();
-        giveBack();
-      },
+    const sent = this.#parts.sender.send(request, (ended) => {
+      giveBack();
+      end(ended, read.customId);
     });
+    signal.addEventListener('abort', () => sent.abort());
   }
 
   #record(line: number, ok: boolean): void {
@@ -275,20 +287,31 @@ export class BatchRun {
     return this.#toRecord.splice(0, beyond < 0 ? this.#toRecord.length : beyond);
   }
 
+  /** One file after the other: what is kept is not written again when there is no room for the next. */
   async #writeFiles(ending: BatchEnding): Promise<void> {
     const { batch } = this.#held;
     const { contents, stores } = this.#parts;
-    const options = { batch, ending, input: this.#input };
-    const written = await this.#untilStored(() =>
-      writeBatchFiles({ contents, stores, nowMs: this.#nowMs() }, options),
+    const ids = { output: opaqueId('file-'), error: opaqueId('file-') };
+    // Storage may take no write for longer than bytes that nothing names are left alone.
+    const held = await this.#untilStored(() => stores.batches.reserveFiles(this.hold, ids));
+    if (held === false) this.#lose();
+    const answered = await this.#untilStored(() => stores.batches.answered(this.id));
+    if (answered === null) return;
+    const parts = { contents, stores, nowMs: this.#nowMs() };
+    const input = this.#input;
+    const output = await this.#untilStored(() => writeOutputFile(parts, batch, ids.output));
+    const error = await this.#untilStored(() =>
+      writeErrorFile(parts, batch, { id: ids.error, ending, input, answered }),
     );
-    if (written === null) return;
-    this.#written = written;
+    if (this.done) return;
+    const unanswered = Math.max(0, (input?.lines ?? 0) - countLines(answered));
+    this.#written = { output, error, unanswered };
     this.hear({ type: 'filesWritten' });
   }
 
   async #finish(ending: BatchEnding): Promise<void> {
-    const { output, error, unanswered } = this.#written ?? { output: null, error: null, unanswered: 0 };
+    if (this.#written === null) throw new RangeError(`batch ${this.id} ends before its files are written`);
+    const { output, error, unanswered } = this.#written;
     await this.#change({
       status: ending,
       atMs: this.#nowMs(),
@@ -358,11 +381,9 @@ export class BatchRun {
   }
 }
 
-function lineText(customId: string, { answer }: LineEnd): string {
+function lineText(customId: string, end: LineEnd): string {
   const id = opaqueId('batch_req_');
-  if (answer !== null) return answeredLine({ id, customId, ...answer });
-  return unansweredLine(id, customId, {
-    code: 'gateway_lost',
-    message: 'The connection to the gateway was lost each time while this request was executed.',
-  });
+  return 'answer' in end
+    ? answeredLine({ id, customId, ...end.answer })
+    : unansweredLine(id, customId, end.error);
 }

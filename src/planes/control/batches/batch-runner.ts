@@ -46,12 +46,14 @@ export class BatchRunner {
   readonly #options: BatchRunnerOptions;
   readonly #runs = new Set<BatchRun>();
   readonly #stopped = new AbortController();
-  readonly #budget = new ByteBudget(REQUEST_BYTES_MAX);
+  readonly #budget: ByteBudget;
   #loop: Promise<void> = Promise.resolve();
+  /** Storage did not answer when it was last asked. */
   #troubled = false;
 
   constructor(options: BatchRunnerOptions) {
     this.#options = options;
+    this.#budget = new ByteBudget({ bytesMax: REQUEST_BYTES_MAX, waitingMax: options.inFlightMax });
   }
 
   start(): void {
@@ -86,7 +88,6 @@ export class BatchRunner {
           due.sweepMs = nowMs + SWEEP_MS;
           await sweepFiles(this.#options);
         }
-        this.#troubled = false;
       } catch (thrown) {
         this.#complain(thrown);
       }
@@ -108,6 +109,7 @@ export class BatchRunner {
       limit,
       endingOnly: room <= 0,
     });
+    this.#troubled = false;
     for (const one of held) {
       const run = new BatchRun({ ...this.#options, budget: this.#budget }, one);
       this.#runs.add(run);
@@ -121,6 +123,7 @@ export class BatchRunner {
     const runs = [...this.#runs];
     const leaseUntilMs = Math.floor(clock.wallMs()) + LEASE_MS;
     const present = await stores.batches.renew({ holds: runs.map(({ hold }) => hold), leaseUntilMs });
+    this.#troubled = false;
     const byId = new Map(present.map((batch) => [batch.id, batch]));
     for (const run of runs) {
       const batch = byId.get(run.id);

@@ -1,6 +1,6 @@
 /**
- * Takes away files that have expired, and bytes that no file names: what a crash left between the two. Bytes that are older
- * than the database stay: it was begun anew because its predecessor was lost, and can not know of them.
+ * Takes away files that have expired, and bytes that neither a file nor a batch that is not over names: what a crash left.
+ * Bytes that are older than the database stay: it was begun anew because its predecessor was lost, and can not know of them.
  */
 import type { Clock } from '../../../base/clock.ts';
 import type { FileContents } from '../../../contract/ports/file-contents.ts';

@@ -1,6 +1,12 @@
 /** Sends lines of batches to our own gateway, as requests that may wait, and says what came of each. */
+import type { Clock } from '../../../base/clock.ts';
 import { FILLER_KEY_HEADER, FILLER_OWNER_HEADER } from '../../../contract/filler.ts';
-import type { Transport } from '../../../contract/ports/transport.ts';
+import type {
+  Transport,
+  UpstreamCall,
+  UpstreamHandler,
+  UpstreamRequest,
+} from '../../../contract/ports/transport.ts';
 import type { LineResult } from '../../../decide/batches/batch-state.ts';
 
 export interface LineAnswerBody {
@@ -9,8 +15,15 @@ export interface LineAnswerBody {
   body: Buffer;
 }
 
-/** `answer` is null when there was none. */
-export type LineEnd = { result: LineResult; answer: LineAnswerBody | null };
+/** Why there is no answer, as the error file says it. */
+export interface LineError {
+  code: string;
+  message: string;
+}
+
+export type LineEnd =
+  | { result: LineResult; answer: LineAnswerBody }
+  | { result: LineResult; error: LineError };
 
 export interface LineRequest {
   /** Path of the endpoint. */
@@ -32,55 +45,93 @@ export interface LineSenderOptions {
   gatewayOrigin(): string;
   /** By which the gateway knows us. */
   key: string;
+  clock: Clock;
+  /** From the sending of a line to the end of its answer. The gateway has a limit of its own; one that hangs keeps to none. */
+  timeoutMs: number;
 }
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const ANSWER_BYTES_MAX = 16_777_216;
 
-export function createLineSender({ transport, gatewayOrigin, key }: LineSenderOptions): LineSender {
+const GATEWAY_LOST: LineError = {
+  code: 'gateway_lost',
+  message: 'The connection to the gateway was lost each time while this request was executed.',
+};
+
+export function createLineSender(options: LineSenderOptions): LineSender {
+  const { transport, clock, timeoutMs } = options;
   return {
-    send: ({ path, body, owner, requestId }, onEnd) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      let status = 0;
-      let answerId = requestId;
+    send: (request, onEnd) => {
+      const over = new AbortController();
+      const end = (how: LineEnd) => {
+        if (over.signal.aborted) return;
+        over.abort();
+        onEnd(how);
+      };
       const call = transport.send(
-        {
-          origin: gatewayOrigin(),
-          method: 'POST',
-          path,
-          headers: {
-            'content-type': 'application/json',
-            accept: 'application/json',
-            'x-request-id': requestId,
-            [FILLER_KEY_HEADER]: key,
-            ...(owner !== '' && { [FILLER_OWNER_HEADER]: encodeURIComponent(owner) }),
-          },
-          body,
-          connectTimeoutMs: CONNECT_TIMEOUT_MS,
-        },
-        {
-          onHead: (found, headers) => {
-            status = found;
-            const id = headers['x-request-id'];
-            if (typeof id === 'string') answerId = id;
-          },
-          onData: (chunk) => {
-            size += chunk.length;
-            if (size <= ANSWER_BYTES_MAX) return void chunks.push(chunk);
-            call.abort();
-            onEnd(tooLarge(answerId));
-          },
-          onEnd: () => {
-            const answer = { status, requestId: answerId, body: Buffer.concat(chunks) };
-            onEnd({ result: resultOf(status), answer });
-          },
-          onError: (failure) =>
-            onEnd({ result: { kind: failure === 'connection-lost' ? 'lost' : 'refused' }, answer: null }),
-        },
+        upstreamRequest(options, request),
+        answerHandler(request, end, () => call),
       );
-      return call;
+      const giveUp = () => {
+        call.abort();
+        end(timedOut(timeoutMs));
+      };
+      clock.sleep(timeoutMs, over.signal).then(giveUp, () => {});
+      return {
+        abort: () => {
+          over.abort();
+          call.abort();
+        },
+      };
     },
+  };
+}
+
+function upstreamRequest(
+  { gatewayOrigin, key }: LineSenderOptions,
+  { path, body, owner, requestId }: LineRequest,
+): UpstreamRequest {
+  return {
+    origin: gatewayOrigin(),
+    method: 'POST',
+    path,
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json',
+      'x-request-id': requestId,
+      [FILLER_KEY_HEADER]: key,
+      ...(owner !== '' && { [FILLER_OWNER_HEADER]: encodeURIComponent(owner) }),
+    },
+    body,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+  };
+}
+
+function answerHandler(
+  { requestId: askedId }: LineRequest,
+  end: (how: LineEnd) => void,
+  call: () => UpstreamCall,
+): UpstreamHandler {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let status = 0;
+  let requestId = askedId;
+  return {
+    onHead: (found, headers) => {
+      status = found;
+      const id = headers['x-request-id'];
+      if (typeof id === 'string') requestId = id;
+    },
+    onData: (chunk) => {
+      size += chunk.length;
+      if (size <= ANSWER_BYTES_MAX) return void chunks.push(chunk);
+      call().abort();
+      end(tooLarge(requestId));
+    },
+    onEnd: () =>
+      end({ result: resultOf(status), answer: { status, requestId, body: Buffer.concat(chunks) } }),
+    onError: (failure) =>
+      end({ result: { kind: failure === 'connection-lost' ? 'lost' : 'refused' }, error: GATEWAY_LOST }),
   };
 }
 
@@ -100,4 +151,10 @@ function tooLarge(requestId: string): LineEnd {
     result: { kind: 'answered', ok: false },
     answer: { status: 502, requestId, body: Buffer.from(JSON.stringify({ error })) },
   };
+}
+
+/** The code that the vendor's error files have for it. */
+function timedOut(timeoutMs: number): LineEnd {
+  const message = `This request was not answered within ${timeoutMs} ms.`;
+  return { result: { kind: 'failed' }, error: { code: 'request_timeout', message } };
 }

@@ -1,7 +1,7 @@
 /** Batches: created, listed, read and cancelled here; what runs them is the batch runner of the node process. */
 import { opaqueId } from '../../../base/opaque-id.ts';
 import { PlatformError } from '../../../contract/errors.ts';
-import { BATCH_ENDINGS, type StoredBatch } from '../../../contract/ports/batch-store.ts';
+import { BATCH_ENDINGS, newBatch } from '../../../contract/ports/batch-store.ts';
 import { parseJsonObject } from '../../../wire/json/parse-object.ts';
 import { batchObject, readBatchRequest } from '../../../wire/openai/batch/batch-object.ts';
 import { listPage, readPageQuery, unknownCursor } from '../../../wire/openai/list-page.ts';
@@ -32,25 +32,13 @@ async function create(gateway: ApiContext, call: ApiCall): Promise<void> {
     throw new PlatformError('invalid_request', message, { param: 'input_file_id' });
   }
   const { windowMs, openMax } = gateway.settings.batches;
-  const batch: StoredBatch = {
+  const batch = newBatch({
     ...request,
     id: opaqueId('batch_'),
     owner,
-    status: 'validating',
-    ending: null,
     createdAtMs: nowMs,
     expiresAtMs: nowMs + windowMs,
-    inProgressAtMs: null,
-    finalizingAtMs: null,
-    cancellingAtMs: null,
-    endedAtMs: null,
-    total: 0,
-    completed: 0,
-    failed: 0,
-    outputFileId: null,
-    errorFileId: null,
-    problems: [],
-  };
+  });
   if (!(await gateway.stores.batches.create(batch, openMax))) {
     const message = `${openMax} batches of this key are not over yet; wait for one, or raise batches.open_max`;
     throw new PlatformError('saturated', message, { retryAfterS: 60 });

@@ -10,6 +10,7 @@ import { readUpload, type UploadFields } from '../../../wire/multipart/read-uplo
 import { fileObject, readUploadFields } from '../../../wire/openai/files/file-object.ts';
 import { listPage, readPageQuery, unknownCursor } from '../../../wire/openai/list-page.ts';
 import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
+import { Places } from '../places.ts';
 import { respondJson } from '../respond.ts';
 import { sendContent } from '../send-content.ts';
 
@@ -27,24 +28,16 @@ const UPLOADS_MAX = 16;
 const FORM_BYTES_MAX = 1_048_576;
 const LIST_LIMITS = { limit: 10_000, limitMax: 10_000 };
 
-let uploads = 0;
+const uploads = new Places(UPLOADS_MAX, 'uploads are under way', { retryAfterS: 2 });
 
 async function upload(gateway: ApiContext, call: ApiCall): Promise<void> {
-  if (uploads >= UPLOADS_MAX) {
-    const message = `${UPLOADS_MAX} uploads are under way already; try again in a moment`;
-    throw new PlatformError('saturated', message, { retryAfterS: 2 });
-  }
-  uploads++;
-  try {
-    const { staged, fields, filename } = await receive(gateway, call);
-    const file = await keep(gateway, call, { staged, fields, filename }).catch(async (error) => {
-      await staged.discard();
-      throw error;
-    });
-    respondJson(call.exchange, call.record, 200, fileObject(file));
-  } finally {
-    uploads--;
-  }
+  using _place = uploads.take();
+  const { staged, fields, filename } = await receive(gateway, call);
+  const file = await keep(gateway, call, { staged, fields, filename }).catch(async (error) => {
+    await staged.discard();
+    throw error;
+  });
+  respondJson(call.exchange, call.record, 200, fileObject(file));
 }
 
 interface Received {
@@ -178,7 +171,7 @@ async function content(gateway: ApiContext, call: ApiCall): Promise<void> {
   const opened = await gateway.fileContents.open(file.id);
   if (opened === null) throw unknownFile(file.id);
   try {
-    record.bytesOut = await sendContent(exchange, {
+    record.bytesOut = await sendContent(gateway, exchange, {
       headers: {
         'content-type': 'application/octet-stream',
         'content-length': String(opened.bytes),
@@ -187,7 +180,6 @@ async function content(gateway: ApiContext, call: ApiCall): Promise<void> {
         'x-request-id': record.requestId,
       },
       chunks: opened.chunks(),
-      stallMs: gateway.settings.writeStallTimeoutMs,
     });
   } finally {
     await opened.close();

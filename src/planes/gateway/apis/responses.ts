@@ -25,7 +25,7 @@ import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-ro
 import { countPrompt } from '../count-prompt.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
-import { streamStoredEvents } from '../responses/event-tail.ts';
+import { storedStreamReaders, streamStoredEvents } from '../responses/event-tail.ts';
 import { ResponsesExchange } from '../responses/responses-exchange.ts';
 import { endStored, isRunning, notFound, readResponse } from '../responses/stored-response.ts';
 import { serveInference } from '../serve-inference.ts';
@@ -120,6 +120,8 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   record.model = pool === undefined ? null : poolName(pool);
   record.stream = request.stream;
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
+  // Before the run: it would go on when its client is refused.
+  using _reader = request.stream ? storedStreamReaders.take() : undefined;
   {
     using _place = gateway.background.reserve();
     await store(gateway, call, creation, {
@@ -169,6 +171,7 @@ async function retrieve(gateway: ApiContext, call: ApiCall): Promise<void> {
   if (!stored.eventsKept)
     throw refuseField('stream', true, 'a response that was created with background and stream both true');
   record.stream = true;
+  using _reader = storedStreamReaders.take();
   await streamStoredEvents(gateway, call, key, startingAfter(query));
 }
 

@@ -2,11 +2,16 @@
  * Streams the events of a background response out of the store, from any number on, to a client that started it or comes back
  * to it. Ends with the response's last event; a reader that leaves changes nothing.
  */
-import type { PlatformError } from '../../../contract/errors.ts';
+import { PlatformError } from '../../../contract/errors.ts';
+import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
 import type { ResponseEvent, StoredResponse } from '../../../contract/ports/response-store.ts';
 import { parseChunk } from '../../../wire/openai/delivered-stream.ts';
+import { openAiErrorFrom } from '../../../wire/openai/error-object.ts';
 import { eventText } from '../../../wire/responses/answer-translator.ts';
 import type { ApiCall, ApiContext } from '../api-route.ts';
+import { Places } from '../places.ts';
+import { underWatch } from '../reader-watch.ts';
+import { outcomeOf } from '../request-end.ts';
 import { answerHeaders } from '../respond.ts';
 import { isRunning, type ResponseKey, readResponse } from './stored-response.ts';
 
@@ -15,18 +20,23 @@ const EVENTS_PER_READ = 500;
 const POLL_MS = 100;
 /** A comment after so much silence, so that proxies do not take the stream for dead. */
 const KEEP_ALIVE_MS = 15_000;
+/** Readers at once, per worker thread: as many as may run there. Each asks the database ten times a second. */
+const READERS_MAX = 256;
 
 const LAST_TYPES = ['response.completed', 'response.incomplete', 'response.failed'];
 
-/** Runs until the last event is written or the client has left; rejects only before anything is sent. */
+/** Take a place before `streamStoredEvents`, and keep it until that is over. */
+export const storedStreamReaders = new Places(READERS_MAX, 'streams of stored responses are read', {
+  retryAfterS: 5,
+});
+
+/** Runs until the client has taken the last event or has left; rejects only before anything is sent. */
 export async function streamStoredEvents(
   gateway: ApiContext,
   { exchange, record }: Pick<ApiCall, 'exchange' | 'record'>,
   key: ResponseKey,
   startingAfter: number,
 ): Promise<void> {
-  const gone = Promise.withResolvers<void>();
-  exchange.onClientGone(() => gone.resolve());
   exchange.sendHead(200, {
     ...answerHeaders(record),
     'content-type': 'text/event-stream; charset=utf-8',
@@ -36,25 +46,80 @@ export async function streamStoredEvents(
   record.status = 200;
   record.outcome = 'completed';
   const tail = new EventTail(gateway, key, startingAfter);
-  let silentSinceMs = gateway.clock.monotonicMs();
-  while (!exchange.clientGone) {
-    const step = await tail.next().catch((error: PlatformError) => tail.failed(error));
-    if (step.text !== '') {
-      record.bytesOut += step.text.length;
-      silentSinceMs = gateway.clock.monotonicMs();
-      const taken = exchange.write(step.text);
-      if (!taken && !step.last) await Promise.race([gone.promise, drained(exchange)]);
-    }
-    if (step.last) return exchange.end();
-    if (step.text !== '') continue;
-    if (gateway.clock.monotonicMs() - silentSinceMs > KEEP_ALIVE_MS) {
-      exchange.write(': keep-alive\n\n');
-      silentSinceMs = gateway.clock.monotonicMs();
-    }
-    await somethingNew(gateway, key.id, gone.promise);
-  }
+  const fail = (thrown: unknown): Step => {
+    const error = PlatformError.from(thrown);
+    if (error.code === 'internal')
+      gateway.logError('the stream of a stored response failed by a bug', error, record.requestId);
+    record.outcome = outcomeOf(error.code, record.attempts);
+    record.errorCode = error.code;
+    return tail.failed(error);
+  };
+  const client = new WaitingClient(gateway, exchange);
+  await underWatch(
+    gateway,
+    exchange,
+    () => record.bytesOut,
+    async () => {
+      while (!exchange.clientGone) {
+        const step = await tail.next().catch(fail);
+        if (step.text !== '') record.bytesOut += Buffer.byteLength(step.text);
+        if (step.last) return exchange.end(step.text);
+        await client.give(step.text, key.id);
+      }
+    },
+  );
+  if (!exchange.clientGone || record.outcome !== 'completed') return;
   record.outcome = 'cancelled-by-client';
   record.status = 499;
+  record.errorCode = 'client_closed';
+}
+
+/** The reader between two steps: waits until it has taken what it was given, and until there is something new for it. */
+class WaitingClient {
+  readonly #gateway: ApiContext;
+  readonly #exchange: HttpExchange;
+  #silentSinceMs: number;
+  /** Ends the present wait. */
+  #wake: () => void = () => {};
+
+  constructor(gateway: ApiContext, exchange: HttpExchange) {
+    this.#gateway = gateway;
+    this.#exchange = exchange;
+    this.#silentSinceMs = gateway.clock.monotonicMs();
+    exchange.onClientGone(() => this.#wake());
+  }
+
+  async give(text: string, id: string): Promise<void> {
+    if (text === '') return this.#somethingNew(id);
+    this.#silentSinceMs = this.#gateway.clock.monotonicMs();
+    if (!this.#exchange.write(text)) await this.#drained();
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#exchange.onDrain(resolve);
+    });
+  }
+
+  /** A run of this worker says when it has stored something; others are asked now and then. */
+  async #somethingNew(id: string): Promise<void> {
+    const { clock, background } = this.#gateway;
+    this.#keepAlive();
+    const woken = new AbortController();
+    this.#wake = () => woken.abort();
+    const unlisten = background.onStored(id, this.#wake);
+    await clock.sleep(POLL_MS, woken.signal).catch(() => {});
+    unlisten();
+  }
+
+  #keepAlive(): void {
+    const nowMs = this.#gateway.clock.monotonicMs();
+    // Who has not taken what came before is not waiting for more.
+    if (nowMs - this.#silentSinceMs <= KEEP_ALIVE_MS || this.#exchange.pendingBytes > 0) return;
+    this.#silentSinceMs = nowMs;
+    this.#exchange.write(': keep-alive\n\n');
+  }
 }
 
 interface Step {
@@ -95,7 +160,8 @@ class EventTail {
     return { text: eventText({ type, data }), last: true };
   }
 
-  failed({ code, message }: PlatformError): Step {
+  failed(error: PlatformError): Step {
+    const { code, message } = openAiErrorFrom(error).error;
     const event = { type: 'error', sequence_number: this.#after + 1, code, message, param: null };
     return { text: eventText({ type: 'error', data: JSON.stringify(event) }), last: true };
   }
@@ -104,19 +170,4 @@ class EventTail {
 function typeOf({ data }: ResponseEvent): string {
   const type = parseChunk(data)?.type;
   return typeof type === 'string' ? type : 'error';
-}
-
-function drained(exchange: ApiCall['exchange']): Promise<void> {
-  return new Promise((resolve) => exchange.onDrain(resolve));
-}
-
-/** A run of this worker says when it has stored something; others are asked now and then. */
-async function somethingNew(gateway: ApiContext, id: string, gone: Promise<void>): Promise<void> {
-  const timer = new AbortController();
-  const stored = Promise.withResolvers<void>();
-  const unlisten = gateway.background.onStored(id, stored.resolve);
-  const polled = gateway.clock.sleep(POLL_MS, timer.signal).catch(() => {});
-  await Promise.race([gone, stored.promise, polled]);
-  timer.abort();
-  unlisten();
 }

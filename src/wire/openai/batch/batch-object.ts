@@ -53,7 +53,6 @@ function readMetadata(value: unknown): Record<string, string> | null {
 const seconds = (ms: number | null) => (ms === null ? null : Math.floor(ms / 1000));
 
 export function batchObject(batch: StoredBatch): Record<string, unknown> {
-  const over = batch.endedAtMs !== null;
   const endedAs = (status: string) => (batch.status === status ? seconds(batch.endedAtMs) : null);
   return {
     id: batch.id,
@@ -63,8 +62,8 @@ export function batchObject(batch: StoredBatch): Record<string, unknown> {
     input_file_id: batch.inputFileId,
     completion_window: batch.completionWindow,
     status: batch.status,
-    output_file_id: over ? batch.outputFileId : null,
-    error_file_id: over ? batch.errorFileId : null,
+    output_file_id: batch.outputFileId,
+    error_file_id: batch.errorFileId,
     created_at: seconds(batch.createdAtMs),
     in_progress_at: seconds(batch.inProgressAtMs),
     expires_at: seconds(batch.expiresAtMs),
