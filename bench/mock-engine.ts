@@ -1,6 +1,6 @@
 /**
  * The engine of the bench: answers canned bytes over node:net, as cheaply as Node can, so that what is measured is the proxy.
- * It reads how to answer from the request's `user` field, "chunks x pace". Started by `run.ts`; prints its port as JSON.
+ * It reads how to answer from the request's `user` field, "chunks x pace". Started by `targets/`; prints its port as JSON.
  */
 import { createServer, type Socket } from 'node:net';
 
@@ -38,7 +38,6 @@ const UNARY = Buffer.from(
 function serve(socket: Socket): void {
   socket.setNoDelay(true);
   let pending = Buffer.alloc(0);
-  const timers = new Set<NodeJS.Timeout>();
   socket.on('data', (data) => {
     pending = pending.length === 0 ? data : Buffer.concat([pending, data]);
     for (;;) {
@@ -50,17 +49,14 @@ function serve(socket: Socket): void {
       if (pending.length < end) return;
       const body = pending.toString('latin1', headEnd + 4, end);
       pending = pending.subarray(end);
-      reply(socket, body, timers);
+      reply(socket, body);
     }
   });
-  const stop = () => {
-    for (const timer of timers) clearInterval(timer);
-  };
-  socket.on('close', stop);
-  socket.on('error', stop);
+  socket.on('close', () => paced.delete(socket));
+  socket.on('error', () => paced.delete(socket));
 }
 
-function reply(socket: Socket, body: string, timers: Set<NodeJS.Timeout>): void {
+function reply(socket: Socket, body: string): void {
   if (!body.includes('"stream":true')) {
     socket.write(UNARY);
     return;
@@ -68,24 +64,49 @@ function reply(socket: Socket, body: string, timers: Set<NodeJS.Timeout>): void 
   const [, chunks, pace] = /"user":"(\d+)x(\d+)"/.exec(body) ?? [];
   const count = Number(chunks ?? 1);
   socket.write(HEAD);
-  if (Number(pace) === 0) {
-    for (let i = 0; i < count; i++) socket.write(CHUNK);
-    socket.write(LAST);
-    return;
-  }
-  let left = count;
-  const timer = setInterval(() => {
+  if (Number(pace) > 0) return startPaced(socket, count, Number(pace));
+  for (let i = 0; i < count; i++) socket.write(CHUNK);
+  socket.write(LAST);
+}
+
+interface Paced {
+  left: number;
+  paceMs: number;
+  dueMs: number;
+}
+
+/** Streams in progress. One clock for all: a timer each would drift together until all streams send in one burst. */
+const paced = new Map<Socket, Paced>();
+let ticker: NodeJS.Timeout | null = null;
+let started = 0;
+/** Steps of this part of the pace spread the streams over it evenly, in whatever number they come. */
+const GOLDEN = 0.618_033_988_749;
+
+function startPaced(socket: Socket, left: number, paceMs: number): void {
+  const phase = (started++ * GOLDEN) % 1;
+  paced.set(socket, { left, paceMs, dueMs: performance.now() + phase * paceMs });
+  ticker ??= setInterval(sendDue, 1);
+}
+
+function sendDue(): void {
+  const nowMs = performance.now();
+  for (const [socket, stream] of paced) {
+    if (stream.dueMs > nowMs) continue;
+    if (stream.left === 0) {
+      socket.write(LAST);
+      paced.delete(socket);
+      continue;
+    }
     socket.write(CHUNK);
-    left--;
-    if (left > 0) return;
-    clearInterval(timer);
-    timers.delete(timer);
-    socket.write(LAST);
-  }, Number(pace));
-  timers.add(timer);
+    stream.left--;
+    stream.dueMs += stream.paceMs;
+  }
+  if (paced.size > 0 || ticker === null) return;
+  clearInterval(ticker);
+  ticker = null;
 }
 
 const server = createServer(serve);
-server.listen({ host: '127.0.0.1', port: 0, backlog: 1024 }, () => {
+server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => {
   process.stdout.write(`${JSON.stringify(server.address())}\n`);
 });

@@ -1,4 +1,5 @@
-/** From raw repetitions to the table and the figures of a bench run. Pure. */
+/** From raw repetitions to the figures of a run. Pure. */
+import type { Scenario } from './scenario.ts';
 import { median } from './statistics.ts';
 
 /** One scenario on one target, once. */
@@ -12,124 +13,114 @@ export interface Repetition {
   /** Stream events with content. */
   events: number;
   elapsedMs: number;
-  /** CPU of the measured process per request; null for direct. */
-  cpuUsPerRequest: number | null;
-  /** The same per relayed chunk; null for unary scenarios. */
-  cpuUsPerChunk: number | null;
+  /** CPU of the measured process per request, or per relayed chunk of streams; null for direct. */
+  cpuUs: number | null;
   /** Unary: of the whole answer. Streams: to the first chunk. */
   latencyMs: { p50: number; p99: number };
-  rssMb: number | null;
+  /** The most while it ran. */
+  residentMb: number | null;
+  /** What the load added to it, per 1000 streams; null where memory is not the subject. */
+  addedMbPer1000: number | null;
 }
 
 export interface Figure {
   scenario: string;
   target: string;
+  subject: Scenario['subject'];
   /** What `cpuUs` is per. */
   unit: 'request' | 'chunk';
-  cpuUs: { min: number; median: number } | null;
-  /** Least CPU of this target through that of nginx, in the same run. */
-  ratioToNginx: number | null;
+  cpuUs: { least: number; median: number } | null;
+  /**
+   * CPU of this target through that of nginx: of the least of each, and the median of the ratios of each repetition. A change
+   * of the program moves both; what else runs on the machine seldom does.
+   */
+  ratioToNginx: { least: number; median: number } | null;
   p50Ms: number;
   p99Ms: number;
   /** Against direct, in the same run. */
   addedP50Ms: number | null;
   addedP99Ms: number | null;
   perSecond: number;
-  rssMb: number | null;
+  residentMb: number | null;
+  addedMbPer1000: number | null;
   failed: number;
 }
 
-export function figures(repetitions: readonly Repetition[]): Figure[] {
-  const keys = [...new Set(repetitions.map(({ scenario, target }) => `${scenario}\n${target}`))];
-  const plain = keys.map((key) => {
-    const [scenario, target] = key.split('\n') as [string, string];
-    return figureOf(repetitions.filter((rep) => rep.scenario === scenario && rep.target === target));
-  });
-  return plain.map((figure) => {
-    const beside = (target: string) =>
-      plain.find((other) => other.scenario === figure.scenario && other.target === target);
-    const nginxUs = beside('nginx')?.cpuUs?.min;
-    const direct = figure.target === 'direct' ? undefined : beside('direct');
-    return {
-      ...figure,
-      ratioToNginx: figure.cpuUs === null || nginxUs === undefined ? null : figure.cpuUs.min / nginxUs,
-      addedP50Ms: direct === undefined ? null : figure.p50Ms - direct.p50Ms,
-      addedP99Ms: direct === undefined ? null : figure.p99Ms - direct.p99Ms,
-    };
+export function figures(
+  repetitions: readonly Repetition[],
+  scenarios: readonly Pick<Scenario, 'name' | 'subject' | 'stream'>[],
+): Figure[] {
+  return scenarios.flatMap((scenario) => {
+    const ofScenario = repetitions.filter((rep) => rep.scenario === scenario.name);
+    const targets = [...new Set(ofScenario.map(({ target }) => target))];
+    const of = (target: string) => ofScenario.filter((rep) => rep.target === target);
+    return targets.map((target) =>
+      figureOf(scenario, of(target), {
+        nginx: of('nginx'),
+        direct: target === 'direct' ? [] : of('direct'),
+      }),
+    );
   });
 }
 
-/** CPU and latency by the best repetition: what disturbs a shared machine only ever adds. */
-function figureOf(repetitions: readonly Repetition[]): Figure {
+/** The best repetition counts: what disturbs a shared machine only ever adds. */
+function figureOf(
+  { subject, stream }: Pick<Scenario, 'subject' | 'stream'>,
+  repetitions: readonly Repetition[],
+  beside: { nginx: readonly Repetition[]; direct: readonly Repetition[] },
+): Figure {
   const [first] = repetitions;
   if (first === undefined) throw new RangeError('a figure of no repetitions');
-  const streams = repetitions.some(({ cpuUsPerChunk, events }) => cpuUsPerChunk !== null || events > 0);
-  const cpu = repetitions.flatMap((rep) => (streams ? rep.cpuUsPerChunk : rep.cpuUsPerRequest) ?? []);
-  const memory = repetitions.flatMap(({ rssMb }) => rssMb ?? []);
+  const cpu = present(repetitions.map(({ cpuUs }) => cpuUs));
+  const p50 = least(repetitions.map(({ latencyMs }) => latencyMs.p50));
+  const p99 = least(repetitions.map(({ latencyMs }) => latencyMs.p99));
+  const direct = beside.direct.map(({ latencyMs }) => latencyMs);
+  const added = (found: number, without: number[]) => (without.length === 0 ? null : found - least(without));
+  const perSecond = repetitions.map(
+    ({ requests, events, elapsedMs }) => ((stream ? events : requests) / elapsedMs) * 1000,
+  );
+  const resident = present(repetitions.map(({ residentMb }) => residentMb));
+  const addedMb = present(repetitions.map(({ addedMbPer1000 }) => addedMbPer1000));
   return {
     scenario: first.scenario,
     target: first.target,
-    unit: streams ? 'chunk' : 'request',
-    cpuUs: cpu.length === 0 ? null : { min: Math.min(...cpu), median: median(cpu) },
-    ratioToNginx: null,
-    p50Ms: Math.min(...repetitions.map(({ latencyMs }) => latencyMs.p50)),
-    p99Ms: Math.min(...repetitions.map(({ latencyMs }) => latencyMs.p99)),
-    addedP50Ms: null,
-    addedP99Ms: null,
-    perSecond: median(
-      repetitions.map(
-        ({ requests, events, elapsedMs }) => ((streams ? events : requests) / elapsedMs) * 1000,
-      ),
+    subject,
+    unit: stream ? 'chunk' : 'request',
+    cpuUs: cpu.length === 0 ? null : { least: least(cpu), median: median(cpu) },
+    ratioToNginx: ratioOf(repetitions, beside.nginx),
+    p50Ms: p50,
+    p99Ms: p99,
+    addedP50Ms: added(
+      p50,
+      direct.map((latency) => latency.p50),
     ),
-    rssMb: memory.length === 0 ? null : Math.max(...memory),
+    addedP99Ms: added(
+      p99,
+      direct.map((latency) => latency.p99),
+    ),
+    perSecond: median(perSecond),
+    residentMb: resident.length === 0 ? null : Math.max(...resident),
+    addedMbPer1000: addedMb.length === 0 ? null : least(addedMb),
     failed: repetitions.reduce((sum, { failed }) => sum + failed, 0),
   };
 }
 
-const COLUMNS = [
-  'scenario',
-  'target',
-  'CPU µs min',
-  'median',
-  'per',
-  '× nginx',
-  'p50 ms',
-  '+p50',
-  'p99 ms',
-  '+p99',
-  'per s',
-  'RSS MB',
-  'failed',
-];
+function ratioOf(own: readonly Repetition[], nginx: readonly Repetition[]): Figure['ratioToNginx'] {
+  const pairs = own.flatMap(({ repetition, cpuUs }) => {
+    const other = nginx.find((rep) => rep.repetition === repetition)?.cpuUs ?? null;
+    return cpuUs === null || other === null ? [] : [{ own: cpuUs, nginx: other }];
+  });
+  if (pairs.length === 0) return null;
+  return {
+    least: least(pairs.map((pair) => pair.own)) / least(pairs.map((pair) => pair.nginx)),
+    median: median(pairs.map((pair) => pair.own / pair.nginx)),
+  };
+}
 
-/** A plain text table. */
-export function table(list: readonly Figure[]): string {
-  const show = (value: number | null | undefined, digits: number) =>
-    value === null || value === undefined ? '-' : value.toFixed(digits);
-  const rows = list.map((figure) => [
-    figure.scenario,
-    figure.target,
-    show(figure.cpuUs?.min, 1),
-    show(figure.cpuUs?.median, 1),
-    figure.unit,
-    show(figure.ratioToNginx, 2),
-    show(figure.p50Ms, 2),
-    show(figure.addedP50Ms, 2),
-    show(figure.p99Ms, 2),
-    show(figure.addedP99Ms, 2),
-    show(figure.perSecond, 0),
-    show(figure.rssMb, 0),
-    String(figure.failed),
-  ]);
-  const lines = [COLUMNS, ...rows];
-  const widths = COLUMNS.map((_, column) =>
-    Math.max(...lines.map((line) => (line[column] as string).length)),
-  );
-  return lines
-    .map((line) =>
-      line
-        .map((cell, i) => (i < 2 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number)))
-        .join('  '),
-    )
-    .join('\n');
+function least(values: readonly number[]): number {
+  return Math.min(...values);
+}
+
+function present(values: readonly (number | null)[]): number[] {
+  return values.filter((value) => value !== null);
 }

@@ -6,6 +6,13 @@ import { z } from 'zod';
 const scenarioSchema = z.strictObject({
   name: z.string().min(1),
   about: z.string().min(1),
+  /**
+   * What it is measured for: processor time per request or chunk; latency beside that, with a direct connection for
+   * comparison; or memory, on a process that has just started.
+   */
+  subject: z.enum(['cpu', 'latency', 'memory']),
+  /** Runs only when it is named. */
+  optional: z.boolean().default(false),
   stream: z.boolean(),
   /** Size of the request body. */
   bodyBytes: z.int().min(256),
@@ -32,13 +39,27 @@ export function loadScenarios(folder: string): Scenario[] {
   });
 }
 
-/** The same scenario, short: for a check that all runs, not for figures. */
+/** Those named in `only`, or all that are not optional. Throws RangeError for a name that there is not. */
+export function chosen(scenarios: readonly Scenario[], only: readonly string[] | null): Scenario[] {
+  if (only === null) return scenarios.filter(({ optional }) => !optional);
+  const unknown = only.find((name) => !scenarios.some((scenario) => scenario.name === name));
+  if (unknown !== undefined) {
+    const names = scenarios.map(({ name }) => name).join(', ');
+    throw new RangeError(`--only: unknown scenario '${unknown}'; known: ${names}`);
+  }
+  return scenarios.filter(({ name }) => only.includes(name));
+}
+
+const SHORT_MS = 1_200;
+
+/** The same scenario in less time; what a request or chunk costs stays comparable. */
 export function shortened(scenario: Scenario): Scenario {
+  const { ratePerSecond, durationMs, chunks, paceMs = 0 } = scenario;
   return {
     ...scenario,
-    requests: scenario.ratePerSecond === undefined ? scenario.requests : 500,
-    ...(scenario.durationMs !== undefined && { durationMs: 1000 }),
-    ...(scenario.chunks !== undefined && { chunks: Math.ceil(scenario.chunks / 4) }),
+    ...(ratePerSecond !== undefined && { requests: Math.ceil((ratePerSecond * SHORT_MS) / 1000) }),
+    ...(durationMs !== undefined && { durationMs: SHORT_MS }),
+    ...(chunks !== undefined && paceMs > 0 && { chunks: Math.ceil(chunks / 2) }),
   };
 }
 
@@ -57,4 +78,9 @@ export function requestBody({ stream, bodyBytes, chunks, paceMs }: Scenario): Bu
   if (message !== undefined)
     message.content = 'lorem ipsum '.repeat(Math.ceil(missing / 12)).slice(0, missing);
   return Buffer.from(JSON.stringify(body));
+}
+
+/** A short request of the same kind: compiles code and opens connections before the measuring begins. */
+export function warmUpBody(scenario: Scenario): Buffer {
+  return requestBody({ ...scenario, ...(scenario.chunks !== undefined && { chunks: 50, paceMs: 0 }) });
 }

@@ -74,7 +74,6 @@ export function planeUnderTest({
     snapshot,
     counters: new GatewayCounters(),
     stores: stores as Stores,
-    cacheClient: new CacheClient(),
     announceCancel: () => {},
     fileContents: {} as FileContents,
     newRequestId: () => 'req-1',

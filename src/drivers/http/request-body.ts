@@ -3,6 +3,7 @@
  * long is given up: `BodyDeadlines` looks at all of them from time to time instead of keeping a timer for each.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IndexedList, type ListItem } from '../../base/indexed-list.ts';
 import { PlatformError } from '../../contract/errors.ts';
 
 /** How long bodies may take, ms. */
@@ -22,7 +23,7 @@ const DISCARD_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Bodies that have not arrived in full, each with the moment at which it is given up. */
 export class BodyDeadlines {
-  readonly #bodies = new Set<RequestBody>();
+  readonly #bodies = new IndexedList<RequestBody>();
   readonly #intervalMs: number;
   readonly #onLate: (body: RequestBody) => void;
   #timer: NodeJS.Timeout | null = null;
@@ -40,7 +41,7 @@ export class BodyDeadlines {
   }
 
   remove(body: RequestBody): void {
-    this.#bodies.delete(body);
+    this.#bodies.remove(body);
     if (this.#bodies.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;
@@ -48,17 +49,19 @@ export class BodyDeadlines {
 
   #sweep(): void {
     const nowMs = performance.now();
-    for (const body of this.#bodies) {
+    this.#bodies.forEach((body) => {
       if (body.arrived) this.remove(body);
       else if (nowMs > body.lateAtMs) {
         this.remove(body);
         this.#onLate(body);
       }
-    }
+    });
   }
 }
 
-export class RequestBody {
+export class RequestBody implements ListItem {
+  /** Of `BodyDeadlines`. */
+  listAt = -1;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly #limits: BodyLimits;

@@ -159,11 +159,11 @@ function closeListenerOnly(server: Server, done: () => void): void {
 const receiving = new WeakMap<Socket, RequestBody>();
 
 /** Requests of a connection that are not answered yet. */
-const open = new WeakMap<Socket, Set<RequestBody>>();
+const open = new WeakMap<Socket, RequestBody[]>();
 
 /** A request whose body is what broke will never be answered otherwise, and is not waited for. */
 function whenAnswered(socket: Socket, refuseNow: () => void): void {
-  const waits = () => [...(open.get(socket) ?? [])].some(({ request }) => request.complete);
+  const waits = () => (open.get(socket) ?? []).some(({ request }) => request.complete);
   if (!waits()) return refuseNow();
   const timer = setInterval(() => {
     if (waits() && !socket.destroyed) return;
@@ -195,10 +195,11 @@ function openExchange(body: RequestBody): HttpExchange | null {
     return null;
   }
   const socket = request.socket;
-  const unanswered = open.get(socket) ?? new Set();
+  const unanswered = open.get(socket) ?? [];
+  unanswered.push(body);
   receiving.set(socket, body);
-  open.set(socket, unanswered.add(body));
-  response.once('close', () => unanswered.delete(body));
+  open.set(socket, unanswered);
+  response.once('close', () => unanswered.splice(unanswered.indexOf(body), 1));
   return new NodeExchange(body, target.path, target.query);
 }
 
@@ -361,7 +362,7 @@ function rawRefusal(code: ErrorCode, message: string): string {
 
 /** What llhttp refused: answered in our error shape, as far as the socket still takes it. */
 function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  const answerBegan = [...(open.get(socket) ?? [])].some(({ response }) => response.headersSent);
+  const answerBegan = (open.get(socket) ?? []).some(({ response }) => response.headersSent);
   if (!socket.writable || error.code === 'ECONNRESET' || answerBegan) {
     socket.destroy();
     return;

@@ -41,6 +41,7 @@ export interface AttemptContext {
 const SUSPECT_SILENCE_MS = 2_000;
 
 export class Attempt implements Watched {
+  listAt = -1;
   readonly #context: AttemptContext;
   readonly #events: AttemptEvents;
   readonly #call: UpstreamCall;

@@ -3,8 +3,9 @@
  * instead of by a timer each. Limits are seconds, so the coarseness does not matter; thousands of timers per second would.
  */
 import type { Clock } from '../../base/clock.ts';
+import { IndexedList, type ListItem } from '../../base/indexed-list.ts';
 
-export interface Watched {
+export interface Watched extends ListItem {
   /** Called at each sweep with the monotonic time. */
   onSweep(nowMs: number): void;
 }
@@ -13,7 +14,7 @@ const SWEEP_MS = 100;
 
 export class DeadlineSweep {
   readonly #clock: Clock;
-  readonly #watched = new Set<Watched>();
+  readonly #watched = new IndexedList<Watched>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(clock: Clock) {
@@ -26,7 +27,7 @@ export class DeadlineSweep {
   }
 
   remove(watched: Watched): void {
-    this.#watched.delete(watched);
+    this.#watched.remove(watched);
     if (this.#watched.size > 0 || this.#timer === null) return;
     clearInterval(this.#timer);
     this.#timer = null;
@@ -34,6 +35,8 @@ export class DeadlineSweep {
 
   #sweep(): void {
     const now = this.#clock.monotonicMs();
-    for (const watched of this.#watched) watched.onSweep(now);
+    this.#watched.forEach((watched) => {
+      watched.onSweep(now);
+    });
   }
 }

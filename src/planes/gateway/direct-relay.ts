@@ -101,6 +101,7 @@ export class DirectRelay {
   #waitForTheEnd(nowMs: number): void {
     const { sweep } = this.#run.context;
     const wait: Watched = {
+      listAt: -1,
       onSweep: (laterMs) => {
         if (laterMs - nowMs <= AFTER_DONE_MS) return;
         this.#attempt().abort();

@@ -41,6 +41,7 @@ const LINES_WITHOUT_TOKEN = 3;
 const MOVES_MAX = 3;
 
 export class InferenceRun implements StreamRun, Watched {
+  listAt = -1;
   readonly context: GatewayContext;
   readonly exchange: HttpExchange;
   readonly envelope: Envelope;
@@ -327,7 +328,7 @@ export class InferenceRun implements StreamRun, Watched {
         },
         events,
       );
-      this.#cancelCurrent = () => {
+      const cancel = () => {
         attempt?.abort();
         settle(
           this.#timeUp === null
@@ -335,6 +336,8 @@ export class InferenceRun implements StreamRun, Watched {
             : { kind: 'failed', failure: 'stall-timeout', detail: this.#timeUp.message, answer: null },
         );
       };
+      // Not assigned as a literal: V8 makes such functions old from birth, and the young collector would keep the request.
+      this.#cancelCurrent = cancel;
       if (envelope.stream) this.stream.attach(attempt);
     });
   }

@@ -9,6 +9,7 @@ import type { GatewayContext } from './gateway-context.ts';
 type WatchContext = Pick<GatewayContext, 'clock' | 'settings' | 'sweep'>;
 
 export class ReaderWatch implements Watched {
+  listAt = -1;
   readonly #context: WatchContext;
   readonly #exchange: HttpExchange;
   readonly #bytesOut: () => number;

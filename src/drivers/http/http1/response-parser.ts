@@ -32,6 +32,8 @@ type State =
 const HEAD_BYTES_MAX = 65_536;
 /** 16 hexadecimal digits are more than any length; the rest is room for an extension that is dropped. */
 const CHUNK_LINE_BYTES_MAX = 4_096;
+/** As many as a whole number holds exactly. */
+const CHUNK_DIGITS_MAX = 13;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
 const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a field value may not hold.
@@ -47,7 +49,10 @@ export class ResponseParser {
   /** Bytes of the body, or of the present chunk, that are still to come. */
   #left = 0;
   #keepAlive = true;
-  #pieces: Buffer[] = [];
+  /** What of the fed bytes belongs to the body: start and end of each piece. */
+  #pieces: number[] = [];
+  /** Of the fed bytes: where the unread ones begin. */
+  #at = 0;
   #trailerBytes = 0;
 
   constructor(events: ResponseEvents) {
@@ -61,16 +66,16 @@ export class ResponseParser {
 
   /** Throws `ResponseFault`; the connection can not be used after that. */
   feed(bytes: Buffer): void {
-    let rest: Buffer | null = bytes;
+    this.#at = 0;
     try {
-      while (rest !== null && rest.length > 0 && this.#state !== 'done') rest = this.#step(rest);
+      while (this.#at < bytes.length && this.#state !== 'done') this.#step(bytes);
     } finally {
       // What was well formed before a fault belongs to the response.
-      this.#flush();
+      this.#flush(bytes);
     }
     if (this.#state !== 'done') return;
     // What follows a response that nobody asked for makes everything on this connection doubtful.
-    this.#events.onEnd(this.#keepAlive && (rest === null || rest.length === 0));
+    this.#events.onEnd(this.#keepAlive && this.#at === bytes.length);
   }
 
   /** The other side has closed. Throws `ResponseFault` when that was too early. */
@@ -87,8 +92,8 @@ export class ResponseParser {
     }
   }
 
-  /** Reads as far as the present state goes; null when more bytes are needed. */
-  #step(bytes: Buffer): Buffer | null {
+  /** Reads on from `#at` as far as the present state goes. */
+  #step(bytes: Buffer): void {
     switch (this.#state) {
       case 'head':
         return this.#readHead(bytes);
@@ -96,45 +101,50 @@ export class ResponseParser {
       case 'chunk-data':
         return this.#readBody(bytes);
       case 'until-close':
-        this.#pieces.push(bytes);
-        return null;
+        this.#pieces.push(this.#at, bytes.length);
+        this.#at = bytes.length;
+        return;
       case 'chunk-size':
-        return this.#readLine(bytes, (line) => this.#startChunk(line));
+        return this.#readChunkSize(bytes);
       case 'chunk-end':
-        return this.#readLine(bytes, (line) => {
-          if (line !== '') throw new ResponseFault('a chunk is longer than it said');
-          this.#state = 'chunk-size';
-        });
+        return this.#readChunkEnd(bytes);
       case 'trailers':
-        return this.#readLine(bytes, (line) => this.#takeTrailer(line));
+        return this.#readTrailer(bytes);
       case 'done':
-        return bytes;
+        return;
     }
   }
 
-  #flush(): void {
-    if (this.#pieces.length === 0) return;
-    const [first] = this.#pieces as [Buffer];
-    const bytes = this.#pieces.length === 1 ? first : Buffer.concat(this.#pieces);
+  #flush(bytes: Buffer): void {
+    const pieces = this.#pieces;
+    if (pieces.length === 0) return;
     this.#pieces = [];
-    this.#events.onData(bytes);
+    this.#events.onData(pieces.length === 2 ? bytes.subarray(pieces[0], pieces[1]) : joined(bytes, pieces));
   }
 
-  #readHead(bytes: Buffer): Buffer | null {
-    const all = this.#pending === null ? bytes : Buffer.concat([this.#pending, bytes]);
+  #readHead(bytes: Buffer): void {
+    const before = this.#pending?.length ?? 0;
+    const all = this.#withPending(bytes);
     // Only the seam can hide a new end of the head.
-    const from = Math.max(0, (this.#pending?.length ?? 0) - 3);
-    const end = all.indexOf('\r\n\r\n', from, 'latin1');
+    const end = all.indexOf('\r\n\r\n', Math.max(0, before - 3), 'latin1');
     if ((end < 0 ? all.length : end) > HEAD_BYTES_MAX)
       throw new ResponseFault(`a response head of more than ${HEAD_BYTES_MAX} bytes`);
     if (end < 0) {
       checkStart(all);
       this.#pending = all;
-      return null;
+      this.#at = bytes.length;
+      return;
     }
-    this.#pending = null;
+    this.#at += end + 4 - before;
     this.#takeHead(all.toString('latin1', 0, end));
-    return all.subarray(end + 4);
+  }
+
+  /** What is unread, behind what was kept of the last bytes; nothing is kept after this. */
+  #withPending(bytes: Buffer): Buffer {
+    const rest = this.#at === 0 ? bytes : bytes.subarray(this.#at);
+    const all = this.#pending === null ? rest : Buffer.concat([this.#pending, rest]);
+    this.#pending = null;
+    return all;
   }
 
   #takeHead(text: string): void {
@@ -170,43 +180,99 @@ export class ResponseParser {
     }
   }
 
-  #readBody(bytes: Buffer): Buffer | null {
-    const take = Math.min(this.#left, bytes.length);
-    this.#pieces.push(take === bytes.length ? bytes : bytes.subarray(0, take));
-    this.#left -= take;
-    if (this.#left > 0) return null;
-    this.#state = this.#state === 'length' ? 'done' : 'chunk-end';
-    return bytes.subarray(take);
+  #readBody(bytes: Buffer): void {
+    const end = Math.min(this.#at + this.#left, bytes.length);
+    this.#pieces.push(this.#at, end);
+    this.#left -= end - this.#at;
+    this.#at = end;
+    if (this.#left === 0) this.#state = this.#state === 'length' ? 'done' : 'chunk-end';
   }
 
-  #startChunk(line: string): void {
-    const end = line.indexOf(';');
-    const digits = (end < 0 ? line : line.slice(0, end)).trimEnd();
-    if (!/^[0-9a-fA-F]{1,13}$/.test(digits)) throw new ResponseFault('a chunk without a size');
-    this.#left = Number.parseInt(digits, 16);
-    this.#state = this.#left === 0 ? 'trailers' : 'chunk-data';
+  /** The usual line, whole and of digits alone, is read where it stands: streams have one for each token. */
+  #readChunkSize(bytes: Buffer): void {
+    if (this.#pending === null) {
+      let at = this.#at;
+      let size = 0;
+      for (; at < this.#at + CHUNK_DIGITS_MAX; at++) {
+        const digit = hexDigit(bytes[at]);
+        if (digit < 0) break;
+        size = size * 16 + digit;
+      }
+      if (at > this.#at && bytes[at] === CR && bytes[at + 1] === LF) {
+        this.#at = at + 2;
+        return this.#startChunk(size);
+      }
+    }
+    const line = this.#readLine(bytes);
+    if (line !== null) this.#startChunk(chunkSizeOf(line));
   }
 
-  #takeTrailer(line: string): void {
+  #startChunk(size: number): void {
+    this.#left = size;
+    this.#state = size === 0 ? 'trailers' : 'chunk-data';
+  }
+
+  #readChunkEnd(bytes: Buffer): void {
+    if (this.#pending === null && bytes[this.#at] === CR && bytes[this.#at + 1] === LF) {
+      this.#at += 2;
+    } else {
+      const line = this.#readLine(bytes);
+      if (line === null) return;
+      if (line !== '') throw new ResponseFault('a chunk is longer than it said');
+    }
+    this.#state = 'chunk-size';
+  }
+
+  #readTrailer(bytes: Buffer): void {
+    const line = this.#readLine(bytes);
+    if (line === null) return;
     this.#trailerBytes += line.length + 2;
     if (this.#trailerBytes > HEAD_BYTES_MAX) throw new ResponseFault('trailers without end');
     if (line === '') this.#state = 'done';
     else splitField(line);
   }
 
-  #readLine(bytes: Buffer, take: (line: string) => void): Buffer | null {
-    const all = this.#pending === null ? bytes : Buffer.concat([this.#pending, bytes]);
+  /** Null when the line has not ended yet. */
+  #readLine(bytes: Buffer): string | null {
+    const before = this.#pending?.length ?? 0;
+    const all = this.#withPending(bytes);
     const end = all.indexOf(LF);
     if ((end < 0 ? all.length : end) > CHUNK_LINE_BYTES_MAX) throw new ResponseFault('a line without end');
     if (end < 0) {
       this.#pending = all;
+      this.#at = bytes.length;
       return null;
     }
-    this.#pending = null;
     if (end === 0 || all[end - 1] !== CR) throw new ResponseFault('a line that ends without CR');
-    take(all.toString('latin1', 0, end - 1));
-    return all.subarray(end + 1);
+    this.#at += end + 1 - before;
+    return all.toString('latin1', 0, end - 1);
   }
+}
+
+/** The bytes of several pieces, given by start and end each, as one. */
+function joined(bytes: Buffer, pieces: readonly number[]): Buffer {
+  let length = 0;
+  for (let i = 0; i < pieces.length; i += 2) length += pieces[i + 1]! - pieces[i]!;
+  const whole = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (let i = 0; i < pieces.length; i += 2) at += bytes.copy(whole, at, pieces[i], pieces[i + 1]);
+  return whole;
+}
+
+/** -1 for what is none. */
+function hexDigit(byte: number | undefined): number {
+  if (byte === undefined) return -1;
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+function chunkSizeOf(line: string): number {
+  const end = line.indexOf(';');
+  const digits = (end < 0 ? line : line.slice(0, end)).trimEnd();
+  if (digits.length > CHUNK_DIGITS_MAX || !/^[0-9a-fA-F]+$/.test(digits))
+    throw new ResponseFault('a chunk without a size');
+  return Number.parseInt(digits, 16);
 }
 
 /** Says early what can never become a response, instead of waiting for the end of its head. */

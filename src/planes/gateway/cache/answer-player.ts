@@ -18,6 +18,7 @@ export interface AnswerPlayerOptions {
 const BACKLOG_BYTES_MAX = 16_777_216;
 
 export class AnswerPlayer implements Watched {
+  listAt = -1;
   readonly #options: AnswerPlayerOptions;
   readonly #exchange: HttpExchange;
   readonly #waiting: Uint8Array[] = [];

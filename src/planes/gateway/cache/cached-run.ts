@@ -62,6 +62,7 @@ const SIMILARITY_HEADER = 'x-autoglm-cache-similarity';
 const CALLERS_FAULTS: readonly number[] = [400, 404, 405, 413, 415, 422];
 
 export class CachedRun implements Watched {
+  listAt = -1;
   readonly #context: GatewayContext;
   readonly #options: CachedRunOptions;
   readonly #exchange: HttpExchange;
