@@ -1,5 +1,4 @@
-/** What the package offers to Node programs. Everything else is inside, and may change. */
-import './library/require-node.ts';
+/** What the package offers to Node programs; values also stand in `index.js`. Everything else is inside, and may change. */
 
 export type {
   ModelList,

@@ -169,4 +169,16 @@ describe('architecture', () => {
       ),
     ).toEqual([]);
   });
+
+  // A dependency with a `binding.gyp` has one that nobody wrote: npm builds it, wherever there is a lock, and ends without Python.
+  it('installs nothing with an install script but what package.json names', () => {
+    const read = (name: string) => JSON.parse(readFileSync(join(root, name), 'utf8'));
+    const { packages } = read('package-lock.json') as {
+      packages: Record<string, { hasInstallScript?: boolean }>;
+    };
+    const scripted = Object.keys(packages)
+      .filter((path) => packages[path]?.hasInstallScript === true)
+      .map((path) => path.replace(/^.*node_modules\//, ''));
+    expect(scripted.sort()).toEqual(Object.keys(read('package.json').allowScripts).sort());
+  });
 });

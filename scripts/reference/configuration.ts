@@ -41,6 +41,11 @@ export function configurationPage(): string {
           'One key each, for commands that talk to the gateway or to the admin API ([command line](cli.md#keys)). They configure nothing.',
         ],
         ['`PORT`', 'Port of the gateway; goes before `gateway.port`.'],
+        ['`AUTOGLM_HOST`', 'Address of the gateway; goes before `gateway.host`.'],
+        [
+          '`AUTOGLM_MODEL`',
+          'GGUF file or `hf:` address that two replicas of the embedded engine serve instead of `models`.',
+        ],
         [
           '`AUTOGLM_MODELS_DIR`',
           'Where models named by `hf:` addresses are kept; else `$XDG_CACHE_HOME/autoglm/models`.',

@@ -32,7 +32,7 @@ it('gives a curl line that can be pasted, for a model that is ready, or says tha
   expect(tryLines(config(''), addresses.gateway, 'm')).toContain(
     '\ncurl -s http://127.0.0.1:8080/v1/chat/completions -H',
   );
-  expect(notReadyLine(0, 1)).toBe('none of 1 replica is ready; `autoglm status` says why');
+  expect(notReadyLine(0, 1)).toBe('none of 1 replica is ready; `npx autoglm status` says why');
   expect(notReadyLine(1, 2)).toContain('1 of 2 replicas are ready;');
 });
 

@@ -56,8 +56,9 @@ export function progressLine(fact: Fact, sinceMs: number): string | null {
 /** When the wait for replicas is over and some are not ready. */
 export function notReadyLine(ready: number, total: number): string {
   const replicas = total === 1 ? 'replica' : 'replicas';
-  if (ready === 0) return `none of ${total} ${replicas} is ready; \`autoglm status\` says why`;
-  return `${ready} of ${total} ${replicas} are ready; \`autoglm status\` says why the others are not`;
+  if (ready === 0)
+    return `none of ${total} ${replicas} is ready; \`${programName(process.cwd())} status\` says why`;
+  return `${ready} of ${total} ${replicas} are ready; \`${programName(process.cwd())} status\` says why the others are not`;
 }
 
 export function readyLine(replicas: number, totalMs: number): string {

@@ -1,9 +1,7 @@
 /**
  * A gateway process: worker threads that serve, and this main thread, which takes snapshots from the node process, keeps the
- * last good one on disk, and reports facts and metrics. It serves on, for ever if need be, while the node process is away,
- * and connects to it again when it is back.
+ * last good one on disk, and reports facts and metrics. It serves on, for ever if need be, while the node process is away.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -13,10 +11,9 @@ import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/co
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
-import type { ControlLink } from '../contract/ports/control-link.ts';
 import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
-import { connectLink } from '../drivers/control-link/socket-link.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
+import { replaceFileSync } from '../drivers/storage/whole-file.ts';
 import { readGpuExporter } from '../drivers/telemetry/gpu-exporter.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
@@ -33,24 +30,27 @@ import { slotTables } from '../planes/gateway/slot-tables.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { CacheHost } from './cache-host.ts';
 import type { CacheReport } from './cache-thread-protocol.ts';
+import { FirstSnapshot } from './first-snapshot.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
+import { NodeLink } from './node-link.ts';
 import { StorageHost } from './storage-host.ts';
 
 export interface GatewayProcessOptions {
   id: string;
   /** Last good snapshot: read at start, written at each change. */
   snapshotFile: string;
+  /** The file could not be written lately: the node process has a newer one. */
+  isSnapshotStale: boolean;
   logFile: string;
   /** Where the state database lies; null: nothing is kept. */
   stateDir: string | null;
-  /** Unix socket of the node process; null serves from the snapshot alone. */
-  socketPath: string | null;
+  /** Unix sockets where the node process may listen; none serves from the snapshot alone. */
+  socketPaths: readonly string[];
   /** Another gateway of ours listens on the port already. */
   beside: boolean;
   enableFaults: boolean;
 }
 
-const RECONNECT_MS = 200;
 const TICK_MS = 250;
 /** Between two looks at GPU telemetry. */
 const GAUGES_MS = 2_000;
@@ -60,7 +60,25 @@ const ANNOUNCE_MS = 1_500;
 const FACTS_MAX = 10_000;
 
 export async function runGateway(options: GatewayProcessOptions): Promise<void> {
-  const gateway = new GatewayProcess(options);
+  let gateway: GatewayProcess | null = null;
+  const first = new FirstSnapshot(options);
+  const link = new NodeLink({
+    socketPaths: options.socketPaths,
+    greeting: () => [
+      { type: 'hello', gatewayId: options.id, pid: process.pid },
+      ...(gateway === null ? [] : gateway.greeting()),
+    ],
+    onMessage: (message) => {
+      if (gateway !== null) gateway.onMessage(message);
+      else first.onMessage(message);
+    },
+  });
+  link.start();
+  try {
+    gateway = new GatewayProcess(options, link, await first.taken());
+  } catch (thrown) {
+    return fail(link, options, PlatformError.from(thrown));
+  }
   await gateway.start();
 }
 
@@ -93,17 +111,17 @@ class GatewayProcess {
   readonly #storage: StorageHost | null;
   readonly #cache: CacheHost | null;
   #slotted: SlottedSnapshot;
-  #link: ControlLink<NodeToGateway, GatewayToNode> | null = null;
-  #facts: Fact[] = [];
+  readonly #link: NodeLink;
+  /** What no node process has heard of yet. */
+  readonly #facts: Fact[] = [];
   #port = 0;
   #ending = false;
 
-  constructor(options: GatewayProcessOptions) {
+  constructor(options: GatewayProcessOptions, link: NodeLink, snapshot: GatewaySnapshot) {
     this.#options = options;
+    this.#link = link;
     this.#log = openLineLog(options.logFile, { batched: true });
-    this.#slotted = this.#slots.assign(
-      JSON.parse(readFileSync(options.snapshotFile, 'utf8')) as GatewaySnapshot,
-    );
+    this.#slotted = this.#slots.assign(snapshot);
     this.#health = new HealthKeeper({
       gates: new ReplicaGates(this.#memory.gates),
       clock: systemClock,
@@ -166,7 +184,6 @@ class GatewayProcess {
       this.#queues.tick(this.#slotted.snapshot.settings);
     }, TICK_MS).unref();
     setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
-    if (this.#options.socketPath !== null) void this.#keepConnected(this.#options.socketPath);
     try {
       const { host, port } = this.#slotted.snapshot.settings;
       if (!this.#options.beside && port !== 0) await assertFree(host, port);
@@ -174,53 +191,32 @@ class GatewayProcess {
     } catch (thrown) {
       const error = PlatformError.from(thrown);
       this.#logError('gateway can not serve', error);
-      await this.#sayFailed(error);
       this.#log.close();
-      process.exit(1);
+      await fail(this.#link, this.#options, error);
     }
-    this.#sayListening();
+    this.#link.send(this.#state());
     this.#storage?.start();
     process.stdout.write(
       `${JSON.stringify({ message: 'gateway listening', id: this.#options.id, port: this.#port })}\n`,
     );
   }
 
-  async #keepConnected(socketPath: string): Promise<void> {
-    while (!this.#ending) {
-      try {
-        const link = await connectLink<NodeToGateway, GatewayToNode>(socketPath);
-        const closed = new Promise<void>((resolve) => link.onClose(resolve));
-        this.#link = link;
-        link.onMessage((message) => this.#onMessage(message));
-        link.send({ type: 'hello', gatewayId: this.#options.id, pid: process.pid });
-        if (this.#port !== 0) this.#sayListening();
-        this.#report([]);
-        await closed;
-        this.#link = null;
-      } catch {
-        // The node process is away; it will be back at the same path.
-      }
-      await systemClock.sleep(RECONNECT_MS);
-    }
+  /** Said to each node process that comes; what happened before it came is told with it. */
+  greeting(): GatewayToNode[] {
+    const facts = this.#facts.splice(0);
+    return [
+      ...(this.#port === 0 ? [] : [this.#state()]),
+      ...(facts.length === 0 ? [] : [{ type: 'facts' as const, facts }]),
+    ];
   }
 
-  /** Lets the node process know why, if it can be reached soon. */
-  async #sayFailed(error: PlatformError): Promise<void> {
-    if (this.#options.socketPath === null) {
-      process.stderr.write(`${error.message}\n`);
-      return;
-    }
-    for (let turn = 0; turn < 20 && this.#link === null; turn++) await systemClock.sleep(50);
-    this.#link?.send({ type: 'failed', code: error.code, message: error.message });
-    await systemClock.sleep(100);
-  }
-
-  #sayListening(): void {
+  #state(): GatewayToNode {
+    if (this.#ending) return { type: 'draining' };
     const { host, workers } = this.#slotted.snapshot.settings;
-    this.#link?.send({ type: 'listening', host, port: this.#port, workers });
+    return { type: 'listening', host, port: this.#port, workers };
   }
 
-  #onMessage(message: NodeToGateway): void {
+  onMessage(message: NodeToGateway): void {
     switch (message.type) {
       case 'snapshot':
         return this.#takeSnapshot(message.snapshot);
@@ -245,25 +241,18 @@ class GatewayProcess {
     this.#health.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
-    // The file is shared by the gateways of a node; the rename makes each write whole.
-    const temporary = `${this.#options.snapshotFile}.${process.pid}.tmp`;
     try {
-      writeFileSync(temporary, JSON.stringify(snapshot), { mode: 0o600 });
-      renameSync(temporary, this.#options.snapshotFile);
+      // The file is shared by the gateways of a node.
+      replaceFileSync(this.#options.snapshotFile, JSON.stringify(snapshot));
     } catch (error) {
       this.#logError('the snapshot could not be kept on disk; it is in use all the same', error);
     }
   }
 
   #report(facts: Fact[]): void {
+    if (facts.length === 0 || this.#link.send({ type: 'facts', facts })) return;
     this.#facts.push(...facts);
-    if (this.#link === null) {
-      if (this.#facts.length > FACTS_MAX) this.#facts.splice(0, this.#facts.length - FACTS_MAX);
-      return;
-    }
-    if (this.#facts.length === 0) return;
-    this.#link.send({ type: 'facts', facts: this.#facts });
-    this.#facts = [];
+    if (this.#facts.length > FACTS_MAX) this.#facts.splice(0, this.#facts.length - FACTS_MAX);
   }
 
   #noteCache({ entries, bytes, flights, evictions, redis }: CacheReport): void {
@@ -281,7 +270,7 @@ class GatewayProcess {
   #sendReport(id: number): void {
     this.#workers.tellAll({ type: 'flush' });
     // The threads answer within a turn of their loops; what comes later is in the next report.
-    setTimeout(() => this.#link?.send({ type: 'report', id, report: this.#currentReport() }), 20);
+    setTimeout(() => this.#link.send({ type: 'report', id, report: this.#currentReport() }), 20);
   }
 
   #currentReport(): GatewayReport {
@@ -343,7 +332,7 @@ class GatewayProcess {
   }
 
   #exit(): void {
-    this.#link?.close();
+    this.#link.close();
     this.#log.close();
     process.exit(0);
   }
@@ -362,6 +351,17 @@ class GatewayProcess {
 
 function sum<T>(items: readonly T[], of: (item: T) => number): number {
   return items.reduce((total, item) => total + of(item), 0);
+}
+
+/** Ends this process, and lets the node process know why, if it can be reached soon. */
+async function fail(link: NodeLink, { socketPaths }: GatewayProcessOptions, error: PlatformError) {
+  if (socketPaths.length === 0) process.stderr.write(`${error.message}\n`);
+  else {
+    for (let turn = 0; turn < 20 && !link.connected; turn++) await systemClock.sleep(50);
+    link.send({ type: 'failed', code: error.code, message: error.message });
+    await systemClock.sleep(100);
+  }
+  process.exit(1);
 }
 
 /** With SO_REUSEPORT two strangers could share a port unnoticed: an exclusive listener finds out first. */

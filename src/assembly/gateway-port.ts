@@ -22,7 +22,7 @@ export async function settleGatewayPort(config: ResolvedConfig, processHost: Pro
   const found = await tryListen(host, port);
   if (typeof found === 'number') return found;
   if (found.code === 'EADDRINUSE') {
-    const message = `gateway port ${host}:${port} is held by ${describePortHolder(port)}; stop it, or set another \`gateway.port\` (0 chooses a free one)`;
+    const message = `gateway port ${host}:${port} is held by ${describePortHolder(port)}; stop it, or set another \`gateway.port\` (0 chooses a free one; the environment variable PORT goes before it)`;
     throw new PlatformError('port_in_use', message, { cause: found });
   }
   const message = `the gateway cannot listen on ${host}:${port}: ${found.message}; set \`gateway.host\` and \`gateway.port\``;

@@ -28,7 +28,7 @@ export type ToWorker =
   /** Not ready; answers carry `Connection: close`. */
   | { type: 'announce-close' }
   /** Accept no more; exit when the last connection has ended. */
-  | { type: 'close'; closeIdle: boolean }
+  | { type: 'close'; stopsAll: boolean }
   | { type: 'flush' }
   /** To the storage thread that replaces a dead one. */
   | { type: 'storage'; port: MessagePort }

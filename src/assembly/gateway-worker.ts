@@ -136,11 +136,12 @@ const telemetryTimer = setInterval(() => {
   load.reportWorker(start.index, loop.take());
 }, TELEMETRY_MS);
 
-async function close(closeIdle: boolean): Promise<void> {
+async function close(stopsAll: boolean): Promise<void> {
+  if (stopsAll) plane.startStopping();
   const closed = server.close();
   // Connections become idle one by one as their requests end.
-  const idleTimer = closeIdle ? setInterval(() => server.closeIdle(), 50) : null;
-  if (closeIdle) server.closeIdle();
+  const idleTimer = stopsAll ? setInterval(() => server.closeIdle(), 50) : null;
+  if (stopsAll) server.closeIdle();
   await closed;
   await plane.background.idle();
   await plane.cache.idle();
@@ -176,7 +177,7 @@ port.on('message', (message: ToWorker) => {
       server.announceClose();
       break;
     case 'close':
-      void close(message.closeIdle);
+      void close(message.stopsAll);
       break;
     case 'storage':
       storage.connect(message.port);

@@ -97,7 +97,7 @@ export class GatewayWorkers {
   }
 
   /** Drains: `Connection: close` for `announceMs`, then no more connections; resolves when all have ended. */
-  async drain(announceMs: number, closeIdle: boolean): Promise<void> {
+  async drain(announceMs: number, stopsAll: boolean): Promise<void> {
     this.#closing = true;
     for (const slot of this.#slots) if (slot.state !== 'closed') slot.state = 'draining';
     this.tellAll({ type: 'announce-close' });
@@ -105,7 +105,7 @@ export class GatewayWorkers {
     const allClosed = new Promise<void>((resolve) => {
       this.#onClosed = resolve;
     });
-    this.tellAll({ type: 'close', closeIdle });
+    this.tellAll({ type: 'close', stopsAll });
     this.#checkClosed();
     await allClosed;
   }

@@ -36,7 +36,7 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
   const { config, clock, processHost, epoch, onFacts, log } = options;
   const { paths, gateway } = config;
   const store = openGatewayStore(paths.root);
-  const socket = join(paths.socketDir, 'node.sock');
+  const sockets = [...new Set([paths.socketDir, paths.spareSocketDir])].map((dir) => join(dir, 'node.sock'));
   const logFile = join(paths.logDir, 'gateway.log');
   const processLogFile = join(paths.logDir, 'gateway-process.log');
   const ownerPrefix = `${paths.instance}:gateway:`;
@@ -46,13 +46,19 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
     store,
     settings: gateway,
     epoch,
-    listen: (onLink) => listenForLinks(socket, onLink),
+    listen: (onLink) => listenForLinks(sockets, onLink),
     entry: {
       command: process.execPath,
-      args: [processEntry('gateway-process'), '--log', logFile, '--state', paths.root, '--socket', socket],
+      args: [
+        processEntry('gateway-process'),
+        ...['--log', logFile],
+        ...['--state', paths.root],
+        ...sockets.flatMap((socket) => ['--socket', socket]),
+      ],
     },
     logFile: processLogFile,
-    cwd: paths.root,
+    // It is told where everything lies; the state directory may be gone when it is started.
+    cwd: '/',
     ownerPrefix,
     onFacts,
     log,

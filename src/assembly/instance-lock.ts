@@ -33,6 +33,11 @@ export async function takeLock(name: LockName, paths: StatePaths): Promise<LockR
   return { held: false, holderPid: null };
 }
 
+/** Pid of the process that holds the lock; null when nobody does, or when it does not say. */
+export async function lockHolder(name: LockName, paths: StatePaths): Promise<number | null> {
+  return (await askHolder(lockAddress(name, paths))) ?? null;
+}
+
 function lockAddress(name: LockName, { instance, socketDir }: StatePaths): string {
   if (process.platform === 'linux') return `\0autoglm-${instance}-${name}`;
   if (process.platform === 'win32') return `\\\\.\\pipe\\autoglm-${instance}-${name}`;

@@ -15,14 +15,15 @@ import { EXIT_CODES } from '../contract/exit-codes.ts';
 import type { ProcessHost, ProcessIdentity } from '../contract/ports/process-host.ts';
 import type { Environment } from './config/environment.ts';
 import { loadConfig } from './config/load-config.ts';
-import { type NodeRecord, readNodeRecord, removeNodeRecord } from './config/node-record.ts';
+import { readNodeRecord, removeNodeRecord } from './config/node-record.ts';
 import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
 import { killOwned, type OwnedProcesses, stopOwned } from './end-processes.ts';
-import { takeLock } from './instance-lock.ts';
+import { lockHolder, takeLock } from './instance-lock.ts';
 import { ownedProcesses } from './owned-processes.ts';
 import { onOwnerGone } from './owner-pipe.ts';
 import { processEntry } from './process-entry.ts';
-import { prepareStateDir } from './state-dir.ts';
+import { identityOf } from './processes.ts';
+import { requireStateDir } from './state-dir.ts';
 
 export interface LauncherOptions {
   /** `--config` as it was given. */
@@ -69,7 +70,7 @@ export async function runLauncher(options: LauncherOptions): Promise<number> {
   const startedAtMs = systemClock.wallMs();
   const config = resolveConfig(loadConfig(options.configOption, options.environment));
   for (const line of config.notHonoured) options.complain(`not honoured: ${line}`);
-  prepareStateDir(config.paths);
+  requireStateDir(config.paths, options.complain);
   const locked = await takeLock('launcher', config.paths);
   if (!locked.held) throw alreadyRunning(config, locked.holderPid);
   try {
@@ -148,8 +149,13 @@ class Launcher {
 
   /** Watches the node process that runs already, or starts one; resolves when it has ended. */
   async #liveOnce(first: boolean): Promise<NodeEnd> {
-    const record = readNodeRecord(this.#config.paths.nodeRecord);
-    if (record !== null && this.#processHost.isAlive(record)) return this.#watchAdopted(record);
+    const { paths } = this.#config;
+    const record = readNodeRecord(paths.nodeRecord);
+    if (record !== null && this.#processHost.isAlive(record))
+      return this.#watchAdopted(record, `admin ${record.adminAddress ?? 'starting'}`);
+    // One whose record could not be written, on a full or read-only disk, is named by its lock.
+    const pid = await lockHolder('node', paths);
+    if (pid !== null) return this.#watchAdopted(identityOf(pid), null);
     return this.#watchChild(this.#spawnNode(first));
   }
 
@@ -197,18 +203,21 @@ class Launcher {
     });
   }
 
-  /** Its launcher was killed. It is no child of ours, so how it ended is told by whether it removed its record. */
-  #watchAdopted(record: NodeRecord): Promise<NodeEnd> {
-    this.#options.print(
-      `a node process runs already (pid ${record.pid}, admin ${record.adminAddress ?? 'starting'}); watching over it from here`,
-    );
-    this.#node = record;
+  /**
+   * Its launcher was killed. It is no child of ours, so how it ended is told by whether it removed its record; `recorded` says
+   * what is in there, null without one.
+   */
+  #watchAdopted(node: ProcessIdentity, recorded: string | null): Promise<NodeEnd> {
+    const { pid } = node;
+    const details = recorded === null ? `pid ${pid}` : `pid ${pid}, ${recorded}`;
+    this.#options.print(`a node process runs already (${details}); watching over it from here`);
+    this.#node = node;
     return new Promise((resolve) => {
-      const watch = this.#processHost.onExit(record, () => {
+      const watch = this.#processHost.onExit(node, () => {
         watch[Symbol.dispose]();
         this.#node = null;
-        const left = readNodeRecord(this.#config.paths.nodeRecord);
-        resolve(left === null ? { kind: 'stopped' } : { kind: 'died', how: `pid ${record.pid} is gone` });
+        const isRemoved = recorded !== null && readNodeRecord(this.#config.paths.nodeRecord) === null;
+        resolve(isRemoved ? { kind: 'stopped' } : { kind: 'died', how: `pid ${pid} is gone` });
       });
     });
   }

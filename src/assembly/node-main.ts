@@ -36,12 +36,17 @@ export async function runNode(options: NodeOptions): Promise<void> {
     const loaded = loadConfig(options.configOption, readEnvironment());
     const config = resolveConfig(loaded);
     assertSameInstance(config, options.instance);
-    prepareStateDir(config.paths);
+    // The launcher has refused what is of no use; what went bad since then is no reason to leave engines and gateway alone.
+    const problems = prepareStateDir(config.paths);
     // Held until this process ends, however it ends.
     await waitForLock(config);
     const log = openNodeLog(config.paths.nodeLog);
+    for (const { message } of problems) log.write('error', message);
     const registry = new ModelRegistry({ loaded, file: config.paths.runtimeModels, log: log.write });
-    const processHost = createProcesses();
+    const processHost = createProcesses((problem, detail) => {
+      log.write('error', problem, detail);
+      log.say(`  ${detail.owner}: ${problem} (${detail.code}: ${detail.logFile})`);
+    });
     const port = await settleGatewayPort(config, processHost);
     const settled = { ...config, gateway: { ...config.gateway, port } };
     const { sinceAtMs, owner } = options;

@@ -19,7 +19,7 @@ import type { ModelRegistry } from './models/model-registry.ts';
 import type { NodeLog } from './node-log.ts';
 import { NodeSystem } from './node-system.ts';
 import type { OwnerOptions } from './owner-pipe.ts';
-import { ownStartTicks } from './processes.ts';
+import { identityOf } from './processes.ts';
 import { Shutdown } from './shutdown.ts';
 import { assembleSupervisor } from './supervisor.ts';
 
@@ -227,8 +227,7 @@ export class NodeProcess {
     const { nodeRecord } = this.#config.paths;
     try {
       writeNodeRecord(nodeRecord, {
-        pid: process.pid,
-        startTicks: ownStartTicks(),
+        ...identityOf(process.pid),
         release: RELEASE,
         startedAtMs: this.#startedAtMs,
         configPath: this.#config.configPath,

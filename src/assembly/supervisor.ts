@@ -7,6 +7,7 @@ import type { FleetSnapshot } from '../contract/fleet.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
 import { createEnginePorts } from '../drivers/process/engine-ports.ts';
 import type { LogRotation } from '../drivers/process/log-rotation.ts';
+import { logTail } from '../drivers/process/log-tail.ts';
 import { openReplicaRecords } from '../drivers/storage/replica-records.ts';
 import { createSupervisor } from '../planes/supervisor/supervisor.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
@@ -38,5 +39,6 @@ export function assembleSupervisor({ config, ...parts }: AssembleSupervisorOptio
     records: openReplicaRecords(paths.engineDir),
     ports: createEnginePorts(join(paths.engineDir, 'ports')),
     drivers: engineDrivers,
+    logTail,
   });
 }

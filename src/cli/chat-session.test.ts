@@ -1,27 +1,32 @@
 import picocolors from 'picocolors';
 import { expect, it } from 'vitest';
 import type { ChatClient, ChatEvent, ChatMessage } from '../client/chat-client.ts';
+import type { PoolStatus } from '../contract/admin-api.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { ChatSession } from './chat-session.ts';
+import { explainWait } from './chat-wait.ts';
 import type { Terminal } from './terminal.ts';
 
 function setUp(
   answer: (messages: readonly ChatMessage[], signal: AbortSignal) => AsyncGenerator<ChatEvent>,
-  stepMs = 100,
+  { stepMs = 100, waitNoticeMs = 60_000, onPrint = (_text: string): void => undefined } = {},
 ) {
   let shown = '';
   const seen: (readonly ChatMessage[])[] = [];
   const terminal: Terminal = {
     print: (text) => {
       shown += `${text}\n`;
+      onPrint(text);
     },
     write: (text) => {
       shown += text;
     },
+    tell: () => undefined,
     complain: () => undefined,
     colors: picocolors.createColors(false),
     interactive: true,
     columns: 80,
+    rows: 24,
   };
   const client: ChatClient = {
     listModels: async () => ['a', 'b'],
@@ -35,7 +40,15 @@ function setUp(
     nowMs += stepMs;
     return nowMs;
   };
-  const session = new ChatSession({ client, model: 'a', system: undefined, terminal, now });
+  const session = new ChatSession({
+    client,
+    model: 'a',
+    system: undefined,
+    terminal,
+    now,
+    whyWaiting: async (model) => `(waiting for ${model})`,
+    waitNoticeMs,
+  });
   return { session, seen, shown: () => shown };
 }
 
@@ -54,10 +67,13 @@ it('keeps the conversation, prints figures, and removes escape sequences from an
 });
 
 it('gives no speed for an answer that was there at once', async () => {
-  const { session, shown } = setUp(async function* () {
-    yield { type: 'text', text: 'x' };
-    yield { type: 'usage', promptTokens: 3, completionTokens: 20 };
-  }, 10);
+  const { session, shown } = setUp(
+    async function* () {
+      yield { type: 'text', text: 'x' };
+      yield { type: 'usage', promptTokens: 3, completionTokens: 20 };
+    },
+    { stepMs: 10 },
+  );
   await session.converse('hi', live());
   expect(shown()).toContain('20 tokens, first token after 10 ms');
 });
@@ -97,6 +113,30 @@ it('keeps what came of an answer that was stopped', async () => {
   expect(shown()).toContain('half\n(stopped)');
   await session.converse('two', live());
   expect(seen[1]?.[1]).toEqual({ role: 'assistant', content: 'half' });
+});
+
+it('says why the first token takes its time, once, and nothing where it comes soon', async () => {
+  const { promise: said, resolve } = Promise.withResolvers<void>();
+  const slow = setUp(
+    async function* () {
+      await said;
+      yield { type: 'text', text: 'at last' };
+    },
+    { waitNoticeMs: 1, onPrint: () => resolve() },
+  );
+  await slow.session.ask('hi', live());
+  expect(slow.shown()).toBe('(waiting for a)\nat last\n');
+});
+
+it('explains a wait by the states of the replicas', () => {
+  const replica = { id: 'ext/0', state: 'starting', reason: 'port:\n refused' };
+  const pool = { model: 'ext', aliases: [], ready: 0, total: 1, queued: 1, replicas: [replica] };
+  expect(explainWait(pool as unknown as PoolStatus)).toBe(
+    '(waiting for a replica of "ext": ext/0 is starting: port: refused)',
+  );
+  expect(explainWait({ ...pool, ready: 1 } as unknown as PoolStatus)).toBe(
+    '(waiting for the first token: 1 of 1 replicas of "ext" are ready, 1 request waits for a place)',
+  );
 });
 
 it('changes model and system prompt, and refuses what it does not know', async () => {

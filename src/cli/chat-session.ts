@@ -11,6 +11,10 @@ export interface ChatSessionOptions {
   model: string;
   system: string | undefined;
   terminal: Terminal;
+  /** What to say when an answer to this model does not begin; undefined: nothing. Never rejects. */
+  whyWaiting(model: string): Promise<string | undefined>;
+  /** After how long that is said. Default 2 s. */
+  waitNoticeMs?: number;
   /** Milliseconds that only go forward; tests have their own. */
   now?: () => number;
 }
@@ -26,6 +30,8 @@ const HELP = [
 /** A generation that took less is over before its speed means anything. */
 const RATE_SPAN_MIN_MS = 50;
 
+const WAIT_NOTICE_MS = 2_000;
+
 interface Figures {
   tokens: number;
   firstTokenMs: number;
@@ -36,17 +42,21 @@ export class ChatSession {
   readonly #client: ChatClient;
   readonly #terminal: Terminal;
   readonly #now: () => number;
+  readonly #whyWaiting: ChatSessionOptions['whyWaiting'];
+  readonly #waitNoticeMs: number;
   #system: string | undefined;
   #messages: ChatMessage[] = [];
   #figures: Figures | undefined;
   model: string;
 
-  constructor({ client, model, system, terminal, now }: ChatSessionOptions) {
-    this.#now = now ?? (() => performance.now());
-    this.#client = client;
-    this.#terminal = terminal;
-    this.#system = system;
-    this.model = model;
+  constructor(options: ChatSessionOptions) {
+    this.#now = options.now ?? (() => performance.now());
+    this.#client = options.client;
+    this.#terminal = options.terminal;
+    this.#whyWaiting = options.whyWaiting;
+    this.#waitNoticeMs = options.waitNoticeMs ?? WAIT_NOTICE_MS;
+    this.#system = options.system;
+    this.model = options.model;
   }
 
   /**
@@ -62,8 +72,10 @@ export class ChatSession {
     let answer = '';
     let tokens = 0;
     const notes: string[] = [];
+    const notice = this.#noticeWait();
     try {
       for await (const event of this.#client.stream(this.model, [...system, ...asked], signal)) {
+        notice.end();
         if (event.type === 'text') {
           firstMs ??= this.#now();
           answer += event.text;
@@ -76,6 +88,8 @@ export class ChatSession {
       if (!signal.aborted) throw error;
       if (answer !== '') this.#messages = [...asked, { role: 'assistant', content: answer }];
       return 'stopped';
+    } finally {
+      notice.end();
     }
     if (!answer.endsWith('\n')) this.#terminal.print('');
     this.#printNotes(notes);
@@ -83,6 +97,21 @@ export class ChatSession {
     const endMs = this.#now();
     this.#figures = { tokens, firstTokenMs: (firstMs ?? endMs) - startMs, totalMs: endMs - startMs };
     return 'complete';
+  }
+
+  /** Says once why nothing comes, unless `end` is called before. */
+  #noticeWait(): { end(): void } {
+    let over = false;
+    const timer = setTimeout(async () => {
+      const text = await this.#whyWaiting(this.model);
+      if (!over && text !== undefined) this.#printNotes([text]);
+    }, this.#waitNoticeMs);
+    return {
+      end: () => {
+        over = true;
+        clearTimeout(timer);
+      },
+    };
   }
 
   /** `ask` for a conversation: failures are shown, and the conversation goes on. */

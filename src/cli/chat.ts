@@ -7,7 +7,8 @@ import { type ChatClient, createChatClient } from '../client/chat-client.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { EXIT_CODES } from '../contract/exit-codes.ts';
 import { ChatSession } from './chat-session.ts';
-import { type CommandContext, findGateway, type GatewayOptions } from './command-context.ts';
+import { waitExplainer } from './chat-wait.ts';
+import { type CommandContext, connectAdmin, findGateway, type GatewayOptions } from './command-context.ts';
 
 export interface ChatOptions extends GatewayOptions {
   model?: string;
@@ -24,9 +25,24 @@ export async function chat(words: string[], options: ChatOptions, context: Comma
   const client = createChatClient({ ...target, maxTokens: options.maxTokens });
   const question = words.length > 0 ? words.join(' ') : process.stdin.isTTY ? undefined : await readPipe();
   const model = await chooseModel(client, options.model);
-  const session = new ChatSession({ client, model, system: options.system, terminal: context.terminal });
+  const session = new ChatSession({
+    client,
+    model,
+    system: options.system,
+    terminal: context.terminal,
+    whyWaiting: waitExplainer(
+      options.url === undefined ? connectAdmin(options, context) : null,
+      context.terminal.interactive,
+    ),
+  });
   if (question === undefined) return converse(session, context);
-  if (question.trim() === '') throw new PlatformError('invalid_request', 'found no question in the pipe');
+  if (question.trim() === '') {
+    const where = words.length > 0 ? 'an empty question' : 'no question in the pipe';
+    throw new PlatformError(
+      'invalid_request',
+      `found ${where}; without one and at a terminal it is a conversation`,
+    );
+  }
   await askOnce(session, question, context);
 }
 
@@ -83,30 +99,35 @@ function converse(session: ChatSession, { terminal }: CommandContext): Promise<v
     historySize: 200,
   });
   return new Promise((resolve) => {
-    const answering: { stop: AbortController | null } = { stop: null };
+    let closed = false;
+    let stop: AbortController | null = null;
+    let running: Promise<void> = Promise.resolve();
     const waiting: string[] = [];
     const next = async (line: string): Promise<void> => {
-      answering.stop = new AbortController();
-      await runLine(session, line, answering.stop.signal, input);
-      answering.stop = null;
+      stop = new AbortController();
+      await runLine(session, line, stop.signal, input);
+      stop = null;
+      // A closed input throws when it is asked for another line.
+      if (closed) return;
       const queued = waiting.shift();
       if (queued !== undefined) return next(queued);
       input.prompt();
     };
     input.on('line', (line) => {
       // Lines of a pasted text come at once; each gets its answer in turn.
-      if (answering.stop !== null) waiting.push(line);
-      else void next(line);
+      if (stop !== null) waiting.push(line);
+      else running = next(line);
     });
     input.on('SIGINT', () => {
       waiting.length = 0;
-      if (answering.stop !== null) answering.stop.abort();
+      if (stop !== null) stop.abort();
       else input.close();
     });
     input.on('close', () => {
-      answering.stop?.abort();
+      closed = true;
+      stop?.abort();
       terminal.print('');
-      resolve();
+      resolve(running);
     });
     input.prompt();
   });

@@ -1,6 +1,7 @@
 /** `autoglm import litellm FILE`: writes an `autoglm.yaml` and lists every line that it could not honour. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { writeFault } from '../assembly/config/file-fault.ts';
 import { importLiteLlm, type LiteLlmImport } from '../assembly/config/litellm/import-litellm.ts';
 import { showNotHonoured } from '../assembly/config/litellm/not-honoured.ts';
 import { parseConfig, readText } from '../assembly/config/load-config.ts';
@@ -58,11 +59,7 @@ function write(target: string, text: string, force: boolean): void {
     // Keys may stand in it.
     writeFileSync(target, text, { mode: 0o600 });
   } catch (error) {
-    throw PlatformError.from(
-      error,
-      'config_invalid',
-      `${target}: cannot be written: ${(error as Error).message}`,
-    );
+    throw PlatformError.from(error, 'config_invalid', `${target}: ${writeFault(error)}`);
   }
 }
 

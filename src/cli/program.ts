@@ -3,6 +3,7 @@
  * from it. What a command does stands in its own file, which is loaded only when the command runs.
  */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { nearest } from '../assembly/config/did-you-mean.ts';
 import { releaseLine } from '../assembly/config/release.ts';
 import type { CommandContext } from './command-context.ts';
 
@@ -34,6 +35,23 @@ export function createProgram(context: CommandContext): Command {
       'start everything: node process, gateway and engines; Ctrl-C drains and stops, a second one stops at once',
     )
     .addOption(configOption())
+    .option(
+      '--host <address>',
+      'address that the gateway listens on (else AUTOGLM_HOST, else `gateway.host`)',
+    )
+    .option(
+      '-p, --port <port>',
+      'port of the gateway, 0 for a free one (else PORT, else `gateway.port`)',
+      readPort,
+    )
+    .option(
+      '-m, --model <model>',
+      'GGUF file or hf: address to serve instead of the configured models (else AUTOGLM_MODEL)',
+    )
+    .option(
+      '--state-dir <directory>',
+      'records, logs and sockets (else AUTOGLM_STATE_DIR); other commands find the system there, so they need AUTOGLM_STATE_DIR too',
+    )
     .action(async (options) => (await import('./serve.ts')).serve(options, context));
 
   program
@@ -43,7 +61,11 @@ export function createProgram(context: CommandContext): Command {
     .addOption(adminOption())
     .addOption(adminKeyOption())
     .addOption(jsonOption())
-    .addOption(new Option('-w, --watch [seconds]', 'refresh until Ctrl-C').preset('1').argParser(readSeconds))
+    .option(
+      '-w, --watch [seconds]',
+      'refresh until Ctrl-C, each second or as often as this says',
+      readSeconds,
+    )
     .action(async (options) => (await import('./status.ts')).status(options, context));
 
   program
@@ -163,7 +185,12 @@ function addModelCommands(program: Command, context: CommandContext): void {
   const models = atSystem(program.command('models'))
     .description('list, load, unload and change models while everything runs')
     .enablePositionalOptions()
-    .action(async (options) => (await import('./models/list.ts')).listModels(options, context));
+    .allowExcessArguments()
+    .action(async (options, command: Command) => {
+      const [unknown] = command.args;
+      if (unknown !== undefined) refuseCommand(command, unknown);
+      await (await import('./models/list.ts')).listModels(options, context);
+    });
   const noWait = () => new Option('--no-wait', 'return as soon as it is under way');
   const modelCommand = (name: string, text: string) =>
     atSystem(models.command(name)).description(text).argument('<model>', 'as `autoglm models` shows it');
@@ -218,10 +245,23 @@ function addModelCommands(program: Command, context: CommandContext): void {
     );
 }
 
+/** As commander does it for commands of the first level. */
+function refuseCommand(parent: Command, unknown: string): never {
+  const known = parent.commands.map((command) => command.name());
+  const meant = nearest(unknown, known);
+  const hint = meant === undefined ? `known: ${known.join(', ')}` : `did you mean ${meant}?`;
+  return parent.error(`error: unknown command '${parent.name()} ${unknown}'; ${hint}`);
+}
+
 function readSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError('would be right: seconds from 0.1 to 3600');
+}
+
+function readPort(text: string): string {
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return text;
+  throw new InvalidArgumentError('would be right: an integer from 0 to 65535');
 }
 
 function readListLimit(text: string): number {

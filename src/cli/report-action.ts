@@ -9,7 +9,7 @@ export function reportAction(
   { terminal, exit }: CommandContext,
 ): void {
   if (json) terminal.print(JSON.stringify(result, null, 2));
-  else if (result.ok) terminal.print(`${terminal.colors.green('ok:')} ${result.message}`);
+  else if (result.ok) terminal.tell(`${terminal.colors.green('ok:')} ${result.message}`);
   else terminal.complain(`${terminal.colors.red('failed:')} ${result.message}`);
   if (!result.ok) exit(EXIT_CODES.failed.code);
 }

@@ -64,7 +64,7 @@ const status: SystemStatus = {
           restarts: 5,
           stateForMs: 200_000,
           lastIncident: { atMs: 400_000, summary: 'exited with code 1' },
-          logFile: null,
+          logFile: '/s/logs/demo-1.log',
         },
       ],
     },
@@ -72,12 +72,12 @@ const status: SystemStatus = {
 };
 
 it('shows gateways, pools, states, load, restarts, incidents and reasons, and no escape sequences from elsewhere', () => {
-  const text = renderStatus(status, { colors: picocolors.createColors(false), nowMs: 460_000 });
+  const text = renderStatus(status, { colors: picocolors.createColors(false), nowMs: 460_000, width: null });
   const lines = text.split('\n').map((line) => line.trimEnd());
   expect(lines[0]).toBe('autoglm 1.2.3   gateway http://127.0.0.1:8080/v1   admin http://127.0.0.1:8081');
   expect(text).toContain('demo (also d)   1/2 ready   queued 1');
   expect(lines.find((line) => line.startsWith('gw-1'))).toMatch(
-    /listening +http:\/\/127.0.0.1:8080 +1\/2, 2 replaced +3 +1 +11/,
+    /listening +127.0.0.1:8080 +1\/2, 2 replaced +3 +1 +11/,
   );
   expect(lines.find((line) => line.startsWith('demo/0'))).toMatch(/embedded +ready +5 s +3\/16 +0 +12 +-$/);
   expect(lines.find((line) => line.startsWith('demo/1'))).toMatch(
@@ -85,6 +85,7 @@ it('shows gateways, pools, states, load, restarts, incidents and reasons, and no
   );
   expect(lines).toContain('  demo/1 is quarantined: restarted 5 times within 60 s[31m; last exit: code 1');
   expect(lines).toContain('  demo/1 last incident: exited with code 1');
+  expect(lines).toContain('  demo/1 log: /s/logs/demo-1.log');
   expect(text).not.toContain('\u001b');
 });
 
@@ -95,10 +96,49 @@ it('shows a long reason whole, and no text twice', () => {
   const replica = { ...failing!, reason, lastIncident: { atMs: 0, summary: reason } };
   const text = renderStatus(
     { ...status, pools: [{ ...pool!, replicas: [replica] }] },
-    { colors: picocolors.createColors(false), nowMs: 0 },
+    { colors: picocolors.createColors(false), nowMs: 0, width: null },
   );
   expect(text.split(reason)).toHaveLength(2);
   expect(text).toContain(`demo/1 is quarantined: ${reason}`);
+});
+
+it('fits the width of a terminal, and says texts that are longer on several lines', () => {
+  const [pool] = status.pools;
+  const replicas = pool!.replicas.map((replica) => ({
+    ...replica,
+    id: `inference-ops-demo-with-a-long-name/${replica.id.at(-1)}`,
+    reason: 'word '.repeat(60),
+  }));
+  const text = renderStatus(
+    { ...status, node: { ...status.node, stateDir: `/${'s/'.repeat(60)}` }, pools: [{ ...pool!, replicas }] },
+    { colors: picocolors.createColors(false), nowMs: 460_000, width: 80 },
+  );
+  for (const line of text.split('\n')) {
+    expect(line.length).toBeLessThanOrEqual(80);
+    expect(line).toBe(line.trimEnd());
+  }
+  expect(text.match(/word/g)).toHaveLength(60);
+});
+
+it('fits 80 columns with the built-in model', () => {
+  const [pool] = status.pools;
+  const [replica] = pool!.replicas;
+  const [gateway] = status.gateways;
+  const one = {
+    ...replica!,
+    id: 'inference-ops-demo/0',
+    pid: 1_234_567,
+    lastIncident: { atMs: 0, summary: '' },
+  };
+  const text = renderStatus(
+    {
+      ...status,
+      gateways: [{ ...gateway!, id: 'gw-mwxymu02-0', pid: 1_234_567, workers: [] }],
+      pools: [{ ...pool!, replicas: [one] }],
+    },
+    { colors: picocolors.createColors(false), nowMs: 60_000, width: 80 },
+  );
+  expect(text).not.toContain('…');
 });
 
 it('shows spans in the unit that fits', () => {

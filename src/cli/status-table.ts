@@ -1,29 +1,41 @@
 /** The status of the system as text: pure, so that a test can read it. */
 import type { GatewayStatus, PoolStatus, ReplicaStatus, SystemStatus } from '../contract/admin-api.ts';
 import type { ReplicaState } from '../contract/fleet.ts';
+import { clipLine, trimEnds, wrap } from './fit.ts';
 import { plainTable } from './plain-table.ts';
 import { type Colors, printable } from './terminal.ts';
 
 export interface RenderOptions {
   colors: Colors;
   nowMs: number;
+  /** Of the terminal; null: lines may be as long as they like. */
+  width: number | null;
 }
 
 export function renderStatus(status: SystemStatus, options: RenderOptions): string {
-  const { colors } = options;
+  const { colors, width } = options;
   const { node } = status;
+  const facts = [
+    `node process ${node.pid}, up ${showSpan(options.nowMs - node.startedAtMs)}, ${node.adoptedEngines} engines adopted`,
+    `config ${node.configPath ?? 'none (zero config)'}, state ${node.stateDir}`,
+  ];
   const head = [
     `${colors.bold('autoglm')} ${status.release}   gateway ${colors.cyan(`${status.gatewayAddress}/v1`)}   admin ${colors.cyan(status.adminAddress)}`,
-    colors.dim(
-      `node process ${node.pid}, up ${showSpan(options.nowMs - node.startedAtMs)}, ${node.adoptedEngines} engines adopted, config ${node.configPath ?? 'none (zero config)'}, state ${node.stateDir}`,
-    ),
+    ...facts.flatMap((fact) => paragraph(fact, options)),
   ];
-  return [
+  const text = [
     ...head,
     '',
     renderGateways(status.gateways, options),
     ...status.pools.flatMap((pool) => ['', renderPool(pool, options)]),
   ].join('\n');
+  const lines = trimEnds(text).split('\n');
+  return (width === null ? lines : lines.map((line) => clipLine(line, width))).join('\n');
+}
+
+/** Texts go on below where they are too long for the terminal. */
+function paragraph(text: string, { colors, width }: RenderOptions): string[] {
+  return (width === null ? [text] : wrap(text, width)).map((line) => colors.dim(line));
 }
 
 function renderGateways(gateways: readonly GatewayStatus[], { colors }: RenderOptions): string {
@@ -34,7 +46,7 @@ function renderGateways(gateways: readonly GatewayStatus[], { colors }: RenderOp
     table.push([
       gateway.id,
       gateway.state === 'listening' ? colors.green(gateway.state) : colors.yellow(gateway.state),
-      gateway.address,
+      gateway.address.replace(/^https?:\/\//, ''),
       `${listening}/${gateway.workers.length}${restarts > 0 ? `, ${restarts} replaced` : ''}`,
       gateway.inFlight,
       gateway.queued,
@@ -44,7 +56,8 @@ function renderGateways(gateways: readonly GatewayStatus[], { colors }: RenderOp
   return gateways.length === 0 ? colors.yellow('no gateway is running') : table.toString();
 }
 
-function renderPool(pool: PoolStatus, { colors, nowMs }: RenderOptions): string {
+function renderPool(pool: PoolStatus, options: RenderOptions): string {
+  const { colors, nowMs } = options;
   const all = pool.ready === pool.total;
   const paint = all ? colors.green : pool.ready === 0 ? colors.red : colors.yellow;
   const names = pool.aliases.length > 0 ? ` (also ${pool.aliases.join(', ')})` : '';
@@ -56,11 +69,11 @@ function renderPool(pool: PoolStatus, { colors, nowMs }: RenderOptions): string 
   const origin = from === '' ? '' : `   ${colors.dim(from)}`;
   const title = `${colors.bold(printable(pool.model))}${names}${origin}   ${paint(`${pool.ready}/${pool.total} ready`)}   queued ${pool.queued}`;
   const table = plainTable(
-    ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'last incident'],
+    ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'incident'],
     colors,
   );
   for (const replica of pool.replicas) table.push(replicaRow(replica, colors, nowMs));
-  const notes = pool.replicas.flatMap(notesOn).map((note) => colors.dim(note));
+  const notes = pool.replicas.flatMap(notesOn).flatMap((note) => paragraph(note, options));
   return [title, table.toString(), ...notes].join('\n');
 }
 
@@ -84,8 +97,11 @@ function paintState(state: ReplicaState, colors: Colors): string {
   return colors.yellow(state);
 }
 
+/** Where the reason alone may not be enough to mend it. */
+const LOG_TELLS: readonly ReplicaState[] = ['unready', 'backing-off', 'quarantined'];
+
 /** Texts have lines of their own, whole: why a replica is not ready, and what happened last where that says more. */
-function notesOn({ id, state, reason, lastIncident }: ReplicaStatus): string[] {
+function notesOn({ id, state, reason, lastIncident, logFile }: ReplicaStatus): string[] {
   const name = printable(id);
   const why = oneLine(reason);
   const incident = lastIncident === null ? '' : oneLine(lastIncident.summary);
@@ -94,6 +110,7 @@ function notesOn({ id, state, reason, lastIncident }: ReplicaStatus): string[] {
     ...(incident === '' || (state !== 'ready' && why.includes(incident))
       ? []
       : [`  ${name} last incident: ${incident}`]),
+    ...(logFile !== null && LOG_TELLS.includes(state) ? [`  ${name} log: ${printable(logFile)}`] : []),
   ];
 }
 

@@ -2,13 +2,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PlatformError } from '../contract/errors.ts';
 import { type AdminOptions, type CommandContext, connectAdmin } from './command-context.ts';
+import { clipRows } from './fit.ts';
 import { renderStatus } from './status-table.ts';
 
 export interface StatusOptions extends AdminOptions {
   /** Seconds between looks. */
-  watch?: number;
+  watch?: number | true;
 }
 
+/** Where `--watch` names no time. */
+const WATCH_S = 1;
+/** One key press arrives twice, from the terminal and from a process that passes it on, such as an older Node or npm. */
+const SAME_KEYPRESS_MS = 250;
+/** Where a terminal does not say how high it is. */
+const ROWS = 24;
 const HOME_AND_CLEAR = '\u001b[H\u001b[J';
 
 export async function status(options: StatusOptions, context: CommandContext): Promise<void> {
@@ -18,12 +25,10 @@ export async function status(options: StatusOptions, context: CommandContext): P
   }
   const stop = new AbortController();
   const onSignal = () => stop.abort();
-  process.once('SIGINT', onSignal);
-  try {
-    await watch(options, context, stop.signal);
-  } finally {
-    process.off('SIGINT', onSignal);
-  }
+  process.on('SIGINT', onSignal);
+  await watch(options, context, stop.signal);
+  // The signal that comes second must find this process with its listener, or gone: in between it would end it with code 130.
+  await sleep(SAME_KEYPRESS_MS);
 }
 
 /** Goes on while nothing answers: a node process that is being replaced comes back. */
@@ -37,8 +42,12 @@ async function watch(options: StatusOptions, context: CommandContext, signal: Ab
         : terminal.colors.yellow(error.message);
     });
     if (signal.aborted) return;
-    terminal.print(terminal.interactive && !options.json ? `${HOME_AND_CLEAR}${text}` : text);
-    await sleep((options.watch ?? 1) * 1000, undefined, { signal }).catch(() => undefined);
+    const onScreen = terminal.interactive && !options.json;
+    // The newline at the end takes a row, too.
+    terminal.print(onScreen ? `${HOME_AND_CLEAR}${clipRows(text, (terminal.rows ?? ROWS) - 1)}` : text);
+    await sleep((typeof options.watch === 'number' ? options.watch : WATCH_S) * 1000, undefined, {
+      signal,
+    }).catch(() => undefined);
   }
 }
 
@@ -48,5 +57,5 @@ async function look(options: StatusOptions, context: CommandContext, signal?: Ab
   const found = await connectAdmin(options, context).status(signal);
   // With --watch each look is one line, so that a program can read them as they come.
   if (options.json) return JSON.stringify(found, null, options.watch === undefined ? 2 : 0);
-  return renderStatus(found, { colors: terminal.colors, nowMs: Date.now() });
+  return renderStatus(found, { colors: terminal.colors, nowMs: Date.now(), width: terminal.columns });
 }

@@ -1,6 +1,7 @@
 /** Where commands print: two streams, colours where they are wanted, and whether a person is watching. */
 import picocolors from 'picocolors';
 import type { Environment } from '../assembly/config/environment.ts';
+import { programName } from '../assembly/config/release.ts';
 
 export type Colors = ReturnType<typeof picocolors.createColors>;
 
@@ -9,24 +10,36 @@ export interface Terminal {
   print(text: string): void;
   /** Standard output, as it is. */
   write(text: string): void;
-  /** Standard error, with a newline. */
+  /** Standard output, with a newline: a message of ours, in which commands are named as this one was started. */
+  tell(text: string): void;
+  /** Standard error, with a newline; a message like that. */
   complain(text: string): void;
   readonly colors: Colors;
   /** A person reads standard output. */
   readonly interactive: boolean;
-  /** Width in characters. */
-  readonly columns: number;
+  /** Width in characters of the terminal that is there now; null: none is, and lines may be as long as they like. */
+  readonly columns: number | null;
+  /** Its height. */
+  readonly rows: number | null;
 }
 
 export function createTerminal(environment: Environment): Terminal {
+  const program = programName(environment.workDir);
+  const asStarted = (text: string) => text.replaceAll('`autoglm ', `\`${program} `);
   const interactive = process.stdout.isTTY === true;
   return {
     print: (text) => void process.stdout.write(`${text}\n`),
     write: (text) => void process.stdout.write(text),
-    complain: (text) => void process.stderr.write(`${text}\n`),
+    tell: (text) => void process.stdout.write(`${asStarted(text)}\n`),
+    complain: (text) => void process.stderr.write(`${asStarted(text)}\n`),
     colors: picocolors.createColors(wantsColors(environment.variables, interactive)),
     interactive,
-    columns: process.stdout.columns ?? 100,
+    get columns() {
+      return process.stdout.columns || null;
+    },
+    get rows() {
+      return process.stdout.rows || null;
+    },
   };
 }
 

@@ -103,7 +103,7 @@ export function replicaPath(id: string): string {
   if (slash <= 0 || !/^\d+$/.test(id.slice(slash + 1))) {
     throw new PlatformError(
       'invalid_request',
-      `found replica "${id}"; would be right: POOL/NUMBER, such as demo/0`,
+      `found replica "${id}"; would be right: POOL/NUMBER, such as inference-ops-demo/0`,
     );
   }
   return `/replicas/${encodeURIComponent(id.slice(0, slash))}/${id.slice(slash + 1)}`;

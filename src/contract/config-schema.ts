@@ -115,7 +115,7 @@ export const modelSchema = z
       .min(1)
       .optional()
       .describe(
-        'For engines that we start: path of a GGUF file, `hf:` address, or the name the engine understands. Relative to this file.',
+        'For engines that we start: path of a GGUF file, `hf:` address, or the name the engine understands. Relative to this file. Default with `embedded`: the built-in model, which has the name inference-ops-demo.',
       ),
     served_model_name: z
       .string()
@@ -378,7 +378,9 @@ export const configSchema = z.strictObject({
       host: z
         .string()
         .default('127.0.0.1')
-        .describe('Address to listen on. Any address but loopback needs keys.'),
+        .describe(
+          'Address to listen on. Any address but loopback needs keys. The environment variable AUTOGLM_HOST goes before this.',
+        ),
       port: port
         .default(8080)
         .describe('0 chooses a free port. The environment variable PORT goes before this.'),

@@ -10,6 +10,8 @@ export type GatewayToNode =
   | { type: 'hello'; gatewayId: string; pid: number }
   /** All workers listen. */
   | { type: 'listening'; host: string; port: number; workers: number }
+  /** It finishes what it has, and takes nothing new: whoever asked it to may be gone. */
+  | { type: 'draining' }
   | { type: 'facts'; facts: Fact[] }
   | { type: 'report'; id: number; report: GatewayReport }
   /** The gateway can not serve and ends. */

@@ -117,6 +117,8 @@ export interface ReplicaView {
   adapters?: AdapterView[];
   /** Runs as the configuration said before, and will be restarted: what it answers is not kept for others. Default: no. */
   outdated?: true;
+  /** Why adapters of the pool could not be loaded in this generation, by name; they are tried again. Default: none. */
+  adapterProblems?: Readonly<Record<string, string>>;
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
   fields?: Readonly<Record<string, unknown>>;
   /** Default: openai. */

@@ -83,7 +83,6 @@ export function modelEntryOf(options: InferenceEngineOptions, environment: Envir
     const value = options[option as keyof typeof KEYS];
     if (value !== undefined) written[key] = value;
   }
-  requireModel(written);
   const isDemo = written.model_name === undefined;
   written.model_name ??= BUILTIN_MODEL_NAME;
   written.replicas ??= isDemo ? DEMO_REPLICAS : 1;
@@ -119,16 +118,6 @@ function requireKnown(options: InferenceEngineOptions): void {
   const meant = nearest(unknown, known);
   const hint = meant === undefined ? `known: ${known.join(', ')}` : `did you mean ${meant}?`;
   throw new PlatformError('config_invalid', `${unknown.slice(0, 80)}: this option is not known; ${hint}`);
-}
-
-function requireModel(written: Record<string, unknown>): void {
-  const { model_name: name, engine = 'embedded', model, urls, command } = written;
-  if (engine !== 'embedded' || name === undefined || name === BUILTIN_MODEL_NAME) return;
-  if (model !== undefined || urls !== undefined || command !== undefined) return;
-  throw new PlatformError(
-    'config_invalid',
-    `modelName: found ${JSON.stringify(name)?.slice(0, 100)} without \`model\`; give the GGUF file or hf: address to load, or leave modelName out for the demo model "${BUILTIN_MODEL_NAME}"`,
-  );
 }
 
 /** Each line of a message begins with the key that it is about. */

@@ -51,7 +51,15 @@ const REFUSALS = new Map<number, ErrorCode>([
 ]);
 
 /** Variables that would make the system listen or behave as this program is meant to. */
-const NOT_INHERITED = ['PORT', 'NODE_OPTIONS', 'AUTOGLM_CONFIG', 'AUTOGLM_STATE_DIR', 'AUTOGLM_API_KEYS'];
+const NOT_INHERITED = [
+  'PORT',
+  'AUTOGLM_HOST',
+  'AUTOGLM_MODEL',
+  'NODE_OPTIONS',
+  'AUTOGLM_CONFIG',
+  'AUTOGLM_STATE_DIR',
+  'AUTOGLM_API_KEYS',
+];
 
 export class OwnedSystem {
   readonly stateDir: string;

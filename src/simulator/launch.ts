@@ -29,10 +29,9 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
   const args = [
     '--host',
     context.host,
-    '--port',
-    '0',
-    '--port-file',
-    context.portFile,
+    ...(context.portFile === null
+      ? ['--port', String(context.port)]
+      : ['--port', '0', '--port-file', context.portFile]),
     '--model-name',
     context.modelName,
     '--max-num-seqs',
@@ -50,7 +49,7 @@ export async function simulatorLaunch(context: LaunchContext): Promise<LaunchPla
     command: process.execPath,
     args: [fileURLToPath(entry), ...args],
     env: context.env,
-    portFrom: 'file',
+    portFrom: context.portFile === null ? 'assigned' : 'file',
   };
 }
 

@@ -20,6 +20,18 @@ describe('parseSimulatorArgs', () => {
     expect(config.faults.map(({ action }) => action)).toEqual(['hang', 'slow']);
   });
 
+  it('takes a flag alone, and the word after it only where that says yes or no', () => {
+    const config = parseSimulatorArgs(['--enable-lora', '--model-name', 'x', '--metrics', '0']);
+    expect(config).toMatchObject({ adapters: [], modelName: 'x', metrics: false });
+    expect(parseSimulatorArgs(['--control-calls=false', '--metrics=1'])).toMatchObject({
+      controlCalls: false,
+      metrics: true,
+    });
+    expect(() => parseSimulatorArgs(['--metrics=maybe'])).toThrow(
+      "--metrics: found 'maybe'; known: true, false",
+    );
+  });
+
   it.each([
     [['--sped', '2'], "unknown option '--sped'; known: --host, --port"],
     [['7'], "unknown option '7'"],
@@ -35,6 +47,9 @@ describe('parseSimulatorArgs', () => {
 
   it('explains every option', () => {
     for (const name of Object.keys(simulatorOptions)) expect(simulatorHelp()).toContain(`--${name}`);
+    expect(simulatorHelp()).toMatch(/--port N .*\n/);
+    expect(simulatorHelp()).toMatch(/--dialect WORD .* One of vllm, sglang, /);
+    expect(simulatorHelp()).toMatch(/--enable-lora {3,}/);
   });
 });
 

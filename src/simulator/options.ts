@@ -16,8 +16,16 @@ interface NumberOption {
   max: number;
   help: string;
 }
+/** Given alone it is true; `--name=false`, or the word after it, says otherwise. */
+interface FlagOption {
+  kind: 'flag';
+  default: boolean;
+  help: string;
+}
 interface TextOption {
   kind: 'text';
+  /** What `--help` shows in place of the value, where there are no choices. */
+  shown?: string;
   default?: string;
   choices?: readonly string[];
   /** May be given more than once. */
@@ -32,6 +40,7 @@ const integer = (value: number, min: number, max: number, help: string): NumberO
   max,
   help,
 });
+const flag = (value: boolean, help: string): FlagOption => ({ kind: 'flag', default: value, help });
 const number = (value: number, min: number, max: number, help: string): NumberOption => ({
   ...integer(value, min, max, help),
   kind: 'number',
@@ -47,18 +56,20 @@ export type SimulatorDialect = (typeof SIMULATOR_DIALECTS)[number];
 export const simulatorOptions = {
   host: { kind: 'text', default: '127.0.0.1', help: 'Address to listen on.' },
   port: integer(0, 0, 65_535, 'Port; 0 takes a free one.'),
-  'port-file': { kind: 'text', help: 'File that the port is written to when listening, by rename.' },
+  'port-file': {
+    kind: 'text',
+    shown: 'FILE',
+    help: 'File that the port is written to when listening, by rename.',
+  },
   dialect: {
     kind: 'text',
     default: 'vllm',
     choices: SIMULATOR_DIALECTS,
     help: 'The engine whose HTTP it speaks.',
   },
-  metrics: integer(1, 0, 1, 'Whether /metrics is there; SGLang and llama-server have it only when told to.'),
-  'control-calls': integer(
-    0,
-    0,
-    1,
+  metrics: flag(true, 'Whether /metrics is there; SGLang and llama-server have it only when told to.'),
+  'control-calls': flag(
+    false,
     "Whether calls are there that an engine must be told to have: vLLM's dev mode, llama-server's slot actions.",
   ),
   'triton-backend': {
@@ -76,14 +87,10 @@ export const simulatorOptions = {
     'Dialect triton: port of its OpenAI front end; 0 takes a free one, -1 none.',
   ),
   'model-name': { kind: 'text', default: 'simulated-model', help: 'Id in /v1/models.' },
-  'enable-lora': {
-    kind: 'text',
-    default: 'false',
-    choices: ['true', 'false'],
-    help: 'Take LoRA adapters, also while it runs.',
-  },
+  'enable-lora': flag(false, 'Take LoRA adapters, also while it runs.'),
   'lora-modules': {
     kind: 'text',
+    shown: 'JSON',
     repeatable: true,
     help: 'Adapter to load at the start, as JSON: {"name": "a", "path": "/p"}. Repeatable.',
   },
@@ -115,12 +122,18 @@ export const simulatorOptions = {
   'compile-ms': integer(40, 0, DAY_MS, 'Start phase: compiling.'),
   'capture-ms': integer(40, 0, DAY_MS, 'Start phase: capturing graphs.'),
   'drain-ms': integer(30_000, 0, DAY_MS, 'How long SIGTERM waits for what runs.'),
-  fault: { kind: 'text', repeatable: true, help: 'A fault as JSON, or a list of them. Repeatable.' },
-  faults: { kind: 'text', repeatable: true, help: 'File with faults as JSON. Repeatable.' },
-  'kmsg-file': { kind: 'text', help: 'Pretend kernel log, for xid faults.' },
-  'gpu-file': { kind: 'text', help: 'Pretend GPU memory: a file with the pids that hold it.' },
-} as const satisfies Record<string, NumberOption | TextOption>;
+  fault: {
+    kind: 'text',
+    shown: 'JSON',
+    repeatable: true,
+    help: 'A fault as JSON, or a list of them. Repeatable.',
+  },
+  faults: { kind: 'text', shown: 'FILE', repeatable: true, help: 'File with faults as JSON. Repeatable.' },
+  'kmsg-file': { kind: 'text', shown: 'FILE', help: 'Pretend kernel log, for xid faults.' },
+  'gpu-file': { kind: 'text', shown: 'FILE', help: 'Pretend GPU memory: a file with the pids that hold it.' },
+} as const satisfies Record<string, SimulatorOption>;
 
+type SimulatorOption = NumberOption | FlagOption | TextOption;
 type Name = keyof typeof simulatorOptions;
 
 export interface SimulatorConfig {
@@ -167,19 +180,20 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
   const text = (name: Name) => given.get(name)?.at(-1) ?? (simulatorOptions[name] as TextOption).default;
   const figure = (name: Name) => readNumber(name, given.get(name)?.at(-1));
   const dialect = readChoice('dialect', text('dialect') as string) as SimulatorDialect;
-  const takesAdapters = readChoice('enable-lora', text('enable-lora') as string) === 'true';
+  const isOn = (name: Name) => readFlag(name, given.get(name)?.at(-1));
+  const takesAdapters = isOn('enable-lora');
   if (takesAdapters && !LORA_DIALECTS.includes(dialect))
     throw new PlatformError(
       'config_invalid',
-      `--enable-lora: found 'true' with --dialect ${dialect}; known with: ${LORA_DIALECTS.join(', ')}`,
+      `--enable-lora: found with --dialect ${dialect}; known with: ${LORA_DIALECTS.join(', ')}`,
     );
   return {
     host: text('host') as string,
     port: figure('port'),
     portFile: text('port-file'),
     dialect,
-    metrics: figure('metrics') === 1,
-    controlCalls: figure('control-calls') === 1,
+    metrics: isOn('metrics'),
+    controlCalls: isOn('control-calls'),
     tritonBackend: readChoice('triton-backend', text('triton-backend') as string) as TritonBackend,
     tritonPorts: {
       grpc: portOf(figure('grpc-port')),
@@ -236,9 +250,12 @@ function collect(argv: readonly string[]): Map<Name, string[]> {
     if (!flag.startsWith('--') || !Object.hasOwn(simulatorOptions, name)) {
       throw new PlatformError('config_invalid', `unknown option '${flag}'; known: ${names().join(', ')}`);
     }
-    const value = inline ?? argv[++i];
+    const option: SimulatorOption = simulatorOptions[name];
+    const next = argv[i + 1];
+    // A flag takes the next word only where that can be nothing else.
+    const alone = option.kind === 'flag' && inline === undefined && !isTruth(next);
+    const value = alone ? 'true' : (inline ?? argv[++i]);
     if (value === undefined) throw new PlatformError('config_invalid', `${flag}: a value is missing`);
-    const option = simulatorOptions[name] as NumberOption | TextOption;
     const before = given.get(name) ?? [];
     given.set(name, option.kind === 'text' && option.repeatable ? [...before, value] : [value]);
   }
@@ -268,6 +285,18 @@ function readNumber(name: Name, value: string | undefined): number {
     );
   }
   return read;
+}
+
+const TRUTHS: Readonly<Record<string, boolean>> = { true: true, '1': true, false: false, '0': false };
+
+function isTruth(word: string | undefined): boolean {
+  return word !== undefined && Object.hasOwn(TRUTHS, word);
+}
+
+function readFlag(name: Name, value: string | undefined): boolean {
+  if (value === undefined) return (simulatorOptions[name] as FlagOption).default;
+  if (isTruth(value)) return TRUTHS[value] as boolean;
+  throw new PlatformError('config_invalid', `--${name}: found '${value}'; known: true, false`);
 }
 
 function readChoice(name: Name, value: string): string {
@@ -302,14 +331,21 @@ function readFaultFile(path: string): string {
   }
 }
 
+/** In `--help`, behind the name of an option that takes a value. */
+function shownValue(option: SimulatorOption): string {
+  if (option.kind === 'flag') return option.default ? '[=false]' : '';
+  if (option.kind !== 'text') return option.kind === 'integer' ? ' N' : ' NUMBER';
+  return ` ${option.choices === undefined ? (option.shown ?? 'TEXT') : 'WORD'}`;
+}
+
 /** The text of `--help`. */
 export function simulatorHelp(): string {
-  const rows = Object.entries(simulatorOptions as Record<string, NumberOption | TextOption>).map(
-    ([name, option]) => {
-      const shown = option.default === undefined ? '' : ` [${option.default}]`;
-      return `  --${name.padEnd(24)} ${option.help}${shown}`;
-    },
-  );
+  const rows = Object.entries(simulatorOptions as Record<string, SimulatorOption>).map(([name, option]) => {
+    const shown = option.default === undefined ? '' : ` [${option.default}]`;
+    const choices =
+      option.kind === 'text' && option.choices !== undefined ? ` One of ${option.choices.join(', ')}.` : '';
+    return `  ${`--${name}${shownValue(option)}`.padEnd(32)} ${option.help}${choices}${shown}`;
+  });
   return [
     'A pretend engine: a real HTTP process with seeded text, timing and faults.',
     '',

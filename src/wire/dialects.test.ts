@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FakeExchange } from '../../tests/support/fake-exchange.ts';
+import { jsonObject, jsonValue } from '../../tests/support/hostile-json.ts';
 import { ScriptedCore, type ScriptedCoreOptions } from '../../tests/support/scripted-core.ts';
 import { systemClock } from '../base/clock.ts';
 import { llamaServerVariant } from './llama-server/variant.ts';
@@ -316,18 +317,16 @@ describe.each(Object.entries(VARIANTS))('%s', (_name, variant) => {
     ...['messages', 'prompt', 'inputs', 'text', 'input_ids', 'content', 'stream', 'parameters', 'tokens'],
     ...['sampling_params', 'options', 'max_tokens', 'n_predict', 'stop', 'keep_alive', 'return_tokens'],
   );
-  const body = fc.dictionary(field, fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constant(messages)), {
-    maxKeys: 4,
-  });
+  const value = fc.oneof(jsonValue(2), fc.constant(messages));
+  const body = jsonObject(value, { maxKeys: 4, keys: field });
 
   it('answers whatever it is sent with an answer or a refusal, never a failure (10,000 cases)', async () => {
     const { call } = setUp(variant, { answer: 'a' });
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...PATHS), body, async (path, sent) => {
         const { status, text } = await call('POST', path, sent);
-        expect(status < 500 || status === 501, `${path} ${JSON.stringify(sent)}: ${status} ${text}`).toBe(
-          true,
-        );
+        if (status >= 500 && status !== 501)
+          throw new Error(`${path} ${JSON.stringify(sent)}: ${status} ${text}`);
       }),
       { numRuns: 10_000 },
     );

@@ -7,43 +7,24 @@ import Anthropic from '@anthropic-ai/sdk';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseSseEvents } from '../../src/wire/sse/parse-event.ts';
 import { poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
-import {
-  ANSWER,
-  ANSWER_TEXT,
-  type Script,
-  type ScriptedChat,
-  type ScriptedEngine,
-  startScriptedEngine,
-} from '../support/scripted-engine.ts';
+import { ANSWER, ANSWER_TEXT, type Script, type ScriptedChat } from '../support/scripted-engine.ts';
+import { type ScriptedPair, startScriptedPair } from '../support/scripted-pair.ts';
 import { startSimulator, stopSimulators } from '../support/simulator-under-test.ts';
 
-let bad: ScriptedEngine;
-let good: ScriptedEngine;
+let pair: ScriptedPair;
 let gateway: RunningGateway;
 
 beforeAll(async () => {
-  bad = await startScriptedEngine();
-  good = await startScriptedEngine();
-  gateway = await startGateway([poolOf('pair', [{ url: bad.url }, { url: good.url }])], {
-    firstTokenTimeoutMs: 400,
-    stallTimeoutMs: 400,
-  });
+  pair = await startScriptedPair('pair', { firstTokenTimeoutMs: 400, stallTimeoutMs: 400 });
+  gateway = pair.gateway;
 });
 
 afterAll(async () => {
-  await gateway?.stop();
-  await bad?.close();
-  await good?.close();
+  await pair?.stop();
   await stopSimulators();
 });
 
-afterEach(() => {
-  for (const engine of [bad, good]) {
-    engine.next = [];
-    engine.base = {};
-    engine.seen = [];
-  }
-});
+afterEach(() => pair.reset());
 
 interface Block {
   type: string;
@@ -99,14 +80,10 @@ async function hear(url: string, body: Record<string, unknown>): Promise<Heard> 
 
 const comparable = ({ blocks, end, stopReason, usage }: Heard) => ({ blocks, end, stopReason, usage });
 
-/** Repeats the request until the misbehaving engine was asked first; the other one then carries on by its own script. */
-async function withFirst(script: Script, body: Record<string, unknown>): Promise<Heard> {
-  bad.next = [script];
-  for (let turn = 0; turn < 8; turn++) {
-    const heard = await hear(gateway.url, { model: 'pair', ...body });
-    if (bad.next.length === 0) return heard;
-  }
-  throw new Error('the misbehaving engine was never asked');
+/** The engine that is asked first plays `first`; the other one then carries on by `then`. */
+function withFirst(first: Script, body: Record<string, unknown>, then: Script = {}): Promise<Heard> {
+  pair.play(first, then);
+  return hear(gateway.url, { model: 'pair', ...body });
 }
 
 const piece = (index: number, json: string, name?: string) => ({
@@ -131,7 +108,6 @@ const CALLS: ScriptedChat = {
     piece(0, 'is"}'),
     piece(1, 'me"}'),
   ],
-  finishReason: 'tool_calls',
 };
 const tools = [{ name: 'weather', input_schema: { type: 'object' } }];
 
@@ -150,11 +126,9 @@ describe('plain text', () => {
   it('is what the helper of the SDK hears', async () => {
     const client = new Anthropic({ baseURL: gateway.url, apiKey: 'none', maxRetries: 0 });
     const messages = [{ role: 'user' as const, content: 'Hi' }];
-    bad.next = [{ dieAfter: 4 }];
-    do {
-      const stream = client.messages.stream({ model: 'pair', max_tokens: 100, temperature: 0, messages });
-      expect(await stream.finalText()).toBe(ANSWER_TEXT);
-    } while (bad.next.length > 0);
+    pair.play({ dieAfter: 4 });
+    const stream = client.messages.stream({ model: 'pair', max_tokens: 100, temperature: 0, messages });
+    expect(await stream.finalText()).toBe(ANSWER_TEXT);
   });
 
   it('stops at a stop sequence that lies across the cut, and names it', async () => {
@@ -179,9 +153,7 @@ describe('plain text', () => {
   });
 
   it('ends with an error event where nobody can go on', async () => {
-    bad.base = { dieAfter: 2 };
-    good.base = { dieAfter: 1 };
-    const heard = await hear(gateway.url, { model: 'pair' });
+    const heard = await withFirst({ dieAfter: 2 }, {}, { dieAfter: 1 });
     expect(heard.end).toBe('api_error');
     expect(ANSWER_TEXT.startsWith(heard.blocks[0]!.text)).toBe(true);
   });
@@ -191,8 +163,7 @@ describe('tool calls', () => {
   it.each(
     CALLS.deltas.map((_, index) => index).slice(1),
   )('are whole and said once after a cut at event %i, at temperature 0', async (cut) => {
-    good.base = { chat: CALLS };
-    const heard = await withFirst({ chat: CALLS, dieAfter: cut }, { tools });
+    const heard = await withFirst({ chat: CALLS, dieAfter: cut }, { tools }, { chat: CALLS });
     expect(heard).toMatchObject({ end: 'message_stop', stopReason: 'tool_use' });
     expect(heard.blocks.map(({ type, name, text }) => ({ type, name, text }))).toEqual([
       { type: 'text', name: undefined, text: 'Looking twice.' },
@@ -205,8 +176,7 @@ describe('tool calls', () => {
   it.each(
     CALLS.deltas.map((_, index) => index).slice(1),
   )('that are sampled end with an error event after a cut at event %i', async (cut) => {
-    good.base = { chat: CALLS };
-    const heard = await withFirst({ chat: CALLS, dieAfter: cut }, { tools, temperature: 1 });
+    const heard = await withFirst({ chat: CALLS, dieAfter: cut }, { tools, temperature: 1 }, { chat: CALLS });
     expect(heard.end).toBe('api_error');
     expect(heard.raw).not.toMatch(/message_delta|message_stop/);
     for (const [index, { type, text }] of heard.blocks.entries()) {
@@ -219,10 +189,8 @@ describe('tool calls', () => {
   it('end with an error event when the other engine calls otherwise', async () => {
     const other: ScriptedChat = {
       deltas: [{ content: 'Looking twice.' }, piece(0, '{"town":"Paris"}', 'weather')],
-      finishReason: 'tool_calls',
     };
-    good.base = { chat: other };
-    const heard = await withFirst({ chat: CALLS, dieAfter: 6 }, { tools });
+    const heard = await withFirst({ chat: CALLS, dieAfter: 6 }, { tools }, { chat: other });
     expect(heard.end).toBe('api_error');
     expect('{"place": "Paris"}'.startsWith(heard.blocks[1]!.text)).toBe(true);
   });
@@ -234,15 +202,13 @@ describe('structured output', () => {
   const output_config = { format: { type: 'json_schema', schema: { type: 'object' } } };
 
   it.each(json.map((_, index) => index).slice(1))('is whole JSON after a cut at %i', async (cut) => {
-    good.base = { chat };
-    const heard = await withFirst({ chat, dieAfter: cut }, { output_config });
+    const heard = await withFirst({ chat, dieAfter: cut }, { output_config }, { chat });
     expect(heard.end).toBe('message_stop');
     expect(JSON.parse(heard.blocks[0]!.text)).toEqual({ name: 'Anna', age: 42 });
   });
 
   it('that is sampled ends with an error event', async () => {
-    good.base = { chat };
-    const heard = await withFirst({ chat, dieAfter: 3 }, { output_config, temperature: 1 });
+    const heard = await withFirst({ chat, dieAfter: 3 }, { output_config, temperature: 1 }, { chat });
     expect(heard.end).toBe('api_error');
     expect(heard.blocks[0]!.text).toBe(json.slice(0, 3).join(''));
   });

@@ -1,20 +1,22 @@
 /**
- * Goal: engines come back while the state directory has no byte left. Method: the state directory on a small file system of its
- * own, filled to the last byte while the system serves; engines killed.
+ * Goal: engines come back while the state directory has no byte left, and a system that is started on such a disk serves.
+ * Method: the state directory on a small file system of its own, filled to the last byte before the start or while the system
+ * serves; whatever can be killed is killed.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Installation, signal, until } from '../support/serve-harness.ts';
+import { Outage } from '../support/state-outage.ts';
 
 const CONFIG = `gateway: { port: 0 }
 admin: { port: 0 }
 supervisor: { backoff_initial_ms: 20, restarts_max: 100 }
 `;
 
-let installation: Installation | undefined;
+let installation: AsyncDisposable | undefined;
 let mounted: string | undefined;
 afterEach(async () => {
   // Lazily: whoever still has a file open there ends with the installation.
@@ -24,8 +26,8 @@ afterEach(async () => {
   mounted = undefined;
 });
 
-function mountSmall(directory: string): boolean {
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', directory]);
+function mountSmall(directory: string, options = 'size=4m'): boolean {
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory]);
   if (status === 0) mounted = directory;
   return status === 0;
 }
@@ -55,7 +57,7 @@ function fill(file: string): void {
 describe.skipIf(!mayMount())('a state directory without a free byte (needs the right to mount)', () => {
   it.each([
     ['simulator', 'models: [{ model_name: m, engine: simulator, replicas: 2 }]\n'],
-    ['embedded', 'models: [{ model_name: m, engine: embedded, replicas: 2 }]\n'],
+    ['embedded', 'models: [{ model_name: inference-ops-demo, engine: embedded, replicas: 2 }]\n'],
   ])('does not keep a killed engine down (%s)', async (_engine, models) => {
     const here = new Installation(CONFIG + models);
     installation = here;
@@ -84,5 +86,34 @@ describe.skipIf(!mayMount())('a state directory without a free byte (needs the r
     expect(adopted.replicas.map((replica) => replica.pid)).toEqual(
       after.replicas.map((replica) => replica.pid),
     );
+  });
+
+  it.each([
+    ['a byte', 'size=64k'],
+    ['room for a folder or file', 'size=64k,nr_inodes=2'],
+  ])('serves from the very first start without %s, and all that is killed comes back', async (_what, options) => {
+    const here = await Outage.start();
+    installation = here;
+    mountSmall(here.stateDir, options);
+    fill(join(here.stateDir, 'filler'));
+    const launched = await here.serve();
+    expect(await here.chat()).toBe(200);
+    await here.killEngines();
+    await here.killGateway();
+    const { gateways, node } = await here.killNode();
+    expect(await here.chat()).toBe(200);
+
+    // Nothing says where the node process is but itself.
+    signal(launched.child.pid as number, 'SIGKILL');
+    const again = here.installation.serve();
+    await again.waitFor(/watching over it from here/);
+    expect((await here.status()).node.pid).toBe(node.pid);
+    expect((await here.status()).gateways.map(({ pid }) => pid)).toEqual(gateways.map(({ pid }) => pid));
+    expect(readdirSync(here.stateDir).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+
+    again.child.kill('SIGTERM');
+    expect(await again.exited).toBe(0);
+    expect(launched.output + again.output).not.toMatch(/^ +at /m);
+    await until('nothing is left', () => here.installation.processes().length === 0);
   });
 });

@@ -179,6 +179,99 @@ describe('before the first content token', () => {
   });
 });
 
+/** What is no answer, however well it is transported. */
+const RUBBISH: [string, Script][] = [
+  ['a page', { status: 200, headers: { 'content-type': 'text/html' }, body: '<html>hi</html>' }],
+  ['status 204', { status: 204, body: '' }],
+  ['a redirection', { status: 302, body: '' }],
+  ['status 999', { status: 999, body: 'hi' }],
+  ['a compressed body', { status: 200, headers: { 'content-encoding': 'gzip' }, body: '{}' }],
+];
+const STREAMED_RUBBISH: [string, Script][] = [
+  ['[DONE] alone', { chunks: ['data: [DONE]\n\n'] }],
+  [
+    'a role and [DONE]',
+    { chunks: ['data: {"choices":[{"index":0,"delta":{"role":"assistant"}}]}\n\ndata: [DONE]\n\n'] },
+  ],
+  ['text that is no JSON', { chunks: ['data: {not json}\n\n', 'data: [DONE]\n\n'] }],
+  ['null', { chunks: ['data: null\n\ndata: 5\n\n', 'data: [DONE]\n\n'] }],
+  ['a compressed stream', { chunks: ['data: {"choices":[]}\n\n'], headers: { 'content-encoding': 'br' } }],
+];
+
+describe('what is no answer', () => {
+  it.each(RUBBISH)('is not taken for one: %s', async (_name, script) => {
+    const { answer } = await withFirst(script, () => ask({}));
+    expect(answer.status).toBe(200);
+    expect(answer.raw).toContain(JSON.stringify(ANSWER_TEXT).slice(1, -1));
+  });
+
+  it.each([...RUBBISH, ...STREAMED_RUBBISH])('is not taken for a stream: %s', async (_name, script) => {
+    const { answer } = await withFirst(script, () => ask({ stream: true }));
+    expect(answer).toMatchObject({ status: 200, text: ANSWER_TEXT, done: true });
+    expect(answer.headers.get('x-autoglm-attempts')).toBe('2');
+  });
+
+  it.each([
+    ...RUBBISH,
+    ['an error page', { status: 500, headers: { 'content-type': 'text/html' }, body: '<html>oops' }],
+  ] satisfies [
+    string,
+    Script,
+  ][])('becomes a typed error where there is nothing else: %s', async (_name, script) => {
+    bad.base = script;
+    good.base = script;
+    const answer = await ask({});
+    expect(answer.status).toBe(502);
+    expect(JSON.parse(answer.raw)).toMatchObject({ error: { code: 'engine_failed' } });
+  });
+
+  it.each(
+    STREAMED_RUBBISH,
+  )('becomes a typed error of a stream where there is nothing else: %s', async (_name, script) => {
+    bad.base = script;
+    good.base = script;
+    for (const path of ['/chat/completions', '/messages', '/responses']) {
+      const content =
+        path === '/responses'
+          ? { input: 'Hi' }
+          : { messages: [{ role: 'user', content: 'Hi' }], max_tokens: 5 };
+      const response = await fetch(`${gateway.v1}${path}`, {
+        method: 'POST',
+        body: JSON.stringify({ model: 'pair', stream: true, ...content }),
+      });
+      expect([path, response.status]).toEqual([path, 502]);
+      expect(await response.json()).toMatchObject({
+        error: { message: expect.stringContaining('attempts failed') },
+      });
+    }
+  });
+
+  it.each([
+    ['an error page', { status: 500, headers: { 'content-type': 'text/html' }, body: '<html>oops' }, 502],
+    ['bytes', { status: 400, body: '\u0000\u0001' }, 400],
+    ['an object without an error', { status: 429, body: '{}' }, 429],
+  ] satisfies [
+    string,
+    Script,
+    number,
+  ][])('is a typed error of the Responses API when an engine refuses with %s', async (_name, script, status) => {
+    bad.base = script;
+    good.base = script;
+    const response = await fetch(`${gateway.v1}/responses`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'pair', input: 'Hi' }),
+    });
+    expect(response.status).toBe(status);
+    const { error } = (await response.json()) as { error: Record<string, unknown> };
+    expect(error).toEqual({
+      message: expect.stringMatching(/./),
+      type: expect.stringMatching(/_error$/),
+      param: null,
+      code: expect.anything(),
+    });
+  });
+});
+
 describe('after the first content token', () => {
   const cuts = ANSWER.map((_, index) => index).slice(1);
 

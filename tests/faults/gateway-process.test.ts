@@ -59,7 +59,7 @@ function hostOptions(port: number, epoch: number): GatewayHostOptions {
     store: openGatewayStore(directory),
     settings: { ...TEST_SETTINGS, port },
     epoch,
-    listen: (onLink) => listenForLinks(socket, onLink),
+    listen: (onLink) => listenForLinks([socket], onLink),
     entry: {
       command: process.execPath,
       args: [
@@ -268,6 +268,40 @@ describe('gateways in trouble', () => {
     await eventually(() => host.status().length === 1, 20_000);
     expect(currentPid()).not.toBe(old);
     expect(isAlive(old)).toBe(false);
+  });
+});
+
+describe('a gateway that drains', () => {
+  it('hears from the next node process that an engine is not ready, and is not counted as one that serves', async () => {
+    const spare = await startScriptedEngine();
+    try {
+      const url = await start();
+      engine.base = { stallAfter: 3 };
+      const stream = await fetch(`${url}/v1/chat/completions`, {
+        method: 'POST',
+        body: JSON.stringify({ model: 'demo', messages: [{ role: 'user', content: 'Hi' }], stream: true }),
+      });
+      const old = currentPid();
+      pids.add(old);
+      await host.replace();
+      await host.close({ stop: false });
+      // The next node process, which could not be told by a record.
+      hostOptions(0, 0).store.removeRecord(host.status().find(({ pid }) => pid === old)?.id as string);
+      host = newHost(Number(new URL(url).port), Date.now() + 1);
+      const replicas = [{ url: engine.url }, { url: spare.url }];
+      await host.start({ pools: [poolOf('demo', replicas)] });
+      await eventually(() => host.status().some(({ pid, state }) => pid === old && state === 'draining'));
+      expect(currentPid()).not.toBe(old);
+      host.publishFleet({
+        pools: [poolOf('demo', [{ url: engine.url, state: 'unready' }, { url: spare.url }])],
+      });
+      const text = await stream.text();
+      expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
+      expect(spare.seen.length).toBeGreaterThan(0);
+      await eventually(() => !isAlive(old), 20_000);
+    } finally {
+      await spare.close();
+    }
   });
 });
 

@@ -13,9 +13,10 @@ import { eventually, poolOf, type RunningGateway, startGateway } from '../suppor
 import {
   ANSWER_TEXT,
   type Script,
+  type ScriptedChat,
   type ScriptedEngine,
-  startScriptedEngine,
 } from '../support/scripted-engine.ts';
+import { type ScriptedPair, startScriptedPair } from '../support/scripted-pair.ts';
 import {
   killQuietly,
   type SystemUnderTest,
@@ -24,46 +25,40 @@ import {
 } from '../support/system-under-test.ts';
 
 const call = (index: number, fields: Record<string, unknown>) => ({ tool_calls: [{ index, ...fields }] });
-const CALLS = [
-  { content: 'I look.' },
-  call(0, { id: 'call_a', type: 'function', function: { name: 'weather', arguments: '' } }),
-  call(0, { function: { arguments: '{"city":' } }),
-  call(0, { function: { arguments: '"Paris"}' } }),
-  call(1, { id: 'call_b', type: 'function', function: { name: 'weather', arguments: '{"city":' } }),
-  call(1, { function: { arguments: '"Rome"}' } }),
-];
-const STRUCTURED = ['{"city":', '"Par', 'is","degrees"', ':21}'].map((content) => ({ content }));
+const CALLS: ScriptedChat = {
+  deltas: [
+    { content: 'I look.' },
+    call(0, { id: 'call_a', type: 'function', function: { name: 'weather', arguments: '' } }),
+    call(0, { function: { arguments: '{"city":' } }),
+    call(0, { function: { arguments: '"Paris"}' } }),
+    call(1, { id: 'call_b', type: 'function', function: { name: 'weather', arguments: '{"city":' } }),
+    call(1, { function: { arguments: '"Rome"}' } }),
+  ],
+};
+const STRUCTURED: ScriptedChat = {
+  deltas: ['{"city":', '"Par', 'is","degrees"', ':21}'].map((content) => ({ content })),
+};
 const TOOL = { type: 'function' as const, name: 'weather', strict: true, parameters: { type: 'object' } };
 const FORMAT = { type: 'json_schema' as const, name: 'weather', schema: { type: 'object' } };
 
+let pair: ScriptedPair;
 let one: ScriptedEngine;
-let two: ScriptedEngine;
 let stateDir: string;
-let gateway: RunningGateway;
 let client: OpenAI;
 
 beforeAll(async () => {
-  one = await startScriptedEngine();
-  two = await startScriptedEngine();
   stateDir = mkdtempSync(join(tmpdir(), 'autoglm-state-'));
-  gateway = await startGateway([poolOf('m', [{ url: one.url }, { url: two.url }])], {}, { stateDir });
-  client = clientOf(gateway);
+  pair = await startScriptedPair('m', {}, { stateDir });
+  [one] = pair.engines;
+  client = clientOf(pair.gateway);
 });
 
 afterAll(async () => {
-  await gateway.stop();
-  await one.close();
-  await two.close();
+  await pair?.stop();
   rmSync(stateDir, { recursive: true, force: true });
 });
 
-afterEach(() => {
-  for (const engine of [one, two]) {
-    engine.base = {};
-    engine.next = [];
-    engine.seen = [];
-  }
-});
+afterEach(() => pair.reset());
 
 function clientOf({ v1 }: RunningGateway): OpenAI {
   return new OpenAI({ baseURL: v1, apiKey: 'none', maxRetries: 0 });
@@ -80,21 +75,9 @@ async function streamed(params: Params): Promise<{ events: ResponseStreamEvent[]
 }
 
 /** Whichever engine is asked first dies there; the other one answers whole. */
-async function withFirstDying(script: Script, dieAfter: number, params: Params) {
-  for (const engine of [one, two]) engine.base = script;
-  one.next = [{ ...script, dieAfter }];
-  two.next = [{ ...script, dieAfter }];
-  // One of the two is asked first; the other's first request is the continuation, which must not die.
-  const unused = eventually(() => {
-    const first = [one, two].find((engine) => engine.seen.some(({ path }) => path.startsWith('/v1')));
-    if (first === undefined) return false;
-    const other = first === one ? two : one;
-    other.next = [];
-    return true;
-  });
-  const result = await streamed(params);
-  await unused;
-  return result;
+function withFirstDying(script: Script, dieAfter: number, params: Params) {
+  pair.play({ ...script, dieAfter }, script);
+  return streamed(params);
 }
 
 /** What a reader of the stream has at its end, without ids and times. */
@@ -122,10 +105,9 @@ describe('an engine that dies in the middle of a responses stream', () => {
     2, 3, 4, 5,
   ])('in calls of tools, at event %i, temperature 0: identical calls', async (dieAfter) => {
     const params: Params = { model: 'm', input: 'Hi', tools: [TOOL], temperature: 0 };
-    one.base = { deltas: CALLS };
-    two.base = { deltas: CALLS };
+    pair.play({ chat: CALLS });
     const calm = await streamed(params);
-    const hit = await withFirstDying({ deltas: CALLS }, dieAfter, params);
+    const hit = await withFirstDying({ chat: CALLS }, dieAfter, params);
     expect(hit.last.status).toBe('completed');
     expect(contentOf(hit.last)).toEqual(contentOf(calm.last));
     expect(deltasOf(hit.events, 'response.function_call_arguments.delta')).toBe(
@@ -137,7 +119,7 @@ describe('an engine that dies in the middle of a responses stream', () => {
     2, 3, 4, 5,
   ])('in calls of tools, at event %i, sampled: failed, and no call is half', async (dieAfter) => {
     const params: Params = { model: 'm', input: 'Hi', tools: [TOOL], temperature: 0.7 };
-    const { events, last } = await withFirstDying({ deltas: CALLS }, dieAfter, params);
+    const { events, last } = await withFirstDying({ chat: CALLS }, dieAfter, params);
     expect(events.at(-1)?.type).toBe('response.failed');
     expect(last).toMatchObject({ status: 'failed', error: { code: 'server_error' } });
     expect(last.output.filter(({ type }) => type === 'function_call')).toEqual([]);
@@ -146,7 +128,7 @@ describe('an engine that dies in the middle of a responses stream', () => {
 
   it.each([1, 2, 3])('in structured output, at event %i, temperature 0: the same JSON', async (dieAfter) => {
     const params: Params = { model: 'm', input: 'Hi', temperature: 0, text: { format: FORMAT } };
-    const { events, last } = await withFirstDying({ deltas: STRUCTURED }, dieAfter, params);
+    const { events, last } = await withFirstDying({ chat: STRUCTURED }, dieAfter, params);
     expect(last.status).toBe('completed');
     expect(JSON.parse(deltasOf(events, 'response.output_text.delta'))).toEqual({
       city: 'Paris',
@@ -156,20 +138,18 @@ describe('an engine that dies in the middle of a responses stream', () => {
 
   it('in structured output, sampled: failed, and what there was is marked as incomplete', async () => {
     const params: Params = { model: 'm', input: 'Hi', temperature: 0.7, text: { format: FORMAT } };
-    const { last } = await withFirstDying({ deltas: STRUCTURED }, 2, params);
+    const { last } = await withFirstDying({ chat: STRUCTURED }, 2, params);
     expect(last).toMatchObject({ status: 'failed', output: [{ status: 'incomplete' }] });
   });
 
   it('before its first token: nobody notices', async () => {
-    one.next = [{ dieAfterRole: true }];
-    two.next = [{ dieAfterRole: true }];
+    pair.play({ dieAfterRole: true });
     const { last } = await streamed({ model: 'm', input: 'Hi' });
     expect(last.status).toBe('completed');
   });
 
   it('of a background response: it completes all the same', async () => {
-    one.next = [{ dieAfter: 4, paceMs: 5 }];
-    two.next = [{ dieAfter: 4, paceMs: 5 }];
+    pair.play({ dieAfter: 4, paceMs: 5 });
     const { id } = await client.responses.create({ model: 'm', input: 'Hi', background: true });
     for (;;) {
       const response = await client.responses.retrieve(id);
@@ -197,16 +177,16 @@ describe('two gateway processes over one state directory', () => {
   });
 
   it('cancel background responses of each other, which reaches the engine within two seconds', async () => {
-    for (const engine of [one, two]) engine.next = [{ stallAfter: 1 }];
+    pair.play({ stallAfter: 1 });
     const { id } = await client.responses.create({ model: 'm', input: 'Hi', background: true });
-    const seen = await eventually(() => one.seen[0] ?? two.seen[0]);
+    const seen = await eventually(() => pair.asked()[0]);
     expect((await other.responses.cancel(id)).status).toBe('cancelled');
     await eventually(() => seen.abortedAtMs !== null, 2_000);
     expect((await client.responses.retrieve(id)).status).toBe('cancelled');
   });
 
   it('stream the events of each other’s background responses', async () => {
-    for (const engine of [one, two]) engine.next = [{ paceMs: 20 }];
+    pair.play({ paceMs: 20 });
     const { id } = await client.responses
       .create({ model: 'm', input: 'Hi', background: true, stream: true })
       .then(async (stream) => {
@@ -219,7 +199,7 @@ describe('two gateway processes over one state directory', () => {
 
   it('finish background responses before they stop', async () => {
     const stopping = await startGateway([poolOf('m', [{ url: one.url }])], {}, { stateDir });
-    one.next = [{ paceMs: 60 }];
+    pair.play({ paceMs: 60 });
     const { id } = await clientOf(stopping).responses.create({ model: 'm', input: 'Hi', background: true });
     await eventually(() => one.inFlight > 0);
     stopping.process.kill('SIGTERM');
@@ -234,7 +214,7 @@ describe('two gateway processes over one state directory', () => {
   it('lose nothing that is stored when one is killed, and say of what it was doing that it failed', async () => {
     const dying = await startGateway([poolOf('m', [{ url: one.url }])], {}, { stateDir });
     const kept = await clientOf(dying).responses.create({ model: 'm', input: 'Hi' });
-    one.next = [{ stallAfter: 1 }];
+    pair.play({ stallAfter: 1 });
     const running = await clientOf(dying).responses.create({ model: 'm', input: 'Hi', background: true });
     await eventually(() => one.inFlight > 0);
     dying.process.kill('SIGKILL');

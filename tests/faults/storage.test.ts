@@ -5,8 +5,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync as Database } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
-import Database from 'better-sqlite3';
 import { sql } from 'kysely';
 import OpenAI from 'openai';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -158,9 +158,9 @@ describe('the state database', () => {
     for (let index = 0; index < 8; index++)
       expect(await read(all[(index + 1) % 8]!, `r${index}`)).not.toBeNull();
     const database = new Database(file());
-    const versions = database.prepare('SELECT version FROM schema_migrations').pluck().all();
-    expect(versions).toEqual(MIGRATIONS.map(({ version }) => version));
-    expect(database.pragma('journal_mode', { simple: true })).toBe('wal');
+    const versions = database.prepare('SELECT version FROM schema_migrations').all();
+    expect(versions).toEqual(MIGRATIONS.map(({ version }) => ({ version })));
+    expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });
     database.close();
   });
 
@@ -178,7 +178,7 @@ describe('the state database', () => {
     const stores = all.map((host) => host.stores(PATIENT).responses);
     await Promise.all(stores.map((store, index) => store.create(stored(`r${index}`))));
     const database = new Database(file());
-    database.pragma('wal_checkpoint(TRUNCATE)');
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
     database.close();
     writeFileSync(file(), 'x'.repeat(65_536));
     await Promise.all(stores.map((store, index) => store.create(stored(`n${index}`)).catch(() => {})));

@@ -10,7 +10,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { parseSseEvents } from '../../src/wire/sse/parse-event.ts';
 import { eventually, poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
 import { ALARM_TOOL, WEATHER_TOOL } from '../support/openai-fixture.ts';
-import { startScriptedEngine } from '../support/scripted-engine.ts';
+import type { Script } from '../support/scripted-engine.ts';
+import { startScriptedPair } from '../support/scripted-pair.ts';
 import { type SimulatorUnderTest, startSimulator, stopSimulators } from '../support/simulator-under-test.ts';
 
 const messages = [{ role: 'user', content: 'Hi' }];
@@ -269,30 +270,16 @@ describe('an engine that dies when all but the end was said', () => {
   const body = { tools, temperature: 0 };
 
   async function withTwo(
-    first: object,
-    second: object,
+    first: Script,
+    then: Script,
     run: (own: RunningGateway, asked: () => number) => Promise<void>,
   ): Promise<void> {
-    const engines = [await startScriptedEngine(), await startScriptedEngine()];
-    const own = await startGateway(
-      [
-        poolOf(
-          'demo',
-          engines.map(({ url }) => ({ url })),
-        ),
-      ],
-      { workers: 1 },
-    );
+    const pair = await startScriptedPair('demo', { workers: 1 });
     try {
-      for (const engine of engines) engine.base = second;
-      // Whichever is asked first dies.
-      for (const engine of engines) engine.next = [first];
-      const asked = () =>
-        engines.reduce((sum, { seen }) => sum + seen.filter(({ path }) => path !== '/tokenize').length, 0);
-      await run(own, asked);
+      pair.play(first, then);
+      await run(pair.gateway, () => pair.asked().length);
     } finally {
-      await own.stop();
-      for (const engine of engines) await engine.close();
+      await pair.stop();
     }
   }
 

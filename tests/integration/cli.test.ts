@@ -1,6 +1,6 @@
 /** The commands of `autoglm` as a user runs them: real processes, real output, documented exit codes. */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { printable } from '../../src/cli/terminal.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
 import { parseSseEvents } from '../../src/wire/sse/parse-event.ts';
 import { startRecordingProxy } from '../support/recording-proxy.ts';
-import { collect, Installation, ROOT, until } from '../support/serve-harness.ts';
+import { collect, Installation, ROOT, signal, until } from '../support/serve-harness.ts';
 
 const FREE_PORTS = 'gateway: { port: 0 }\nadmin: { port: 0 }\n';
 const SIMULATED = `${FREE_PORTS}models:\n  - { model_name: pretend, engine: simulator, replicas: 2 }\n`;
@@ -39,6 +39,7 @@ describe('commands without a running system', () => {
     [['drain'], "missing required argument 'replica'"],
     [['restart'], 'found nothing to restart; would be right: one of a replica, a pool, --gateway, --node'],
     [['restart', 'a', '--node'], 'found several things to restart'],
+    [['serve', '--port', 'x'], 'would be right: an integer from 0 to 65535'],
     [['status', '--watch', 'x'], 'would be right: seconds from 0.1 to 3600'],
     [['chat', '--url', 'localhost:8080', 'x'], 'which is not an address such as http://127.0.0.1:8080'],
     [['status', '--admin-url', 'foo'], 'which is not an address such as http://127.0.0.1:8080'],
@@ -123,6 +124,20 @@ describe('commands without a running system', () => {
     expect(code).toBe(4);
   });
 
+  it.each([
+    [['import', 'litellm', '/nope.yaml'], '/nope.yaml: there is no such file'],
+    [['import', 'litellm', '/'], '/: it is a directory, and a file is wanted'],
+    [['import', 'litellm', 'l.yaml', '-o', '/nope/x.yaml'], '/nope/x.yaml: its directory does not exist'],
+    [['import', 'litellm', 'l.yaml', '--force', '-o', '/'], '/: it is a directory; name a file in it'],
+  ])('%j says what is wrong with the file in words, with code 4', async (args, message) => {
+    writeFileSync(
+      join(installation.dir, 'l.yaml'),
+      'model_list:\n  - { model_name: a, litellm_params: { model: openai/a, api_base: "http://127.0.0.1:1/v1" } }\n',
+    );
+    const { code, stderr } = await installation.cli(args);
+    expect([code, stderr]).toEqual([4, expect.stringContaining(message)]);
+  });
+
   it('names a configuration file that does not exist', async () => {
     const { code, stderr } = await installation.cli(['validate', 'nowhere.yaml']);
     expect([code, stderr]).toEqual([
@@ -197,7 +212,7 @@ describe('the first file that Node reads', () => {
     );
     expect(result.status).toBe(1);
     expect(result.stderr).toMatch(
-      /^autoglm needs Node 99 or later; this is Node 24\.[^\n]*\nHere `npm install` brings Node 99; then `npm start` or `npx autoglm` uses it\.\n$/,
+      /^autoglm needs Node 99 or later; this is Node 24\.[^\n]*\nHere `npm ci` brings Node 99; then `npm start` or `npx autoglm` uses it\.\n$/,
     );
   });
 
@@ -281,6 +296,8 @@ describe('commands beside a running system', () => {
     const unknown = await installation.cli(['chat', '-m', 'gpt', 'x']);
     expect([unknown.code, unknown.stderr]).toEqual([1, 'error: unknown model "gpt"; known: pretend\n']);
     expect((await installation.cli(['chat'], { input: ' \n' })).code).toBe(2);
+    const empty = await installation.cli(['chat', '']);
+    expect([empty.code, empty.stderr]).toEqual([2, expect.stringContaining('found an empty question')]);
   });
 
   it('a second serve with the same state directory names the first, with code 6', async () => {
@@ -352,6 +369,34 @@ describe('commands beside a running system', () => {
     expect(text).toMatch(/autoglm_in_flight_requests\{gateway="/);
     const heads = text.split('\n').filter((line) => line.startsWith('# TYPE'));
     expect(new Set(heads).size).toBe(heads.length);
+  });
+});
+
+describe('serve with options', () => {
+  it('takes host, port, model and state directory without a file, and the node process keeps them', async () => {
+    await using bare = new Installation(FREE_PORTS);
+    const stateDir = join(bare.dir, 'elsewhere');
+    bare.writeText(FREE_PORTS);
+    const model = join(ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
+    const launched = bare
+      .at(stateDir)
+      .serve(['--host', '127.0.0.2', '--port', '0', '--model', model, '--state-dir', stateDir]);
+    await launched.waitFor(/^ready: 2 replicas/m);
+    const { gatewayAddress, pid } = bare.record();
+    expect(gatewayAddress).toMatch(/^http:\/\/127\.0\.0\.2:\d+$/);
+    const list = (await (await fetch(`${gatewayAddress}/v1/models`)).json()) as { data: { id: string }[] };
+    expect(list.data.map(({ id }) => id)).toEqual(['inference-ops-demo.Q8_0']);
+    signal(pid, 'SIGKILL');
+    await until('the next node process answers', async () => {
+      const next = bare.record();
+      return next.pid !== pid && (await bare.statusDirect()).gatewayAddress === gatewayAddress;
+    });
+  });
+
+  it('refuses a second place for its state', async () => {
+    await using named = new Installation('');
+    const { code, stderr } = await named.cli(['serve', '--state-dir', '/tmp/other']);
+    expect([code, stderr]).toEqual([4, expect.stringContaining('--state-dir: found /tmp/other, but ')]);
   });
 });
 

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { PlatformError } from '../../src/contract/errors.ts';
 import { createHttpServer, type HttpServer } from '../../src/drivers/http/server.ts';
+import { jsonValue } from '../support/hostile-json.ts';
 
 let server: HttpServer;
 let port: number;
@@ -76,7 +77,7 @@ describe('request bodies', () => {
     const client = new RawClient();
     await fc.assert(
       fc.asyncProperty(
-        fc.jsonValue({ maxDepth: 2 }),
+        jsonValue(2),
         fc.array(fc.nat(500), { maxLength: 5 }),
         fc.boolean(),
         async (value, cuts, chunked) => {

@@ -123,7 +123,7 @@ describe('a repeated request', () => {
     const tool = { name: 'f', input_schema: { type: 'object' } };
     const body = { ...chat, max_tokens: 20, stream: true, tools: [tool] };
     const call = { index: 0, id: 'c', type: 'function', function: { name: 'f', arguments: '{"a":' } };
-    engine.next = [{ chat: { deltas: [{ tool_calls: [call] }], finishReason: 'tool_calls' } }];
+    engine.next = [{ chat: { deltas: [{ tool_calls: [call] }] } }];
     const first = await post('/v1/messages', key, { body });
     expect(await first.text()).toContain('event: error');
     const again = await post('/v1/messages', key, { body });

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as library from '../../src/index.ts';
 import { InferenceEngine, type PlatformError } from '../../src/index.ts';
 import { listeningHosts, processesAt } from '../support/owned-processes.ts';
 import { ROOT, until } from '../support/serve-harness.ts';
@@ -178,7 +179,7 @@ describe('an engine', () => {
 describe('options', () => {
   it.each([
     [{ modelNam: 'x' }, 'modelNam: this option is not known; did you mean modelName?'],
-    [{ modelName: 'x' }, 'modelName: found "x" without `model`'],
+    [{ modelName: 'x' }, 'model: missing; "x" is not "inference-ops-demo", the model that is built in'],
     [{ maxSeqLength: 1 }, 'maxSeqLength: found 1; would be right: an integer from 64 to 10000000'],
     [{ replicas: 1.5 }, 'replicas: found 1.5; would be right: an integer from 1 to 64'],
     [{ quantize: 'INT4' }, '`quantize: INT4` wants Q4_K_M'],
@@ -312,6 +313,32 @@ describe('the package', () => {
     });
     expect(status, stderr).toBe(0);
     expect(stdout).toContain('rate limit');
+  });
+
+  it('is there for a project that has installed the checkout, by import and by require', () => {
+    const project = mkdtempSync(join(tmpdir(), 'autoglm-project-'));
+    mkdirSync(join(project, 'node_modules'));
+    // What `npm install DIRECTORY` does.
+    symlinkSync(ROOT, join(project, 'node_modules', 'open-autoglm'));
+    for (const [file, load] of [
+      ['a.mjs', "import * as all from 'open-autoglm'; const names = Object.keys(all);"],
+      ['a.cjs', "const names = Object.keys(require('open-autoglm'));"],
+    ] as const) {
+      writeFileSync(join(project, file), `${load} console.log(names.sort().join());`);
+      const { stdout, stderr } = spawnSync(process.execPath, [file], { cwd: project, encoding: 'utf8' });
+      expect([stdout.trim(), stderr]).toEqual([Object.keys(library).sort().join(), '']);
+    }
+    rmSync(project, { recursive: true, force: true });
+  });
+
+  it('tells an old Node what it needs', () => {
+    // The version is all that is changed.
+    writeFileSync(
+      join(dir, 'old.mjs'),
+      readFileSync(join(ROOT, 'index.js'), 'utf8').replace('= 24;', '= 99;'),
+    );
+    const { stderr } = spawnSync(process.execPath, [join(dir, 'old.mjs')], { encoding: 'utf8' });
+    expect(stderr).toContain('open-autoglm needs Node 99 or later; this is Node 24.');
   });
 
   it('has types that a strict program compiles with', () => {

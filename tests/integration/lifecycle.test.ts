@@ -22,6 +22,15 @@ function install(config = SIMULATED): Installation {
   return installation;
 }
 
+/** Run before the program: it then takes this Node for one that is too old, and starts itself with another. */
+const PRETEND_OLD_NODE = encodeURIComponent(
+  "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.0.0' } })",
+);
+
+function parentOf(pid: number): number {
+  return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
 async function startReady(installation: Installation) {
   const launched = installation.serve();
   await launched.waitFor(/^ready: 2 replicas/m);
@@ -191,6 +200,26 @@ describe('stopping', () => {
     launched.child.kill(name);
     expect(await launched.exited).toBe(0);
     expect(installation.processes()).toEqual([]);
+  });
+
+  it('does not wait for requests that wait for an engine which is not there', async () => {
+    const installation = install(
+      `${SIMULATED}  - { model_name: away, engine: openai, urls: ["http://127.0.0.1:1"] }\n`,
+    );
+    const launched = installation.serve();
+    await launched.waitFor(/replica pretend\/1 ready/);
+    const waiting = ask(installation, { model: 'away' });
+    await until(
+      'the request waits',
+      async () => (await installation.statusDirect()).gateways[0]?.queued === 1,
+    );
+    launched.child.kill('SIGTERM');
+    const response = await waiting;
+    expect([response.status, await response.json()]).toEqual([
+      503,
+      { error: expect.objectContaining({ code: 'shutting_down' }) },
+    ]);
+    expect(await launched.exited).toBe(0);
   });
 
   it('takes the doubled signal of npm for one', async () => {
@@ -369,6 +398,24 @@ describe('the launcher', () => {
       'a new node process serves',
       async () => (await installation.statusDirect()).node.pid !== pid,
     );
+    second.child.kill('SIGTERM');
+    expect(await second.exited).toBe(0);
+    expect(installation.processes()).toEqual([]);
+  });
+
+  it('may be killed also where an old Node started it with another one: the next serve adopts all the same', async () => {
+    const installation = install();
+    const first = installation.serve([], [`--import=data:text/javascript,${PRETEND_OLD_NODE}`]);
+    await first.waitFor(/^ready: 2 replicas/m);
+    const { pid } = installation.record();
+    const launcher = parentOf(pid);
+    expect(launcher).not.toBe(first.child.pid);
+    first.child.kill('SIGKILL');
+    await first.exited;
+    await until('the launcher behind it is gone, too', () => !isAlive(launcher));
+    expect(isAlive(pid)).toBe(true);
+    const second = installation.serve();
+    await second.waitFor(new RegExp(`a node process runs already \\(pid ${pid}`));
     second.child.kill('SIGTERM');
     expect(await second.exited).toBe(0);
     expect(installation.processes()).toEqual([]);

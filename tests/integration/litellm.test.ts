@@ -80,6 +80,22 @@ describe('serve --config config.yaml', () => {
   });
 });
 
+describe('a model of Ollama, which lists it with its tag', () => {
+  it('is ready by its name without, in a group of its own and in one with another engine', async () => {
+    const ollama = await startSimulator(['--dialect', 'ollama', '--model-name', 'llama3']);
+    const other = await startSimulator(['--model-name', 'gpt']);
+    const installation = install(`model_list:
+  - model_name: own
+    litellm_params: { model: ollama/llama3, api_base: ${ollama.url} }
+  - model_name: mixed
+    litellm_params: { model: ollama_chat/llama3, api_base: ${ollama.url} }
+  - model_name: mixed
+    litellm_params: { model: openai/gpt, api_base: ${other.url}/v1 }
+`);
+    await installation.serve().waitFor(/^ready: 3 replicas/m);
+  });
+});
+
 describe('autoglm import litellm', () => {
   it('writes a file that is valid, keeps it from others, and lists what is lost', async () => {
     const installation = install(groupOf(['http://a:1', 'http://b:1']));

@@ -54,7 +54,9 @@ describe('autoglm models', () => {
       'load',
       'broken',
       '--engine',
-      'openai',
+      'vllm',
+      '--model',
+      'x',
       '--set',
       `command=${command}`,
     );
@@ -64,7 +66,11 @@ describe('autoglm models', () => {
         /^failed: model "broken": 0 of 1 replicas are ready; broken\/0: .*\/no\/such\/program/,
       ),
     ]);
+    expect(stderr).toContain('It stays loaded. With the cause mended: `autoglm restart broken`.');
+    expect(stderr).not.toMatch(/after \d/);
     expect(stdout).toContain('replica broken/0 quarantined');
+    const adapter = await models('adapter', 'broken', 'a', '--path', '/no/such');
+    expect([adapter.code, adapter.stderr]).toEqual([1, expect.stringContaining('broken/0 is quarantined')]);
     expect((await models('unload', 'broken')).code).toBe(0);
   });
 
@@ -82,8 +88,10 @@ describe('autoglm models', () => {
     const loaded = await models('adapter', 'second', 'sql', '--path', './adapter');
     expect([loaded.stderr, loaded.stdout]).toEqual([
       '',
-      'ok: adapter "sql" is loaded by 2 of 2 replicas of model "second"\n',
+      expect.stringMatching(/\nok: adapter "sql" is loaded by 2 of 2 replicas of model "second"\n$/),
     ]);
+    // The simulator takes adapters at its start, so the replicas are restarted first.
+    expect(loaded.stdout).toMatch(/^ {2}replica second\/0 draining: rolling restart/);
     const missing = await models('adapter', 'second', 'none', '--path', '/no/such');
     expect([missing.code, missing.stderr]).toEqual([
       1,
@@ -96,11 +104,13 @@ describe('autoglm models', () => {
   });
 
   it.each([
-    [['nope'], 2, "too many arguments for 'models'"],
+    [['nope'], 2, "unknown command 'models nope'; known: list, load, unload, scale, alias, adapter"],
+    [['laod', 'x'], 2, "unknown command 'models laod'; did you mean load?"],
     [['load'], 2, "missing required argument 'name'"],
     [['load', 'x', '--nope'], 2, "unknown option '--nope'"],
     [['load', 'x', '--set', 'a'], 2, '--set: found "a"; would be right: KEY=VALUE'],
     [['load', 'x', '--replicas', 'two'], 4, 'replicas: found "two"; would be right: an integer from 1 to 64'],
+    [['load', 'inference-ops-dem'], 4, 'model: missing; "inference-ops-dem" is not "inference-ops-demo"'],
     [['load', 'base'], 1, 'model "base" is served already'],
     [['unload', 'nope'], 1, 'unknown model "nope"; known: base, second'],
     [['scale', 'b', '2'], 1, '"b" is an alias of model "base"; scale the model itself: "base"'],

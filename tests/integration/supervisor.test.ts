@@ -91,6 +91,26 @@ it('gives up on a crash loop, says why in words, and tries again when a person s
   await until(() => statusOf(supervised).generation >= 5, 'it was started again');
 });
 
+it('says of an engine that ends what its log says of the cause, and only of this process', async () => {
+  const script = 'console.error("fatal: the weights are damaged"); console.log("bye"); process.exit(3)';
+  const supervised = directory.supervise(
+    [fakeModel({ command: [process.execPath, '-e', script, '{port}'] })],
+    {
+      restartsMax: 0,
+    },
+  );
+  await supervised.supervisor.start();
+  expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
+  const words = 'exit code 3 while starting: fatal: the weights are damaged';
+  expect(statusOf(supervised).reason).toMatch(new RegExp(`; last: ${words}$`));
+  const [replica] = supervised.supervisor.fleet().pools[0]!.replicas;
+  expect(replica?.reason).toContain(words);
+  supervised.supervisor.configure([fakeModel({}, 'exit-at-start=4')]);
+  supervised.supervisor.restart('demo/0');
+  await until(() => statusOf(supervised).reason.includes('exit code 4'), 'the other one has ended');
+  expect(statusOf(supervised).reason).toMatch(/exit code 4 while starting$/);
+});
+
 it('does not loop on a program that is not there', async () => {
   const supervised = directory.supervise([fakeModel({ command: ['no-such-engine-here', '{port}'] })]);
   await supervised.supervisor.start();
@@ -180,7 +200,7 @@ it('watches an engine that runs elsewhere, and neither starts nor ends it', asyn
     expect(watcher.supervisor.restart('demo/0')).toMatchObject({ ok: false });
     expect(watcher.supervisor.rollingRestart('demo')).toEqual({
       ok: false,
-      message: "pool 'demo': demo/0 runs elsewhere and is watched only; restart it where it runs",
+      message: 'pool "demo": demo/0 runs elsewhere and is watched only; restart it where it runs',
     });
     expect(watcher.supervisor.drain('demo/0').ok).toBe(true);
     await until(() => watcher.stateOf('demo/0') === 'stopped', 'out of rotation');
@@ -278,7 +298,7 @@ it('brings drained replicas back when their pool is restarted, before the others
   const from = supervised.fleets.length;
   expect(supervised.supervisor.rollingRestart('demo')).toEqual({
     ok: true,
-    message: "pool 'demo': demo/1 was drained and starts now; demo/0, demo/2 restart one at a time",
+    message: 'pool "demo": demo/1 was drained and starts now; demo/0, demo/2 restart one at a time',
   });
   await until(
     () =>
@@ -375,9 +395,9 @@ it('says which replicas there are when asked about another', async () => {
   await supervised.supervisor.start();
   expect(supervised.supervisor.drain('demo/7')).toEqual({
     ok: false,
-    message: "unknown replica 'demo/7'; known: demo/0",
+    message: 'unknown replica "demo/7"; known: demo/0',
   });
-  expect(supervised.supervisor.rollingRestart('x').message).toBe("unknown pool 'x'; known: demo");
+  expect(supervised.supervisor.rollingRestart('x').message).toBe('unknown pool "x"; known: demo');
   await supervised.supervisor.stop({ engines: 'kill' });
   expect(directory.living()).toEqual([]);
 });

@@ -6,7 +6,7 @@ import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
 import type { RecoveryEffect } from '../../src/decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import type { StepResult } from '../../src/decide/recovery/step.ts';
-import { type Found, MACHINE, type Machine } from './world.ts';
+import { type Found, MACHINE, type Machine } from './machine.ts';
 
 type Step = Machine['step'];
 

@@ -102,6 +102,43 @@ export function spec(pool: string, ordinal: number, watched = false, launchHash 
   return { id, pool, managed: !watched, launchHash, url, startTimeoutMs: START_TIMEOUT_MS };
 }
 
+/**
+ * Another configuration: pools unloaded and loaded, scaled down and up, and some replicas launched differently.
+ *
+ * @param first those of the scenario. @param current those that are configured.
+ */
+export function drawOtherSpecs(
+  random: Random,
+  first: readonly ReplicaSpec[],
+  current: readonly ReplicaSpec[],
+): ReplicaSpec[] {
+  const others = current.filter(({ pool }) => pool !== 'loaded');
+  if (others.length > 0 && random.next() < 0.6) return [...others, ...drawLoadedPool(random)];
+  const hash = random.pick(['a', 'b', 'c']);
+  const pools = [...new Set(first.map(({ pool }) => pool))];
+  const unloaded = random.next() < 0.3 ? random.pick(pools) : null;
+  const kept = first.filter(({ pool }) => pool !== unloaded && random.next() < 0.8);
+  const specs = kept.length === 0 ? first : kept;
+  return [
+    ...specs.map(({ pool, id, managed }) =>
+      spec(pool, Number(id.slice(pool.length + 1)), !managed, random.next() < 0.3 ? hash : 'a'),
+    ),
+    ...drawFurther(random, first, pools[0] ?? 'p0'),
+    ...drawLoadedPool(random),
+  ];
+}
+
+/** A pool that no configuration named at the start; empty: it is unloaded again. */
+function drawLoadedPool(random: Random): ReplicaSpec[] {
+  return Array.from({ length: random.int(3) }, (_, ordinal) => spec('loaded', ordinal));
+}
+
+/** One more replica of a pool that was there. */
+function drawFurther(random: Random, first: readonly ReplicaSpec[], pool: string): ReplicaSpec[] {
+  const isWatched = first.some((known) => known.pool === pool && !known.managed);
+  return random.next() < 0.3 && !isWatched ? [spec(pool, 7)] : [];
+}
+
 function drawFaults(random: Random): Faults {
   const sometimes = <Value>(value: Value, otherwise: Value) => (random.next() < 0.5 ? value : otherwise);
   const share = (most: number) => sometimes(random.next() * most, 0);

@@ -1,6 +1,8 @@
 /** Runs one seed, and says how to run it again when something did not hold. */
+
+import { MACHINE, type Machine } from './machine.ts';
 import { Violation } from './safety.ts';
-import { MACHINE, type Machine, World } from './world.ts';
+import { World } from './world.ts';
 
 export interface SimulationResult {
   seed: number;

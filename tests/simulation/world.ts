@@ -3,61 +3,22 @@
  * give commands. The supervisor inside it dies and comes back from disk and process list. Everything is drawn from one seed.
  */
 import { createRandom, mix32, type Random } from '../../src/base/random.ts';
-import type { ProcessHost } from '../../src/contract/ports/process-host.ts';
 import type { ReplicaRecord } from '../../src/contract/ports/replica-records.ts';
 import { nextDeadlineMs } from '../../src/decide/recovery/deadlines.ts';
 import { createFleetState, type FleetState } from '../../src/decide/recovery/fleet-state.ts';
 import type { RecoveryEffect, RecoveryOrder } from '../../src/decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import { type Replica, type ReplicaSpec, stateOf } from '../../src/decide/recovery/replica.ts';
-import { type StepResult, step } from '../../src/decide/recovery/step.ts';
-import { bootEvents } from '../../src/planes/supervisor/boot.ts';
-import { ownerText } from '../../src/planes/supervisor/owner-tag.ts';
 import { toRecord } from '../../src/planes/supervisor/record-times.ts';
 import { EventHeap } from './event-heap.ts';
+import { type Machine, moment } from './machine.ts';
 import { answerProbe, drawProcess, exponential, type PretendProcess } from './pretend-process.ts';
+import { ProcessTable } from './process-table.ts';
 import { Safety, Violation } from './safety.ts';
-import { drawScenario, type Faults, type Scenario, spec } from './scenario.ts';
+import { drawOtherSpecs, drawScenario, type Faults, type Scenario } from './scenario.ts';
 
-/** What a supervisor looks at when it comes to life. */
-export interface Found {
-  records: readonly ReplicaRecord[];
-  processHost: ProcessHost;
-  /** Whether any process has this pid: what a careless supervisor would ask. */
-  isTaken(pid: number): boolean;
-  nowMs: number;
-}
-
-/** The parts under test, which a mutation replaces by broken ones. */
-export interface Machine {
-  step(state: FleetState, event: RecoveryEvent): StepResult;
-  boot(found: Found): RecoveryEvent[];
-}
-
-const INSTANCE = 'pretended';
-const RESTART_WAIT_MAX_MS = 10_000;
-
-export const MACHINE: Machine = {
-  step,
-  boot: ({ records, processHost, nowMs }) =>
-    bootEvents(
-      { processHost, paths: { instance: INSTANCE, logDir: '', workDir: '' } },
-      records,
-      moment(nowMs),
-      RESTART_WAIT_MAX_MS,
-    ),
-};
-
-/** The wall clock, for records; the machine never sees it. */
-function moment(nowMs: number) {
-  return { wallMs: nowMs + 1_700_000_000_000, monotonicMs: nowMs };
-}
-
-/** Few, so that pids are used again soon. */
-const PIDS = 24;
 /** Share of pids that somebody else's process gets as soon as they are free. */
 const STRANGER_SHARE = 0.5;
-const STRANGER = 'a stranger';
 const TICKS_AT_ONE_MOMENT_MAX = 100;
 const ASK_INTERVAL_MS = 400;
 
@@ -72,7 +33,7 @@ export class World {
   readonly #machine: Machine;
   readonly #heap = new EventHeap();
   readonly #safety: Safety;
-  readonly #processes = new Map<number, PretendProcess>();
+  readonly #processes: ProcessTable;
   readonly #disk = new Map<string, ReplicaRecord>();
   /** When the newest write of a replica ends: writes of one replica keep their order. */
   readonly #writeEndsMs = new Map<string, number>();
@@ -84,11 +45,11 @@ export class World {
   #state: FleetState | null = null;
   /** Which supervisor it is; orders of a dead one are not carried out. */
   #life = 0;
-  #startTicks = 1;
 
   constructor(seed: number, machine: Machine, { traced, storm }: { traced: boolean; storm: boolean }) {
     this.#random = createRandom(mix32(seed, 0x5eed));
     this.#machine = machine;
+    this.#processes = new ProcessTable(this.#random);
     this.scenario = drawScenario(this.#random, storm);
     this.#faults = this.scenario.faults;
     this.#specs = this.scenario.specs;
@@ -143,7 +104,7 @@ export class World {
       this.nowMs,
     );
     const records = [...this.#disk.values()];
-    const processHost = this.#processHost();
+    const processHost = this.#processes.host(this.#disk);
     const isTaken = (pid: number) => this.#processes.get(pid)?.alive === true;
     for (const event of this.#machine.boot({ records, processHost, isTaken, nowMs: this.nowMs })) {
       if (event.type === 'adopted') {
@@ -155,37 +116,6 @@ export class World {
       this.#deliver(event);
     }
     this.#deliver({ type: 'configured', replicas: this.#specs });
-  }
-
-  /** The process list, as far as a supervisor reads it when it starts. */
-  #processHost(): ProcessHost {
-    const never = () => {
-      throw new Violation('the world carries out orders, not the pretended process host');
-    };
-    return {
-      spawn: never,
-      signalGroup: never,
-      onExit: never,
-      killOwned: never,
-      isAlive: ({ pid, startTicks }) => {
-        const process = this.#processes.get(pid);
-        return process?.alive === true && process.identity.startTicks === startTicks;
-      },
-      findOwned: () => {
-        const found: { identity: PretendProcess['identity']; owner: string }[] = [];
-        for (const process of this.#processes.values()) {
-          const { alive, identity, replica, generation, launchHash } = process;
-          if (!alive || replica === STRANGER || this.#isHidden(process)) continue;
-          found.push({ identity, owner: ownerText(INSTANCE, { replica, generation, launchHash, port: 1 }) });
-        }
-        return found;
-      },
-    };
-  }
-
-  /** Nobody could find a process that has neither tag nor record, so a tag is lost only after the record was written. */
-  #isHidden({ hidesTag, replica, identity }: PretendProcess): boolean {
-    return hidesTag && this.#disk.get(replica)?.process?.startTicks === identity.startTicks;
   }
 
   #killSupervisor(): void {
@@ -233,10 +163,11 @@ export class World {
         return this.#order(() => this.#spawn(effect));
       case 'find':
         return this.#order(() => {
-          const process = [...this.#processes.values()].find(
-            ({ alive, replica, generation }) =>
-              alive && replica === effect.replica && generation === effect.generation,
-          );
+          const process = this.#processes
+            .ours()
+            .find(
+              ({ replica, generation }) => replica === effect.replica && generation === effect.generation,
+            );
           this.#watch(effect.replica, effect.generation, process);
           const { id, replica } = effect;
           return { type: 'found', effect: id, replica, process: process?.identity ?? null, url: null };
@@ -277,7 +208,7 @@ export class World {
     if (this.nowMs > notAfterMs)
       return { type: 'spawnFailed', effect, replica, permanent: false, reason: 'too late' };
     this.#safety.onSpawn(replica, this.#processes.values());
-    const identity = this.#newIdentity();
+    const identity = this.#processes.newIdentity();
     const launchHash = this.#specs.find(({ id }) => id === replica)?.launchHash ?? 'f';
     const process = drawProcess(this.#random, this.#faults, {
       identity,
@@ -286,7 +217,7 @@ export class World {
       launchHash,
       startedMs: this.nowMs,
     });
-    this.#processes.set(identity.pid, process);
+    this.#processes.add(process);
     this.#note('world', `${replica} generation ${generation} starts as pid ${identity.pid}`);
     if (process.diesAfterMs !== Number.POSITIVE_INFINITY)
       this.#after(process.diesAfterMs, () => {
@@ -317,9 +248,7 @@ export class World {
       const ok = this.nowMs >= (this.#elsewhereDownUntilMs.get(replica) ?? 0);
       return { type: 'probed', effect, replica, ok, detail: ok ? '' : 'connection refused' };
     }
-    const process = [...this.#processes.values()].find(
-      (candidate) => candidate.replica === replica && candidate.generation === generation,
-    );
+    const process = this.#processes.of(replica, generation);
     const answer = answerProbe(process, rung, this.nowMs);
     return answer === undefined ? null : { type: 'probed', effect, replica, ...answer };
   }
@@ -365,29 +294,13 @@ export class World {
     if (watcher === undefined) return;
     const { replica, generation, life } = watcher;
     this.#after(this.#random.int(120), () => {
-      if (this.#life === life) this.#deliver({ type: 'exited', replica, generation, exit });
+      if (this.#life === life) this.#deliver({ type: 'exited', replica, generation, exit, lastWords: null });
     });
   }
 
-  #newIdentity(): PretendProcess['identity'] {
-    for (;;) {
-      const pid = 100 + this.#random.int(PIDS);
-      if (this.#processes.get(pid)?.alive !== true) return { pid, startTicks: this.#startTicks++ };
-    }
-  }
-
-  /** Somebody else's process gets the pid, for a while. */
+  /** For a while. */
   #letStrangerIn(pid: number): void {
-    const identity = { pid, startTicks: this.#startTicks++ };
-    const start = {
-      identity,
-      replica: STRANGER,
-      generation: 0,
-      launchHash: '0',
-      startedMs: this.nowMs,
-    };
-    const stranger = drawProcess(this.#random, null, start);
-    this.#processes.set(pid, stranger);
+    const stranger = this.#processes.letStrangerIn(pid, this.nowMs);
     this.#after(this.#random.int(5_000), () => {
       stranger.alive = false;
     });
@@ -421,37 +334,8 @@ export class World {
     if (draw < 0.2) return this.#deliver({ type: 'drainRequested', replica: id });
     if (draw < 0.5) return this.#deliver({ type: 'restartRequested', replica: id });
     if (draw < 0.75) return this.#deliver({ type: 'rollingRestartRequested', pool, because: 'on request' });
-    this.#specs = this.#otherSpecs();
+    this.#specs = drawOtherSpecs(this.#random, this.scenario.specs, this.#specs);
     this.#deliver({ type: 'configured', replicas: this.#specs });
-  }
-
-  /** Pools unloaded and loaded, scaled down and up, and some replicas launched differently. */
-  #otherSpecs(): ReplicaSpec[] {
-    const others = this.#specs.filter(({ pool }) => pool !== 'loaded');
-    if (others.length > 0 && this.#random.next() < 0.6) return [...others, ...this.#loadedPool()];
-    const hash = this.#random.pick(['a', 'b', 'c']);
-    const pools = [...new Set(this.scenario.specs.map(({ pool }) => pool))];
-    const unloaded = this.#random.next() < 0.3 ? this.#random.pick(pools) : null;
-    const kept = this.scenario.specs.filter(({ pool }) => pool !== unloaded && this.#random.next() < 0.8);
-    const specs = kept.length === 0 ? this.scenario.specs : kept;
-    return [
-      ...specs.map(({ pool, id, managed }) =>
-        spec(pool, Number(id.slice(pool.length + 1)), !managed, this.#random.next() < 0.3 ? hash : 'a'),
-      ),
-      ...this.#further(pools[0] ?? 'p0'),
-      ...this.#loadedPool(),
-    ];
-  }
-
-  /** A pool that no configuration named at the start; empty: it is unloaded again. */
-  #loadedPool(): ReplicaSpec[] {
-    return Array.from({ length: this.#random.int(3) }, (_, ordinal) => spec('loaded', ordinal));
-  }
-
-  /** One more replica of a pool that was there. */
-  #further(pool: string): ReplicaSpec[] {
-    const isWatched = this.scenario.specs.some((known) => known.pool === pool && !known.managed);
-    return this.#random.next() < 0.3 && !isWatched ? [spec(pool, 7)] : [];
   }
 
   #planRecurring(mean: (faults: Faults) => number, happen: () => void): void {
@@ -486,12 +370,8 @@ export class World {
     for (const id in state.replicas)
       if (!this.#specs.some((wanted) => wanted.id === id))
         throw new Violation(`${id}: not configured, but there`);
-    for (const { alive, identity, replica } of this.#processes.values())
-      if (
-        alive &&
-        replica !== STRANGER &&
-        state.replicas[replica]?.process?.startTicks !== identity.startTicks
-      )
+    for (const { identity, replica } of this.#processes.ours())
+      if (state.replicas[replica]?.process?.startTicks !== identity.startTicks)
         throw new Violation(`pid ${identity.pid} of ${replica} runs, but nobody knows it`);
     const [pool] = Object.keys(state.rolling);
     if (pool !== undefined) throw new Violation(`${pool}: the rolling restart has not ended`);

@@ -191,7 +191,7 @@ async function listenAsNode(socketPath: string): Promise<{
 }> {
   let link: ControlLink<GatewayToNode, NodeToGateway> | null = null;
   let onReport: (report: GatewayReport) => void = () => {};
-  const server = await listenForLinks<GatewayToNode, NodeToGateway>(socketPath, (accepted) => {
+  const server = await listenForLinks<GatewayToNode, NodeToGateway>([socketPath], (accepted) => {
     accepted.onMessage((message) => {
       if (message.type === 'hello') link = accepted;
       if (message.type === 'report') onReport(message.report);

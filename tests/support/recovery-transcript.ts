@@ -10,7 +10,7 @@
  *   found ID [nothing]       answers the search for a process
  *   up ID                    answers probes until it is ready
  *   probe-fails ID TEXT      answers the probe under way
- *   exits ID CODE|SIGNAL     the process ends
+ *   exits ID CODE|SIGNAL [TEXT]   the process ends, and that is what its log says of it
  *   in-flight ID N, attempt-failed ID GENERATION, drain ID, restart ID, roll POOL, end drain|kill
  */
 import { nextDeadlineMs } from '../../src/decide/recovery/deadlines.ts';
@@ -89,7 +89,13 @@ class Stage {
         const exit = Number.isNaN(code)
           ? ({ kind: 'signalled', signal: rest[0] ?? '' } as const)
           : ({ kind: 'exited', code } as const);
-        return this.#deliver({ type: 'exited', replica: id, generation, exit });
+        return this.#deliver({
+          type: 'exited',
+          replica: id,
+          generation,
+          exit,
+          lastWords: rest.slice(1).join(' ') || null,
+        });
       }
       case 'in-flight':
         return this.#deliver({ type: 'inFlightReported', replica: id, count: Number(rest[0]) });

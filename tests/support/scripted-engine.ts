@@ -55,8 +55,6 @@ export interface Script {
   answer?: string[];
   /** Answer chat requests with these deltas instead of tokens, and end as `chat` says. */
   chat?: ScriptedChat;
-  /** Chat: answer with these deltas instead of text; an answer that is not streamed has them joined. */
-  deltas?: Record<string, unknown>[];
   /** Refuse this path with 400. */
   refusePath?: string;
   emptyBody?: boolean;
@@ -75,10 +73,6 @@ export interface Script {
 export interface ScriptedChat {
   /** `delta` of each content event; an event for `dieAfter` and its like. */
   deltas: Record<string, unknown>[];
-  /** The same as one message, for requests without `stream`. */
-  message?: Record<string, unknown>;
-  /** Default `stop`. */
-  finishReason?: string;
   /** Further fields of the choice that ends the answer, such as `stop_reason`. */
   ending?: Record<string, unknown>;
   usage?: Record<string, unknown>;
@@ -189,7 +183,7 @@ async function serve(
   if (script.chat !== undefined && path === '/v1/chat/completions') {
     const { chat } = script;
     if (body.stream === true)
-      await stream(response, request, script, body, path, chat.deltas, 0, chat.finishReason ?? 'stop');
+      await stream(response, request, script, body, path, chat.deltas, 0, reasonOf(chat));
     else json(response, 200, wholeChat(body, chat));
     return;
   }
@@ -198,12 +192,6 @@ async function serve(
     return json(response, 400, {
       error: { message: 'the prefix is not mine', type: 'x', param: null, code: 400 },
     });
-  if (script.deltas !== undefined) {
-    const called = script.deltas.some(({ tool_calls: calls }) => calls !== undefined);
-    const end = called ? 'tool_calls' : 'stop';
-    if (body.stream === true) return stream(response, request, script, body, path, script.deltas, 0, end);
-    return json(response, 200, joined(body, script.deltas, end));
-  }
   const answer = script.answer ?? ANSWER;
   const limit = Number(body.max_completion_tokens ?? body.max_tokens ?? 1000);
   const tokens = answer.slice(start, start + limit);
@@ -236,8 +224,12 @@ function tokenize(body: Record<string, unknown>): Record<string, unknown> {
   return { tokens: PROMPT_IDS, count: PROMPT_IDS.length };
 }
 
+function reasonOf({ deltas }: ScriptedChat): string {
+  return deltas.some(({ tool_calls: calls }) => calls !== undefined) ? 'tool_calls' : 'stop';
+}
+
 /** Deltas as one message. */
-function joined(body: Record<string, unknown>, deltas: Record<string, unknown>[], reason: string) {
+function messageOf(deltas: Record<string, unknown>[]): Record<string, unknown> {
   const message: Record<string, unknown> = { role: 'assistant', content: null };
   const calls: Record<string, unknown>[] = [];
   for (const { tool_calls: parts, ...texts } of deltas) {
@@ -252,19 +244,7 @@ function joined(body: Record<string, unknown>, deltas: Record<string, unknown>[]
       else known.function.arguments += part.function.arguments;
     }
   }
-  const choice = {
-    index: 0,
-    message: { ...message, ...(calls.length > 0 && { tool_calls: calls }) },
-    finish_reason: reason,
-  };
-  return {
-    id: 'scripted-1',
-    object: 'x',
-    created: 1,
-    model: body.model,
-    choices: [choice],
-    usage: usage(deltas, 0),
-  };
+  return { ...message, ...(calls.length > 0 && { tool_calls: calls }) };
 }
 
 function usage(tokens: unknown[], start: number) {
@@ -289,14 +269,14 @@ function whole(body: Record<string, unknown>, path: string, tokens: string[], st
 }
 
 function wholeChat(body: Record<string, unknown>, chat: ScriptedChat) {
-  const message = { role: 'assistant', content: null, ...chat.message };
+  const message = messageOf(chat.deltas);
   return {
     id: 'chatcmpl-scripted',
     object: 'chat.completion',
     created: 1,
     model: body.model,
-    choices: [{ index: 0, message, finish_reason: chat.finishReason ?? 'stop', ...chat.ending }],
-    usage: chat.usage ?? usage([], 0),
+    choices: [{ index: 0, message, finish_reason: reasonOf(chat), ...chat.ending }],
+    usage: chat.usage ?? usage(chat.deltas, 0),
   };
 }
 

@@ -68,7 +68,12 @@ export class Installation {
   }
 
   writeConfig(text: string): void {
-    writeFileSync(this.configFile, `state_dir: ${this.stateDir}\n${text}`);
+    this.writeText(`state_dir: ${this.stateDir}\n${text}`);
+  }
+
+  /** The whole file. */
+  writeText(text: string): void {
+    writeFileSync(this.configFile, text);
   }
 
   /** From here on the state directory is this one; the configuration names it already. */
@@ -83,8 +88,9 @@ export class Installation {
     return { PATH, HOME, AUTOGLM_CONFIG: this.configFile, NO_COLOR: '1', ...this.#extraEnv };
   }
 
-  serve(): Launched {
-    const launched = new Launched(this);
+  /** `nodeArgs`: further arguments of Node itself. */
+  serve(options: readonly string[] = [], nodeArgs: readonly string[] = []): Launched {
+    const launched = new Launched(this, options, nodeArgs);
     this.#launchers.push(launched);
     return launched;
   }
@@ -150,8 +156,8 @@ export class Launched {
   readonly exited: Promise<number | null>;
   #output = '';
 
-  constructor(installation: Installation) {
-    this.child = spawn(process.execPath, [BIN, 'serve'], {
+  constructor(installation: Installation, options: readonly string[], nodeArgs: readonly string[]) {
+    this.child = spawn(process.execPath, [...nodeArgs, BIN, 'serve', ...options], {
       cwd: installation.dir,
       env: installation.env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -9,6 +9,7 @@ import type { FleetSnapshot } from '../../src/contract/fleet.ts';
 import { vllm } from '../../src/drivers/engines/vllm.ts';
 import { createEnginePorts } from '../../src/drivers/process/engine-ports.ts';
 import { createProcessHost } from '../../src/drivers/process/local-process-host.ts';
+import { logTail } from '../../src/drivers/process/log-tail.ts';
 import { openReplicaRecords } from '../../src/drivers/storage/replica-records.ts';
 import { createSupervisor } from '../../src/planes/supervisor/supervisor.ts';
 import type {
@@ -53,6 +54,7 @@ export class StateDirectory {
       records: openReplicaRecords(join(this.root, 'replicas')),
       ports: createEnginePorts(join(this.root, 'ports')),
       drivers: new Map([['vllm', vllm]]),
+      logTail,
       collectInFlight: async () => Object.fromEntries(supervisor.status().map(({ id }) => [id, 0])),
       onFleet: (fleet) => fleets.push({ atMs: performance.now(), fleet }),
       onFact: (fact) => facts.push(fact),

@@ -134,7 +134,13 @@ export async function startSystem(config: Omit<ConfigInput, 'state_dir'>): Promi
       rmSync(directory, { recursive: true, force: true });
     },
   };
-  await system.serve();
+  try {
+    await system.serve();
+  } catch (error) {
+    // Whoever asked has no system yet that it could stop.
+    await system.stop();
+    throw error;
+  }
   return system;
 }
 

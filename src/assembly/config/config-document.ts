@@ -4,12 +4,13 @@
  */
 import { isCollection, isMap, isNode, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
 import { type ConfigPath, configError, type Position } from './config-problem.ts';
+import { whatItSeems } from './what-it-seems.ts';
+import { yamlFault } from './yaml-faults.ts';
 
 /** Larger files are refused: a configuration has kilobytes, and parsing must stay bounded. */
 const FILE_BYTES_MAX = 1_048_576;
-/** A file that is no YAML at all has thousands of faults, and some repeat what they found. */
+/** A file that is no YAML at all has thousands of faults. */
 const FAULTS_MAX = 20;
-const FAULT_CHARACTERS_MAX = 200;
 
 export interface ConfigDocument {
   /** As messages name it. */
@@ -39,11 +40,18 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
   };
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
+    const kind = whatItSeems(text);
+    if (kind !== undefined) throw configError([notOurs(file, kind)]);
     const lines = faults
       .slice(0, FAULTS_MAX)
-      .map(({ code, pos, message }) => show(pos[0], faultText(code, message, text.slice(pos[0]))));
+      .map(({ code, pos, message }) => show(pos[0], yamlFault(code, message, text.slice(pos[0]))));
     const more = faults.length - FAULTS_MAX;
     throw configError(more > 0 ? [...lines, `${file}: and ${more} more`] : lines);
+  }
+
+  if (document.contents !== null && !isMap(document.contents)) {
+    const kind = whatItSeems(text);
+    if (kind !== undefined) throw configError([notOurs(file, kind)]);
   }
 
   const positionOf = (node: unknown): Position | undefined =>
@@ -93,15 +101,6 @@ export function parseConfigDocument(file: string, text: string): ConfigDocument 
   };
 }
 
-/** In our words where the library's speak of itself. `rest` begins where the fault is. */
-function faultText(code: string, message: string, rest: string): string {
-  if (code === 'DUPLICATE_KEY') return givenTwice(rest);
-  if (code === 'MULTIPLE_DOCS') return 'found a second document (---); would be right: one document';
-  return message.length > FAULT_CHARACTERS_MAX ? `${message.slice(0, FAULT_CHARACTERS_MAX)}...` : message;
-}
-
-/** `rest` begins with the key. */
-function givenTwice(rest: string): string {
-  const key = /^(?:"[^"\n]*"|'[^'\n]*'|[^:\s,{}[\]]+)/.exec(rest)?.[0].slice(0, 80) ?? 'this key';
-  return `${key}: this key is given twice; keep one of them`;
+function notOurs(file: string, kind: string): string {
+  return `${file}: this seems to be ${kind}, and no configuration; would be right: YAML, such as \`gateway: { port: 8080 }\``;
 }

@@ -9,6 +9,8 @@ export interface ConfigProblem {
   message: string;
   /** Point at the key instead of its value; for keys that are not known. */
   atKey?: boolean;
+  /** Where the value was given when that was not in the file; shown instead of the place there. */
+  from?: string;
 }
 
 export interface Position {
@@ -25,11 +27,20 @@ export function showPath(path: ConfigPath): string {
 }
 
 export function showProblem(file: string, problem: ConfigProblem, position: Position | undefined): string {
+  if (problem.from !== undefined) return `${problem.from}: ${problem.message}`;
   const place = position === undefined ? file : `${file}:${position.line}:${position.column}`;
   return `${place}: ${showPath(problem.path)}: ${problem.message}`;
 }
 
+/** More than anybody reads at once; what is mended first often mends others. */
+const LINES_MAX = 40;
+
 /** One error for all problems, one line each. */
 export function configError(lines: readonly string[]): PlatformError {
-  return new PlatformError('config_invalid', lines.join('\n'));
+  const shown = lines.slice(0, LINES_MAX);
+  const more = lines.length - shown.length;
+  return new PlatformError(
+    'config_invalid',
+    [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('\n'),
+  );
 }

@@ -2,6 +2,7 @@
  * Rules that span several keys: names that may be given once, keys where strangers can reach us, times that must agree.
  * Run after the schema has accepted the document, so each value here has its type.
  */
+import { BUILTIN_MODEL_NAME } from '../../contract/builtin-model.ts';
 import type { Config } from '../../contract/config-schema.ts';
 import type { EngineKind } from '../../contract/fleet.ts';
 import { LORA_ENGINES } from '../../contract/lora.ts';
@@ -17,6 +18,8 @@ export interface RuleContext {
   environmentKeys: number;
   /** Whether the environment says where Redis is. */
   environmentRedis?: boolean;
+  /** Port of the gateway that goes before the one of the file. Default: none. */
+  environmentPort?: number | undefined;
   /** Whether the user wrote a value there; defaults give way to what was written instead of being a problem. */
   written(path: ConfigPath): boolean;
   /** Models were loaded and unloaded since the file was read, so a fallback may name one that is not there now. Default false. */
@@ -24,7 +27,13 @@ export interface RuleContext {
 }
 
 export function checkConfigRules(config: Config, context: RuleContext): ConfigProblem[] {
-  const { environmentKeys, environmentRedis = false, written, modelsMayBeGone = false } = context;
+  const {
+    environmentKeys,
+    environmentRedis = false,
+    environmentPort,
+    written,
+    modelsMayBeGone = false,
+  } = context;
   return [
     ...checkCounts(config),
     ...checkModelNames(config),
@@ -39,7 +48,7 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
-    ...checkPorts(config),
+    ...checkPorts(config, environmentPort),
     ...checkRedis(config, environmentRedis),
     ...checkTimes(config, written),
   ];
@@ -111,6 +120,19 @@ function checkModelSources(config: Config): ConfigProblem[] {
       problems.push({
         path: ['models', index, 'model'],
         message: `missing; engine "${model.engine}" needs to be told what to load: the name or path of the model (or \`urls\` of an engine that runs already)`,
+      });
+    }
+    // Anything else would be served the built-in model under a wrong name.
+    if (
+      model.engine === 'embedded' &&
+      model.model_name !== BUILTIN_MODEL_NAME &&
+      model.model === undefined &&
+      model.urls === undefined &&
+      model.command === undefined
+    ) {
+      problems.push({
+        path: ['models', index, 'model'],
+        message: `missing; "${model.model_name}" is not "${BUILTIN_MODEL_NAME}", the model that is built in, so engine "embedded" needs to be told what to load: path of a GGUF file or \`hf:\` address (or \`urls\` of an engine that runs already, or \`command\`)`,
       });
     }
     const loads =
@@ -227,7 +249,12 @@ function checkKeyNames(section: 'gateway' | 'admin', keys: readonly { name: stri
   });
 }
 
-function checkPorts({ gateway, admin }: Config): ConfigProblem[] {
+function checkPorts({ gateway, admin }: Config, environmentPort: number | undefined): ConfigProblem[] {
+  if (environmentPort !== undefined) {
+    if (environmentPort === 0 || environmentPort !== admin.port) return [];
+    const message = `found ${environmentPort}, which is also admin.port; give each its own port, or 0 for a free one`;
+    return [{ path: ['gateway', 'port'], message, from: 'environment variable PORT' }];
+  }
   if (gateway.port === 0 || gateway.port !== admin.port) return [];
   const message = `found ${admin.port}, which is also gateway.port; give each its own port, or 0 for a free one`;
   return [{ path: ['admin', 'port'], message }];

@@ -37,8 +37,8 @@ describe('messages of the configuration', () => {
   it.each([
     [
       'a value out of range',
-      'models:\n  - model_name: a\n    replicas: 0\n',
-      ['a.yaml:3:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
+      'models:\n  - model_name: a\n    model: ./a.gguf\n    replicas: 0\n',
+      ['a.yaml:4:15: models[0].replicas: found 0; would be right: an integer from 1 to 64'],
     ],
     [
       'a wrong type',
@@ -54,7 +54,7 @@ describe('messages of the configuration', () => {
     ],
     [
       'a size of tensor parallelism where there is none',
-      'models:\n  - model_name: a\n    tensor_parallel_size: 2\n',
+      'models:\n  - model_name: inference-ops-demo\n    tensor_parallel_size: 2\n',
       [
         'a.yaml:3:27: models[0].tensor_parallel_size: found 2; engine "embedded" has no such option: it runs on the processor; `threads` sets how many it uses',
       ],
@@ -64,8 +64,8 @@ describe('messages of the configuration', () => {
       'models:\n  - model_name: a\n    engine: vllm\n    urls: [http://a:1]\n    quantize: INT8\n  - model_name: b\n    engine: vllm\n    model: b\n    command: [x, "{port}"]\n    args: [--y]\n    tensor_parallel_size: 2\n',
       [
         'a.yaml:5:15: models[0].quantize: found together with `urls`; an engine that runs already was started with its own options: leave it out',
-        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
         'a.yaml:10:11: models[1].args: found together with `command`; write the arguments into `command`',
+        'a.yaml:11:27: models[1].tensor_parallel_size: found together with `command`; write {tensor_parallel_size} into `command` where the engine is told it, or leave it out',
       ],
     ],
     [
@@ -118,16 +118,16 @@ describe('messages of the configuration', () => {
     ],
     [
       'two models of one name',
-      'models:\n  - model_name: a\n  - model_name: a\n',
+      'models:\n  - { model_name: a, engine: simulator }\n  - { model_name: a, engine: simulator }\n',
       [
-        'a.yaml:3:17: models[1].model_name: found "a", which is taken by models[0].model_name; give each model its own name; use `replicas` or several `urls` for more engines of one model',
+        'a.yaml:3:19: models[1].model_name: found "a", which is taken by models[0].model_name; give each model its own name; use `replicas` or several `urls` for more engines of one model',
       ],
     ],
     [
       'an alias that is a model',
-      'models:\n  - model_name: a\n    aliases: [b]\n  - model_name: b\n',
+      'models:\n  - { model_name: a, engine: simulator, aliases: [b] }\n  - { model_name: b, engine: simulator }\n',
       [
-        'a.yaml:3:15: models[0].aliases[0]: found "b", which is taken by models[1].model_name; leave this alias out or choose another',
+        'a.yaml:2:51: models[0].aliases[0]: found "b", which is taken by models[1].model_name; leave this alias out or choose another',
       ],
     ],
     [
@@ -135,6 +135,13 @@ describe('messages of the configuration', () => {
       'models:\n  - model_name: a\n    engine: vllm\n',
       [
         'a.yaml:2:5: models[0].model: missing; engine "vllm" needs to be told what to load: the name or path of the model (or `urls` of an engine that runs already)',
+      ],
+    ],
+    [
+      'a name that the built-in model does not have',
+      'models:\n  - model_name: inference-ops-dem\n',
+      [
+        'a.yaml:2:5: models[0].model: missing; "inference-ops-dem" is not "inference-ops-demo", the model that is built in, so engine "embedded" needs to be told what to load: path of a GGUF file or `hf:` address (or `urls` of an engine that runs already, or `command`)',
       ],
     ],
     [
@@ -160,14 +167,14 @@ describe('messages of the configuration', () => {
     ],
     [
       'more replicas than the tables hold',
-      `models:\n${Array.from({ length: 9 }, (_, n) => `  - { model_name: m${n}, replicas: 57 }\n`).join('')}`,
+      `models:\n${Array.from({ length: 9 }, (_, n) => `  - { model_name: m${n}, engine: simulator, replicas: 57 }\n`).join('')}`,
       [
         'a.yaml:2:3: models: found 513 replicas in all (`replicas` and `urls` of all models together); would be right: at most 512',
       ],
     ],
     [
       'more models than the tables hold',
-      `models:\n${Array.from({ length: 129 }, (_, n) => `  - { model_name: m${n} }\n`).join('')}`,
+      `models:\n${Array.from({ length: 129 }, (_, n) => `  - { model_name: m${n}, engine: simulator }\n`).join('')}`,
       [
         'a.yaml:130:5: models[128]: found 129 models; would be right: at most 128; run a second `autoglm serve` with its own `state_dir` and ports for the others',
       ],
@@ -324,8 +331,80 @@ describe('the environment', () => {
 
   it('goes before the file with PORT, and says what is wrong with it', () => {
     expect(resolved('gateway: { port: 1 }\n', { PORT: '7777' }).gateway.port).toBe(7777);
+    expect(complaints('', { PORT: '8081' })).toEqual([
+      'environment variable PORT: found 8081, which is also admin.port; give each its own port, or 0 for a free one',
+    ]);
+    const same = 'gateway: { port: 9 }\nadmin: { port: 9 }\n';
+    expect(resolved(same, { PORT: '10' }).gateway.port).toBe(10);
     expect(complaints('', { PORT: '99999' })).toEqual([
       'environment variable PORT: found "99999"; would be right: an integer from 0 to 65535',
+    ]);
+  });
+});
+
+describe('all that is wrong', () => {
+  it('is said at once and in the order of lines: variables, values and rules that span several keys', () => {
+    const text =
+      'gateway: { port: 99999, host: "${NOPE}" }\nmodels:\n  - { model_name: a, model: ./a.gguf }\n  - { model_name: a, model: ./a.gguf, replicas: 0 }\n';
+    expect(complaints(text).map((line) => line.split(': ').slice(0, 2).join(' '))).toEqual([
+      'a.yaml:1:18 gateway.port',
+      'a.yaml:1:31 gateway.host',
+      'a.yaml:4:19 models[1].model_name',
+      'a.yaml:4:49 models[1].replicas',
+    ]);
+  });
+
+  it('has a bound', () => {
+    const text = `models:\n${'  - { model_name: 1 }\n'.repeat(200)}`;
+    const lines = complaints(text);
+    expect(lines).toHaveLength(41);
+    expect(lines.at(-1)).toBe('and 160 more');
+  });
+
+  it.each([
+    ['gateway:\n\tport: 1\n', 'a.yaml:2:1: found a tab before the text; would be right: spaces'],
+    ['gateway: {port: 1\nmodels: []\n', /^a\.yaml:2:1: .* each bracket that is opened is closed$/],
+    ['models:\n  - model_name: a\n   engine: x\n', /^a\.yaml:3:\d+: .* stands too far left or right$/],
+    ['gateway: { host: "a }\n', /^a\.yaml:\d:\d+: a quote, a colon, a comma or a closing bracket is missing/],
+  ])('is told in our words where %j is no YAML', (text, first) => {
+    expect(complaints(text)[0]).toEqual(typeof first === 'string' ? first : expect.stringMatching(first));
+  });
+
+  it.each([
+    ['\u0000\u0001\ufffd', 'a binary file'],
+    ['<!doctype html>\n<html><p>a: b: c</html>', 'HTML or XML'],
+    ['#!/bin/sh\nset -e\nexec x: y: z\n', 'a script'],
+    ['# Title\n\nSome *text*: here: there\n- a\n b', 'Markdown'],
+    ['[tool]\nname = "x"\n', 'TOML or an INI file'],
+    ['{"name": "x", "version": 1, "packages": {}}', 'a file of another program'],
+  ])('is one line for %j, which is another kind of file', (text, kind) => {
+    expect(complaints(text)).toEqual([expect.stringContaining(`this seems to be ${kind}`)]);
+  });
+});
+
+describe('AUTOGLM_HOST and AUTOGLM_MODEL', () => {
+  it('go before the file', () => {
+    const text = 'gateway: { port: 1, host: 127.0.0.2 }\nmodels: [{ model_name: a, engine: simulator }]\n';
+    const config = resolved(text, { AUTOGLM_HOST: '::1', AUTOGLM_MODEL: 'some/tiny-q4.gguf' });
+    expect(config.gateway).toMatchObject({ host: '::1', port: 1 });
+    expect(config.models).toMatchObject([{ modelName: 'tiny-q4', engine: 'embedded', replicas: 2 }]);
+    expect(config.models[0]?.model).toMatch(/^\/.*\/some\/tiny-q4\.gguf$/);
+    const named = (AUTOGLM_MODEL: string) => resolved(text, { AUTOGLM_MODEL }).models[0];
+    expect(named('hf:user/repo:Q4_K_M')).toMatchObject({ modelName: 'repo', model: 'hf:user/repo:Q4_K_M' });
+    expect(named('hf:user/repo/x.gguf')?.modelName).toBe('x');
+    expect(named('inference-ops-demo')).toMatchObject({ modelName: 'inference-ops-demo', replicas: 2 });
+  });
+
+  it('are named by the problems that they bring', () => {
+    expect(complaints('', { AUTOGLM_HOST: '0.0.0.0' })).toEqual([
+      expect.stringMatching(
+        /^environment variable AUTOGLM_HOST \(or --host\): found "0\.0\.0\.0" without keys/,
+      ),
+    ]);
+    expect(complaints('', { AUTOGLM_MODEL: 'hf:x' })).toEqual([
+      expect.stringMatching(
+        /^environment variable AUTOGLM_MODEL \(or --model\): found "hf:x"; would be right/,
+      ),
     ]);
   });
 });

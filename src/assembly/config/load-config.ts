@@ -7,12 +7,21 @@ import { readFileSync } from 'node:fs';
 import { type Config, configSchema } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { type ConfigDocument, parseConfigDocument } from './config-document.ts';
-import { type ConfigPath, type ConfigProblem, configError, showPath, showProblem } from './config-problem.ts';
+import {
+  type ConfigPath,
+  type ConfigProblem,
+  configError,
+  type Position,
+  showPath,
+  showProblem,
+} from './config-problem.ts';
 import { checkConfigRules, usesRedis } from './config-rules.ts';
 import type { Environment } from './environment.ts';
+import { named, overrideByEnvironment } from './environment-overrides.ts';
 import { environmentRedisUrl, readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
+import { readFault } from './file-fault.ts';
 import { findConfig } from './find-config.ts';
 import { importLiteLlm, type LiteLlmImport } from './litellm/import-litellm.ts';
 import { showNotHonoured } from './litellm/not-honoured.ts';
@@ -58,35 +67,106 @@ export function parseConfig(
 ): Config {
   const document = parseConfigDocument(file, text);
   const locate = locateElsewhere ?? document.locate;
+  let overridden: ReturnType<typeof overrideByEnvironment> = [];
   const fail = (problems: readonly ConfigProblem[]): never => {
     throw configError(
-      problems.map((problem) => showProblem(file, problem, locate(problem.path, problem.atKey))),
+      inOrder(
+        problems.map((problem) => ({
+          problem: named(problem, overridden),
+          position: locate(problem.path, problem.atKey),
+        })),
+      ).map(({ problem, position }) => showProblem(file, problem, position)),
     );
   };
   const { fromEnvironment, problems: missing } = substituteAll(document, environment);
-  if (missing.length > 0) fail(missing);
-
+  const { keys, gatewayPort } = readEnvironmentSettings(environment);
   const value = document.value ?? {};
+  overridden = overrideByEnvironment(value, environment);
   const isSecret = (path: ConfigPath) => isSecretPath(path) || fromEnvironment.has(showPath(path));
   coerce(value, fromEnvironment);
+  const rules = (config: Config) =>
+    checkConfigRules(config, {
+      environmentKeys: keys.length,
+      environmentPort: gatewayPort,
+      environmentRedis: usesRedis(config) && environmentRedisUrl(environment) !== undefined,
+      written: (path) => valueAt(value, path) !== undefined,
+    });
   const parsed = configSchema.safeParse(value);
-  if (!parsed.success) {
-    return fail(parsed.error.issues.flatMap((issue) => explainIssue(issue, { value, isSecret })));
+  if (!parsed.success || missing.length > 0) {
+    const issues = parsed.error?.issues ?? [];
+    const ofSchema = issues
+      .flatMap((issue) => explainIssue(issue, { value, isSecret }))
+      // What a variable would have said there is not known.
+      .filter(({ path }) => !missing.some((one) => isWithin(path, one.path)));
+    const faults = [...missing, ...ofSchema];
+    if (isForeign(value, ofSchema)) return fail([foreignProblem(value)]);
+    return fail([...faults, ...rulesBeside(value, faults, rules)]);
   }
-  const { keys } = readEnvironmentSettings(environment);
-  const problems = checkConfigRules(parsed.data, {
-    environmentKeys: keys.length,
-    environmentRedis: usesRedis(parsed.data) && environmentRedisUrl(environment) !== undefined,
-    written: (path) => valueAt(value, path) !== undefined,
-  });
+  const problems = rules(parsed.data);
   return problems.length > 0 ? fail(problems) : parsed.data;
+}
+
+/** As they stand in the file; what stands nowhere in it comes first. */
+function inOrder<Placed extends { position: Position | undefined }>(placed: readonly Placed[]): Placed[] {
+  const rank = ({ position }: Placed) =>
+    position === undefined ? -1 : position.line * 100_000 + position.column;
+  return placed.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** The rules for what is left without the values that are wrong in themselves, where that is a configuration. */
+function rulesBeside(
+  value: unknown,
+  faults: readonly ConfigProblem[],
+  rules: (config: Config) => ConfigProblem[],
+): ConfigProblem[] {
+  const rest = structuredClone(value);
+  for (const { path } of faults) {
+    const parent = valueAt(rest, path.slice(0, -1));
+    const key = path.at(-1);
+    if (typeof parent !== 'object' || parent === null || key === undefined) return [];
+    // Of a list nothing is taken out: the places of the others would be wrong then.
+    if (!Array.isArray(parent)) delete (parent as Record<string | number, unknown>)[key];
+  }
+  const parsed = configSchema.safeParse(rest);
+  if (!parsed.success) return [];
+  // What a model needs depends on its engine: nothing can be said of it where that is wrong.
+  const reach = (fault: ConfigProblem) =>
+    fault.path.at(-1) === 'engine' ? fault.path.slice(0, -1) : fault.path;
+  return rules(parsed.data).filter(
+    ({ path }) => !faults.some((fault) => isWithin(path, reach(fault)) || isWithin(fault.path, path)),
+  );
+}
+
+function isWithin(path: ConfigPath, parent: ConfigPath): boolean {
+  return parent.every((step, index) => path[index] === step);
+}
+
+const FOREIGN_KEYS_MIN = 3;
+const FOREIGN_KEYS_SHOWN = 5;
+
+/** A file of another program: it has keys, and none of them is ours. */
+function isForeign(value: unknown, problems: readonly ConfigProblem[]): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const keys = Object.keys(value);
+  const unknown = problems.filter(({ path, atKey }) => path.length === 1 && atKey === true);
+  return keys.length >= FOREIGN_KEYS_MIN && unknown.length === keys.length;
+}
+
+function foreignProblem(value: unknown): ConfigProblem {
+  const keys = Object.keys(value as object);
+  const more = keys.length > FOREIGN_KEYS_SHOWN ? ', ...' : '';
+  const known = Object.keys(schemaAt([])?.properties ?? {}).join(', ');
+  return {
+    path: [],
+    message: `this seems to be a file of another program: found the keys ${keys.slice(0, FOREIGN_KEYS_SHOWN).join(', ')}${more}; would be right: ${known}`,
+  };
 }
 
 export function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw PlatformError.from(error, 'config_invalid', `${file}: cannot be read: ${(error as Error).message}`);
+    throw PlatformError.from(error, 'config_invalid', `${file}: ${readFault(error)}`);
   }
 }
 

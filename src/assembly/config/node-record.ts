@@ -2,9 +2,9 @@
  * What the living node process says about itself, in `<state_dir>/node.json`. Written by the node process when it listens,
  * removed when it ends on request, so a record without its process means: it died. Read by the launcher and by the CLI.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync, rmSync } from 'node:fs';
 import { z } from 'zod';
+import { replaceFileSync } from '../../drivers/storage/whole-file.ts';
 
 const nodeRecordSchema = z.object({
   pid: z.number().int().positive(),
@@ -30,12 +30,14 @@ export function readNodeRecord(path: string): NodeRecord | null {
 
 /** A reader sees the old record or the new one, never half of one. */
 export function writeNodeRecord(path: string, record: NodeRecord): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const temporary = `${path}.${record.pid}.tmp`;
-  writeFileSync(temporary, `${JSON.stringify(record, null, 2)}\n`, { mode: 0o600 });
-  renameSync(temporary, path);
+  replaceFileSync(path, `${JSON.stringify(record, null, 2)}\n`);
 }
 
+/** A record that stays, on a read-only disk, names a process that is gone: readers find out by its start time. */
 export function removeNodeRecord(path: string): void {
-  rmSync(path, { force: true });
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Ending in order is worth more than tidiness.
+  }
 }

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
 import type { ChatTemplate, EngineKind, EngineProtocol, ModelCache } from '../../contract/fleet.ts';
@@ -24,6 +24,7 @@ import {
 } from './environment-settings.ts';
 import { keyLimits, limitSettings } from './limit-rules.ts';
 import type { LoadedConfig } from './load-config.ts';
+import { locatePath } from './locate-path.ts';
 import { PACKAGE_ROOT } from './release.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
 
@@ -137,10 +138,7 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
 
 /** Makes paths absolute: `~` is the home directory, others start at `baseDir`. */
 function pathsFrom(baseDir: string, { homeDir }: Environment): (path: string) => string {
-  return (path) => {
-    const home = path === '~' || path.startsWith('~/') ? join(homeDir, path.slice(1)) : path;
-    return isAbsolute(home) ? home : resolve(baseDir, home);
-  };
+  return (path) => locatePath(path, { baseDir, homeDir });
 }
 
 /** Where models come from: what paths and settings that they do not name themselves are taken from. */

@@ -25,12 +25,15 @@ export interface StatePaths {
   readonly gatewayDir: string;
   /** Short enough for Unix sockets. */
   readonly socketDir: string;
+  /** Where sockets go when that can not be written. Made when it is needed. */
+  readonly spareSocketDir: string;
 }
 
 /** `root` must be absolute and canonical, so that two spellings of one directory share locks and records. */
 export function statePaths(root: string): StatePaths {
   const instance = createHash('sha256').update(root).digest('hex').slice(0, 12);
   const inside = join(root, 'sockets');
+  const outside = join(tmpdir(), `autoglm-${instance}`);
   const fits = Buffer.byteLength(inside) + 1 + SOCKET_NAME_BYTES_MAX <= SOCKET_PATH_BYTES_MAX;
   return {
     root,
@@ -41,6 +44,7 @@ export function statePaths(root: string): StatePaths {
     runtimeModels: join(root, 'models.json'),
     engineDir: join(root, 'engines'),
     gatewayDir: join(root, 'gateways'),
-    socketDir: fits ? inside : join(tmpdir(), `autoglm-${instance}`),
+    socketDir: fits ? inside : outside,
+    spareSocketDir: outside,
   };
 }

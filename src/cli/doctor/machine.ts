@@ -23,8 +23,7 @@ export const checkMachine: Check = () => [
 export function checkNode(version: string): Finding {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < 24) {
-    const remedy =
-      'install Node 24: `npm install` brings it in a checkout, else nodejs.org or `nvm install 24`';
+    const remedy = 'install Node 24: `npm ci` brings it in a checkout, else nodejs.org or `nvm install 24`';
     return fail('Node', `${version}; 24 or later is needed`, remedy);
   }
   return ok('Node', `${major}.${minor} at ${process.execPath}`);

@@ -4,12 +4,13 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AdminClient } from '../../client/admin-client.ts';
-import type { ActionResult, PoolStatus, ReplicaStatus } from '../../contract/admin-api.ts';
+import type { ActionResult, PoolStatus } from '../../contract/admin-api.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { EXIT_CODES } from '../../contract/exit-codes.ts';
 import type { AdminOptions, CommandContext } from '../command-context.ts';
 import { reportAction } from '../report-action.ts';
 import { printable } from '../terminal.ts';
+import { ReplicaNews } from './replica-news.ts';
 
 export interface WaitOptions extends AdminOptions {
   /** `--no-wait` sets it to false. */
@@ -22,6 +23,8 @@ export interface Followed {
   result: ActionResult;
   /** `ready`: every replica is, and none is on its way out. `gone`: no engine is left. */
   goal: 'ready' | 'gone';
+  /** What a person can do when it was not reached. */
+  nextStep?: string;
 }
 
 const LOOK_MS = 200;
@@ -31,14 +34,14 @@ const FOLLOW_MS_MAX = 24 * 3_600_000;
 const AWAY_MS_MAX = 15_000;
 
 export async function followPool(
-  { client, name, result, goal }: Followed,
+  { client, name, result, goal, nextStep }: Followed,
   options: WaitOptions,
   context: CommandContext,
 ): Promise<void> {
   if (options.wait === false || !result.ok) return reportAction(result, options, context);
   const { terminal } = context;
   const say = (text: string) => {
-    if (!options.json) terminal.print(text);
+    if (!options.json) terminal.tell(text);
   };
   say(`${terminal.colors.green('ok:')} ${result.message}`);
   const stop = new AbortController();
@@ -48,8 +51,11 @@ export async function followPool(
     const end = await watch(client, { name, goal, say }, stop.signal);
     const message = end.message === '' ? result.message : end.message;
     if (options.json) terminal.print(JSON.stringify({ ok: end.ok, message }, null, 2));
-    else if (end.ok) terminal.print(`${terminal.colors.green('ok:')} ${message}`);
-    else terminal.complain(`${terminal.colors.red('failed:')} ${message}`);
+    else if (end.ok) terminal.tell(`${terminal.colors.green('ok:')} ${message}`);
+    else {
+      terminal.complain(`${terminal.colors.red('failed:')} ${message}`);
+      if (nextStep !== undefined && !stop.signal.aborted) terminal.complain(nextStep);
+    }
     if (!end.ok) context.exit(stop.signal.aborted ? EXIT_CODES.interrupted.code : EXIT_CODES.failed.code);
   } finally {
     process.off('SIGINT', onSignal);
@@ -62,7 +68,7 @@ async function watch(
   signal: AbortSignal,
 ): Promise<ActionResult> {
   const beganMs = performance.now();
-  const seen = new Map<string, string>();
+  const news = new ReplicaNews(say);
   let answeredMs = beganMs;
   while (performance.now() - beganMs < FOLLOW_MS_MAX) {
     if (signal.aborted) return { ok: false, message: 'no longer followed; it goes on (`autoglm status`)' };
@@ -72,7 +78,7 @@ async function watch(
     if (pools !== null) {
       answeredMs = performance.now();
       const pool = pools.find(({ model }) => model === name);
-      for (const line of news(pool?.replicas ?? [], seen)) say(line);
+      news.tell(pool?.replicas ?? [], missing(name, pool, goal));
       const end = goal === 'ready' ? judgeReady(name, pool) : judgeGone(name, pool);
       if (end !== null) return withTime(end, performance.now() - beganMs);
     }
@@ -91,17 +97,16 @@ async function poolsOf(client: AdminClient, signal: AbortSignal): Promise<PoolSt
   }
 }
 
+/** How long it took says something only of what was reached. */
 function withTime({ ok, message }: ActionResult, ms: number): ActionResult {
+  if (!ok) return { ok, message };
   return { ok, message: `${message} after ${(ms / 1000).toFixed(1)} s` };
 }
 
-/** A line for each replica whose state has changed since the last look. */
-function news(replicas: readonly ReplicaStatus[], seen: Map<string, string>): string[] {
-  return replicas.flatMap(({ id, state, reason }) => {
-    if (seen.get(id) === state) return [];
-    seen.set(id, state);
-    return [`  replica ${printable(id)} ${state}: ${printable(reason).replaceAll(/\s+/g, ' ')}`];
-  });
+function missing(name: string, pool: PoolStatus | undefined, goal: Followed['goal']): string {
+  const { ready = 0, replicas = [] } = pool ?? {};
+  if (goal === 'gone') return `model "${name}" has not ended yet`;
+  return `${ready} of ${replicas.length} replicas of model "${name}" are ready`;
 }
 
 function judgeReady(name: string, pool: PoolStatus | undefined): ActionResult | null {

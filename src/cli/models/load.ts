@@ -19,7 +19,8 @@ export interface LoadOptions extends WaitOptions {
 export async function loadModel(name: string, options: LoadOptions, context: CommandContext): Promise<void> {
   const client = connectAdmin(options, context);
   const result = await client.loadModel(modelEntry(name, options, context.environment));
-  await followPool({ client, name, result, goal: 'ready' }, options, context);
+  const nextStep = `It stays loaded. With the cause mended: \`autoglm restart ${name}\`. To load it otherwise: \`autoglm models unload ${name}\`, then load it again (\`--set KEY=VALUE\` for any key of the configuration, such as \`command\`).`;
+  await followPool({ client, name, result, goal: 'ready', nextStep }, options, context);
 }
 
 /** Pure but for where the person is. Values are read as YAML, so that the schema judges them and not this command. */

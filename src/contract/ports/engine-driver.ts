@@ -14,7 +14,7 @@ export interface LaunchPlan {
   command: string;
   args: string[];
   env: Record<string, string>;
-  /** `assigned`: the supervisor chose `port` and passed it; `file`: the engine binds port 0 and writes the number to `portFile`. */
+  /** `assigned`: the engine was told `port`; `file`: it binds port 0 and writes the number to `portFile`. */
   portFrom: 'assigned' | 'file';
 }
 
@@ -23,8 +23,11 @@ export interface LaunchContext {
   host: string;
   /** A free port, for engines that must be told one. */
   port: number;
-  /** Path that an engine with `portFrom: 'file'` writes its port to (decimal, newline, atomically by rename). */
-  portFile: string;
+  /**
+   * Path that an engine with `portFrom: 'file'` writes its port to (decimal, newline, atomically by rename). Null: nothing can
+   * be written there, so the engine must be told its port.
+   */
+  portFile: string | null;
   /** From the configuration. */
   modelName: string;
   model: string;

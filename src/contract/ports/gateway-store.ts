@@ -1,6 +1,7 @@
 /**
  * Port: records of gateway processes and the last snapshot. In the contract: every write is whole or not at all; a record that
- * cannot be read is left out. Not in the contract: that a write succeeds (the disk may be full); it throws then.
+ * cannot be read is left out. Not in the contract: that a write or a removal succeeds (the disk may be full, or
+ * read-only); it throws then.
  */
 import type { GatewaySnapshot } from '../gateway-snapshot.ts';
 import type { ProcessIdentity } from './process-host.ts';

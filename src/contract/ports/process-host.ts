@@ -14,7 +14,7 @@ export interface SpawnSpec {
   args: string[];
   env: Record<string, string>;
   cwd: string;
-  /** Standard output and error are appended here. */
+  /** Standard output and error are appended here; where that can not be written they are lost. */
   logFile: string;
   /** Put into the environment as AUTOGLM_OWNER, so that `findOwned` finds the process even when its record was never written. */
   owner: string;

@@ -130,12 +130,16 @@ describe('the adapter machine', () => {
 
   it('tries again later and later what fails, says so once, and goes on with the others meanwhile', () => {
     const machine = new Machine().observe(replica({ wanted: [sql, law] })).listed();
-    expect(machine.answer('loaded', 'sql', false, 'HTTP 404 no such path').asked).toEqual(['tell', 'list']);
+    expect(machine.answer('loaded', 'sql', false, 'HTTP 404 no such path').asked).toEqual([
+      'tell',
+      'publish',
+      'list',
+    ]);
     expect(adapterProblems(machine.state, 'p/0')).toEqual({ sql: 'HTTP 404 no such path' });
     expect(machine.listed().asked).toEqual(['load law']);
     machine.answer('loaded', 'law').listed(law);
     expect(machine.after(1_000).asked).toEqual(['load sql']);
-    expect(machine.answer('loaded', 'sql', false, 'again').asked).toEqual(['list']);
+    expect(machine.answer('loaded', 'sql', false, 'again').asked).toEqual(['publish', 'list']);
     machine.listed(law);
     expect(machine.after(1_000).asked).toEqual([]);
     expect(machine.after(1_000).asked).toEqual(['load sql']);

@@ -128,6 +128,7 @@ function listed(draft: Draft, replica: ReplicaAdapters, found: readonly FoundAda
   const isOpen = (name: string) =>
     !replica.wanted.some((wanted) => wanted.name === name && found.some((one) => isIt(one, wanted)));
   const failures = Object.fromEntries(Object.entries(replica.failures).filter(([name]) => isOpen(name)));
+  if (Object.keys(failures).length < Object.keys(replica.failures).length) draft.publish();
   draft.put({ ...replica, failures, loaded: found, listAtMs: nowMs + settings.listIntervalMs });
 }
 
@@ -150,6 +151,7 @@ function failed(draft: Draft, replica: ReplicaAdapters, name: string, reason: st
   const waitMs = Math.min(settings.retryMaxMs, settings.retryInitialMs * 2 ** (attempts - 1));
   if (attempts === 1) draft.tell('page', replica.replica, `adapter "${name}": ${reason}`);
   const failure = { attempts, retryAtMs: nowMs + waitMs, reason };
+  if (replica.failures[name]?.reason !== reason) draft.publish();
   // It may have been carried out all the same.
   draft.put({ ...replica, listAtMs: nowMs, failures: { ...replica.failures, [name]: failure } });
 }

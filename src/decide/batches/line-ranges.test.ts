@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { it } from 'vitest';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { addLine, countLines, firstMissing, hasLine, type LineRanges } from './line-ranges.ts';
 
 it('holds what a set holds, in sorted ranges that never touch (10,000 cases)', () => {
@@ -7,14 +8,14 @@ it('holds what a set holds, in sorted ranges that never touch (10,000 cases)', (
     fc.property(fc.array(fc.nat(40), { maxLength: 60 }), fc.nat(45), (lines, probe) => {
       const ranges = lines.reduce<LineRanges>(addLine, []);
       const set = new Set(lines);
-      expect(countLines(ranges)).toBe(set.size);
-      expect(hasLine(ranges, probe)).toBe(set.has(probe));
+      mustEqual(countLines(ranges), set.size);
+      mustEqual(hasLine(ranges, probe), set.has(probe));
       let missing = probe;
       while (set.has(missing)) missing++;
-      expect(firstMissing(ranges, probe)).toBe(missing);
+      mustEqual(firstMissing(ranges, probe), missing);
       for (const [index, [from, to]] of ranges.entries()) {
-        expect(from).toBeLessThan(to);
-        if (index > 0) expect(ranges[index - 1]![1]).toBeLessThan(from);
+        mustEqual(from < to, true);
+        if (index > 0) mustEqual(ranges[index - 1]![1] < from, true);
       }
     }),
     { numRuns: 10_000 },

@@ -146,12 +146,17 @@ export function onTerminating(draft: Draft, replica: Replica): void {
 }
 
 /** The process of the present generation is gone. */
-export function ended(draft: Draft, replica: Replica, exit: ProcessExit): void {
+export function ended(
+  draft: Draft,
+  replica: Replica,
+  { exit, lastWords }: { exit: ProcessExit; lastWords: string | null },
+): void {
   const { name } = replica.phase;
   if (name === 'terminating') return arrive(draft, replica, endedText(replica, exit));
   const mayHaveProcess = replica.process !== null || name === 'spawning' || name === 'searching';
   if (!mayHaveProcess) return;
-  failed(draft, replica, { kind: 'exited', summary: `${exitText(exit)} while ${stateOf(replica)}` });
+  const words = lastWords === null ? '' : `: ${lastWords}`;
+  failed(draft, replica, { kind: 'exited', summary: `${exitText(exit)} while ${stateOf(replica)}${words}` });
 }
 
 function endedText({ goal, reason }: Replica, exit: ProcessExit): string {

@@ -65,6 +65,7 @@ const exited: RecoveryEvent = {
   replica: 'demo/0',
   generation: 5,
   exit: { kind: 'exited', code: 1 },
+  lastWords: null,
 };
 
 describe('a replica of a former supervisor', () => {

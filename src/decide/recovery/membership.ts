@@ -24,7 +24,12 @@ export function onConfigured(draft: Draft, { replicas }: Event<'configured'>): v
   for (const id of Object.keys(draft.state.replicas)) {
     const replica = draft.replica(id);
     if (replica === undefined || wanted.has(id) || replica.goal.kind === 'remove') continue;
-    end(draft, replica, { kind: 'remove' }, 'is no longer in the configuration');
+    end(
+      draft,
+      replica,
+      { kind: 'remove' },
+      'taken out: unloaded, scaled down, or no longer in the configuration',
+    );
   }
   for (const spec of replicas) {
     const known = draft.replica(spec.id);

@@ -8,7 +8,7 @@ import type { Replica } from './replica.ts';
 /** - `roll`: one at a time, above the floor.
  *  - `return`: was drained; it costs no capacity, so it comes back at once.
  *  - `underWay`: is being started or restarted already.
- *  - `leaving`: is no longer in the configuration.
+ *  - `leaving`: is being taken out.
  *  - `elsewhere`: is watched only, and in rotation. */
 export type PoolRestartPart = 'roll' | 'return' | 'underWay' | 'leaving' | 'elsewhere';
 

@@ -19,7 +19,8 @@ export type RecoveryEvent =
   | { type: 'persisted'; effect: number; replica: string; ok: boolean }
 
   // Observations.
-  | { type: 'exited'; replica: string; generation: number; exit: ProcessExit }
+  /** `lastWords`: what its log says of the cause; null: nothing. */
+  | { type: 'exited'; replica: string; generation: number; exit: ProcessExit; lastWords: string | null }
   | { type: 'attemptFailed'; replica: string; generation: number }
   /** Every gateway that lives was asked and has answered, or one of them named requests; nothing is said otherwise. */
   | { type: 'inFlightReported'; replica: string; count: number }

@@ -22,6 +22,7 @@ const replica = fc.constantFrom('demo/0', 'demo/1', 'demo/2', 'unknown/0');
 const effect = fc.integer({ min: 1, max: 60 });
 const process = fc.record({ pid: fc.integer({ min: 100, max: 105 }), startTicks: fc.nat(3) });
 const generation = fc.nat(5);
+const lastWords = fc.constantFrom(null, 'error: out of luck');
 const exit = fc.constantFrom({ kind: 'exited', code: 0 } as const, { kind: 'unknown' } as const);
 
 const event: fc.Arbitrary<RecoveryEvent> = fc.oneof(
@@ -44,7 +45,7 @@ const event: fc.Arbitrary<RecoveryEvent> = fc.oneof(
   fc.record({ type: fc.constant('signalled' as const), effect, replica, gone: fc.boolean() }),
   fc.record({ type: fc.constant('probed' as const), effect, replica, ok: fc.boolean(), detail: fc.string() }),
   fc.record({ type: fc.constant('persisted' as const), effect, replica, ok: fc.boolean() }),
-  fc.record({ type: fc.constant('exited' as const), replica, generation, exit }),
+  fc.record({ type: fc.constant('exited' as const), replica, generation, exit, lastWords }),
   fc.record({ type: fc.constant('attemptFailed' as const), replica, generation }),
   fc.record({ type: fc.constant('inFlightReported' as const), replica, count: fc.nat(3) }),
   fc.record({ type: fc.constant('drainRequested' as const), replica }),
@@ -129,6 +130,7 @@ it('ends everything on request, starts nothing any more, and needs no answers fo
             replica: id,
             generation: present,
             exit: { kind: 'unknown' },
+            lastWords: null,
           }).state;
         const dueMs = nextDeadlineMs(state);
         if (dueMs !== Number.POSITIVE_INFINITY) state = step(state, { type: 'ticked', nowMs: dueMs }).state;

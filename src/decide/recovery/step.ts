@@ -101,10 +101,11 @@ function handleOfReplica(draft: Draft, replica: Replica, event: ReplicaEvent): v
       if (answersActing(replica, event.effect)) onFound(draft, replica, event);
       return;
     case 'signalled':
-      if (answersActing(replica, event.effect) && event.gone) ended(draft, replica, { kind: 'unknown' });
+      if (answersActing(replica, event.effect) && event.gone)
+        ended(draft, replica, { exit: { kind: 'unknown' }, lastWords: null });
       return;
     case 'exited':
-      if (event.generation === replica.generation) ended(draft, replica, event.exit);
+      if (event.generation === replica.generation) ended(draft, replica, event);
       return;
     case 'attemptFailed':
       if (event.generation === replica.generation) onAttemptFailed(draft, replica);

@@ -1,18 +1,21 @@
 /**
  * ControlLink over a Unix socket: one JSON object a line. Both sides are ours, so a line that is too long or not JSON ends
- * the link.
+ * the link. The folder of a socket must be ours alone: what goes over it includes keys.
  */
-import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { chmodSync, existsSync, lstatSync, mkdirSync, rmdirSync, rmSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { ControlLink, ControlListener } from '../../contract/ports/control-link.ts';
 
 /** A snapshot of some hundred replicas is far below this. */
 const LINE_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Listens at `path`; the socket file is readable for its owner only. A stale file of a dead process is replaced. */
+/**
+ * Listens at the first of `paths` where that is possible; the socket file is readable for its owner only. A stale file of a
+ * dead process is replaced.
+ */
 export async function listenForLinks<Incoming, Outgoing>(
-  path: string,
+  paths: readonly string[],
   onLink: (link: ControlLink<Incoming, Outgoing>) => void,
 ): Promise<ControlListener> {
   const sockets = new Set<Socket>();
@@ -21,36 +24,78 @@ export async function listenForLinks<Incoming, Outgoing>(
     socket.once('close', () => sockets.delete(socket));
     onLink(linkOver<Incoming, Outgoing>(socket));
   });
-  const listen = () =>
-    new Promise<void>((resolve, reject) => {
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      rmSync(path, { force: true });
-      server.once('error', reject);
-      server.listen(path, () => {
-        server.off('error', reject);
-        chmodSync(path, 0o600);
-        resolve();
-      });
-    });
+  let current = '';
+  const listen = async () => {
+    const failures: unknown[] = [];
+    for (const path of paths) {
+      try {
+        await listenAt(server, path);
+        current = path;
+        return;
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    throw failures[0];
+  };
   await listen();
   return {
     restore: async () => {
-      if (existsSync(path)) return;
+      if (existsSync(current)) return;
       // Links that are open stay open.
       server.close();
       await listen();
     },
     close: () =>
       new Promise((closed) => {
-        server.close(() => closed());
+        server.close(() => {
+          if (current !== paths[0]) removeEmpty(dirname(current));
+          closed();
+        });
         for (const socket of sockets) socket.destroy();
       }),
   };
 }
 
-/** Rejects when nobody listens at `path`. */
+function listenAt(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    requireOurs(dirname(path));
+    rmSync(path, { force: true });
+    const onListening = () => {
+      server.off('error', onError);
+      chmodSync(path, 0o600);
+      resolve();
+    };
+    const onError = (error: Error) => {
+      server.off('listening', onListening);
+      reject(error);
+    };
+    server.once('error', onError).once('listening', onListening);
+    server.listen(path);
+  });
+}
+
+/** In a shared temporary directory somebody else could have made the folder first, or a link in its place. */
+function requireOurs(directory: string): void {
+  const found = lstatSync(directory);
+  const user = process.getuid?.();
+  if (!found.isDirectory() || (user !== undefined && found.uid !== user))
+    throw new Error(`${directory} is not a directory of this user`);
+}
+
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Somebody else uses it, too.
+  }
+}
+
+/** Rejects when nobody listens at `path`, or somebody else could. */
 export function connectLink<Incoming, Outgoing>(path: string): Promise<ControlLink<Incoming, Outgoing>> {
   return new Promise((resolve, reject) => {
+    requireOurs(dirname(path));
     const socket = connect(path);
     socket.once('error', reject);
     socket.once('connect', () => {

@@ -6,6 +6,7 @@
 import { commandLine } from './command-line.ts';
 import { call } from './engine-calls.ts';
 import { createHttpEngine } from './http-engine.ts';
+import { isSameWithLatest } from './latest-tag.ts';
 import { loadLogRules } from './log-rules.ts';
 
 export const ollama = createHttpEngine({
@@ -25,8 +26,7 @@ export const ollama = createHttpEngine({
   // OLLAMA_NUM_PARALLEL is 1 unless set; each further one costs a context of memory.
   defaultWindow: 4,
   healthPath: '/api/version',
-  // `qwen3` is listed as `qwen3:latest`.
-  sameModel: (listed, expected) => listed === expected || listed === `${expected}:latest`,
+  sameModel: isSameWithLatest,
   missingModelHint: (model) => `run \`ollama pull ${model}\``,
   metricNames: undefined,
   logRules: () => loadLogRules('ollama'),

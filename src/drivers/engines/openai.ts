@@ -1,5 +1,6 @@
 /** Any engine with the OpenAI API. Nothing is taken for granted but `/v1/models` and generation. */
 import { createHttpEngine } from './http-engine.ts';
+import { isSameWithLatest } from './latest-tag.ts';
 
 export const openai = createHttpEngine({
   kind: 'openai',
@@ -16,5 +17,6 @@ export const openai = createHttpEngine({
   },
   defaultWindow: 256,
   healthPath: '/v1/models',
+  sameModel: isSameWithLatest,
   metricNames: undefined,
 });

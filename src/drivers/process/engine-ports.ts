@@ -3,8 +3,8 @@
  * themselves leave the number.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { readFile, readlink, rm } from 'node:fs/promises';
+import { constants, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { access, mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -13,17 +13,34 @@ export interface EnginePorts {
   free(host: string): Promise<number>;
   /** Where the engine leaves its port; one file per start, so that an old number is never taken for a new one. */
   fileFor(replicaId: string, generation: number): string;
+  /** The same file, ready to be written, and none of former starts; null where nothing can be written. */
+  prepare(replicaId: string, generation: number): Promise<string | null>;
   /** Null as long as nothing readable is there. */
   read(file: string): Promise<number | null>;
-  remove(file: string): Promise<void>;
+  /** Removes the files of all other replicas. */
+  keepOnly(replicaIds: readonly string[]): Promise<void>;
 }
 
 /** Ports handed out lately are not handed out again: the engine may not have bound them yet. */
 const RECENT_MAX = 64;
 const TRIES_MAX = 100;
+const NAME_DIGITS = 16;
+
+function nameOf(replicaId: string): string {
+  return createHash('sha256').update(replicaId).digest('hex').slice(0, NAME_DIGITS);
+}
 
 export function createEnginePorts(directory: string): EnginePorts {
   const recent: number[] = [];
+  const fileFor = (replicaId: string, generation: number) =>
+    join(directory, `${nameOf(replicaId)}-${generation}.port`);
+  const removeWhere = async (unwanted: (name: string) => boolean) => {
+    const names = await readdir(directory).catch(() => []);
+    // What can not be removed does no harm.
+    await Promise.all(
+      names.filter(unwanted).map((name) => rm(join(directory, name), { force: true }).catch(() => {})),
+    );
+  };
   return {
     free: async (host) => {
       for (let tries = 0; tries < TRIES_MAX; tries++) {
@@ -35,16 +52,25 @@ export function createEnginePorts(directory: string): EnginePorts {
       }
       throw new Error(`no free port on ${host} after ${TRIES_MAX} tries`);
     },
-    fileFor: (replicaId, generation) => {
-      mkdirSync(directory, { recursive: true, mode: 0o700 });
-      const hash = createHash('sha256').update(replicaId).digest('hex').slice(0, 16);
-      return join(directory, `${hash}-${generation}.port`);
+    fileFor,
+    prepare: async (replicaId, generation) => {
+      try {
+        await mkdir(directory, { recursive: true, mode: 0o700 });
+        await access(directory, constants.W_OK);
+      } catch {
+        return null;
+      }
+      await removeWhere((name) => name.startsWith(`${nameOf(replicaId)}-`));
+      return fileFor(replicaId, generation);
     },
     read: async (file) => {
       const text = await readFile(file, 'utf8').catch(() => readlink(file).catch(() => ''));
       return /^\d{1,5}\n?$/.test(text) ? Number(text) : null;
     },
-    remove: (file) => rm(file, { force: true }),
+    keepOnly: (replicaIds) => {
+      const kept = new Set(replicaIds.map(nameOf));
+      return removeWhere((name) => !kept.has(name.slice(0, NAME_DIGITS)));
+    },
   };
 }
 

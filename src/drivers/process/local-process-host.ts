@@ -32,37 +32,41 @@ interface Child {
 export interface ProcessHostOptions {
   /** Our own environment; of it a process gets PATH, HOME, LANG and TMPDIR, beside what its spec says. */
   environment: Readonly<Record<string, string | undefined>>;
+  /** Of a start that went on all the same. */
+  onProblem?(problem: string, detail: Record<string, unknown>): void;
 }
 
-export function createProcessHost({ environment }: ProcessHostOptions): ProcessHost {
+export function createProcessHost(options: ProcessHostOptions): ProcessHost {
+  const { environment } = options;
   const minimal: Record<string, string> = {};
   for (const name of MINIMAL_VARIABLES) {
     const value = environment[name];
     if (value !== undefined) minimal[name] = value;
   }
-  return new LocalProcessHost(minimal);
+  return new LocalProcessHost(minimal, options);
 }
 
 class LocalProcessHost implements ProcessHost {
   readonly #minimal: Record<string, string>;
+  readonly #options: ProcessHostOptions;
   readonly #children = new Map<number, Child>();
   readonly #others: ExitWatch = createExitWatch();
 
-  constructor(minimal: Record<string, string>) {
+  constructor(minimal: Record<string, string>, options: ProcessHostOptions) {
     this.#minimal = minimal;
+    this.#options = options;
   }
 
   async spawn(spec: SpawnSpec): Promise<ProcessIdentity> {
     // First: below a state directory that was deleted this makes the working directory anew, too.
-    mkdirSync(dirname(spec.logFile), { recursive: true, mode: 0o700 });
-    requireDirectory(spec.cwd);
-    const log = openSync(spec.logFile, 'a', 0o600);
+    const log = this.#openLog(spec);
     try {
+      requireDirectory(spec.cwd);
       const process = spawnChild(spec.command, spec.args, {
         cwd: spec.cwd,
         env: { ...this.#minimal, ...spec.env, [OWNER_VARIABLE]: spec.owner },
         detached: true,
-        stdio: ['ignore', log, log],
+        stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
       });
       // Without a listener an 'error' after the start would be thrown into the loop.
       const failure = new Promise<never>((_resolve, reject) => process.once('error', reject));
@@ -76,7 +80,24 @@ class LocalProcessHost implements ProcessHost {
     } catch (error) {
       throw startError(spec.command, error);
     } finally {
-      closeSync(log);
+      if (log !== null) closeSync(log);
+    }
+  }
+
+  /** A program that runs without a log is worth more than none: null when the file can not be written. */
+  #openLog({ logFile, owner }: SpawnSpec): number | null {
+    try {
+      mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
+      return openSync(logFile, 'a', 0o600);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      this.#options.onProblem?.('a process is started without a log, which can not be written', {
+        owner,
+        logFile,
+        code,
+        error: message,
+      });
+      return null;
     }
   }
 
@@ -215,7 +236,7 @@ function startError(command: string, error: unknown): PlatformError {
   if (error instanceof PlatformError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === 'ENOENT') {
-    const text = `program "${command}" was not found; install it, or give its full path in \`command:\``;
+    const text = `program "${command}" was not found; install it, or give its full path as \`command\``;
     return new PlatformError('engine_binary_missing', text, { cause: error });
   }
   if (code === 'EACCES') {

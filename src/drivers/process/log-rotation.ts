@@ -1,9 +1,10 @@
 /**
  * Keeps log files of other processes within bounds, by copying and truncating: the writer keeps its open file. What it
  * writes between the two is lost, a few lines at most; it must have opened the file for append. One timer for all files,
- * and only while any is watched.
+ * and only while any is watched. Of files that nobody writes any more the newest are kept.
  */
-import { copyFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 
 export interface LogRotationOptions {
   /** Size at which a file is set aside. */
@@ -11,12 +12,19 @@ export interface LogRotationOptions {
   /** Files kept in all, the present one included. */
   filesMax?: number;
   checkIntervalMs?: number;
+  /** Logs of engines that are gone. */
+  formerMax?: number;
   onProblem(file: string, problem: string): void;
 }
 
 export interface LogRotation {
   watch(file: string): void;
   unwatch(file: string): void;
+  /**
+   * Of the logs of engines in a folder, those that are neither watched nor named in `current` were of engines that are gone:
+   * the newest of them stay.
+   */
+  clearFormer(directory: string, current: readonly string[]): Promise<void>;
   /** Looks at all files now. */
   check(): Promise<void>;
   close(): void;
@@ -26,6 +34,7 @@ export function createLogRotation({
   bytesMax = 16 * 1024 * 1024,
   filesMax = 3,
   checkIntervalMs = 5_000,
+  formerMax = 16,
   onProblem,
 }: LogRotationOptions): LogRotation {
   const watched = new Set<string>();
@@ -59,12 +68,42 @@ export function createLogRotation({
       watched.delete(file);
       if (watched.size === 0) stopTimer();
     },
+    clearFormer: async (directory, current) => {
+      const former = await formerLogs(directory, new Set([...watched, ...current]));
+      const files = former.slice(formerMax).flatMap((log) => log.files);
+      // What can not be removed does no harm.
+      await Promise.all(files.map((file) => rm(file, { force: true }).catch(() => {})));
+    },
     check,
     close: () => {
       watched.clear();
       stopTimer();
     },
   };
+}
+
+/** `<replica>.log`, and older parts of it; how a replica's file is named says the supervisor. */
+const ENGINE_LOG = /^(.+-(?:\d+|[0-9a-f]{8})\.log)(?:\.\d+)?$/;
+
+interface FormerLog {
+  files: string[];
+  newestMs: number;
+}
+
+/** The newest first, each with its older parts. */
+async function formerLogs(directory: string, current: ReadonlySet<string>): Promise<FormerLog[]> {
+  const former = new Map<string, FormerLog>();
+  for (const name of await readdir(directory).catch(() => [])) {
+    const base = ENGINE_LOG.exec(name)?.[1];
+    if (base === undefined || current.has(join(directory, base))) continue;
+    const file = join(directory, name);
+    const writtenMs = (await stat(file).catch(() => null))?.mtimeMs ?? 0;
+    const log = former.get(base) ?? { files: [], newestMs: 0 };
+    log.files.push(file);
+    log.newestMs = Math.max(log.newestMs, writtenMs);
+    former.set(base, log);
+  }
+  return [...former.values()].sort((a, b) => b.newestMs - a.newestMs);
 }
 
 async function sizeOf(file: string): Promise<number> {

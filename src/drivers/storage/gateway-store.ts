@@ -2,26 +2,35 @@
  * Records of gateway processes and the last snapshot, as files under the state directory. Every write is whole: to a
  * temporary file first, then renamed. Snapshots hold keys of engines, so all files are readable for their owner only.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
+import { replaceFileSync } from './whole-file.ts';
 
 export function openGatewayStore(stateDir: string): GatewayStore {
   const directory = join(stateDir, 'gateways');
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const snapshotFile = join(stateDir, 'gateway-snapshot.json');
   const recordFile = (id: string) => join(directory, `${id}.json`);
   return {
     snapshotFile,
     readRecords: () =>
-      readdirSync(directory)
+      namesIn(directory)
         .filter((name) => name.endsWith('.json'))
         .map((name) => readRecord(join(directory, name)))
         .filter((record) => record !== null),
-    writeRecord: (record) => writeWhole(recordFile(record.id), record),
+    writeRecord: (record) => replaceFileSync(recordFile(record.id), JSON.stringify(record)),
     removeRecord: (id) => rmSync(recordFile(id), { force: true }),
-    writeSnapshot: (snapshot) => writeWhole(snapshotFile, snapshot),
+    writeSnapshot: (snapshot) => replaceFileSync(snapshotFile, JSON.stringify(snapshot)),
   };
+}
+
+/** A folder that is not there, or is none, holds no records. */
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
 }
 
 /** A record that can not be read says nothing: the process is found by its owner tag then. */
@@ -39,11 +48,4 @@ function readRecord(path: string): GatewayRecord | null {
   } catch {
     return null;
   }
-}
-
-function writeWhole(path: string, value: unknown): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  writeFileSync(temporary, JSON.stringify(value), { mode: 0o600 });
-  renameSync(temporary, path);
 }

@@ -62,12 +62,12 @@ class FileReplicaRecords implements ReplicaRecords {
   }
 
   async readAll(): Promise<Awaited<ReturnType<ReplicaRecords['readAll']>>> {
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
     const records: ReplicaRecord[] = [];
     const setAside: { file: string; problem: string }[] = [];
-    for (const name of (await readdir(this.#directory)).sort()) {
+    for (const name of (await this.#names()).sort()) {
       const file = join(this.#directory, name);
-      if (name.endsWith('.tmp')) await rm(file, { force: true });
+      // What can not be deleted does no harm.
+      if (name.endsWith('.tmp')) await rm(file, { force: true }).catch(() => {});
       if (!name.endsWith(SUFFIX)) continue;
       try {
         records.push(parseRecord(await readFile(file, 'utf8')));
@@ -79,11 +79,15 @@ class FileReplicaRecords implements ReplicaRecords {
     return { records, setAside };
   }
 
+  /** A folder that is not there, or can not be read, holds no records: processes are found by their tags then. */
+  #names(): Promise<string[]> {
+    return readdir(this.#directory).catch(() => []);
+  }
+
   async #clearAside(): Promise<void> {
     const setAtMs = (name: string) => Number(ASIDE.exec(name)?.[1]);
-    const aside = (await readdir(this.#directory)).filter((name) => ASIDE.test(name));
+    const aside = (await this.#names()).filter((name) => ASIDE.test(name));
     const old = aside.sort((a, b) => setAtMs(b) - setAtMs(a)).slice(ASIDE_MAX);
-    // What can not be deleted does no harm.
     await Promise.all(old.map((name) => rm(join(this.#directory, name)).catch(() => {})));
   }
 

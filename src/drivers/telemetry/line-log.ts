@@ -18,7 +18,7 @@ export interface LineLog {
 }
 
 export function openLineLog(path: string, { batched }: { batched: boolean }): LineLog {
-  let fd: number | null = open(path);
+  let fd: number | null = openIfPossible(path);
   let batch = '';
   let lines = 0;
   let dropped = 0;
@@ -63,6 +63,15 @@ export function openLineLog(path: string, { batched }: { batched: boolean }): Li
 function open(path: string): number {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   return openSync(path, 'a', 0o600);
+}
+
+/** A log that can not be opened, on a full or read-only disk, is tried again with each write. */
+function openIfPossible(path: string): number | null {
+  try {
+    return open(path);
+  } catch {
+    return null;
+  }
 }
 
 /** No name leads to the file any more: what is written there nobody can read. */

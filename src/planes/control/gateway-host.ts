@@ -27,7 +27,7 @@ export interface GatewayHostOptions {
   epoch: number;
   /** Accepts links of gateways; the plane knows no sockets. */
   listen(onLink: (link: GatewayLink) => void): Promise<ControlListener>;
-  /** Program and arguments of a gateway process; `--id`, `--snapshot`, `--beside` are added. */
+  /** Program and arguments of a gateway process; `--id`, `--snapshot`, `--stale`, `--beside` are added. */
   entry: { command: string; args: string[] };
   /** Output of the gateway process itself. */
   logFile: string;
@@ -182,7 +182,7 @@ export class GatewayHost {
     const found = new Map<number, GatewayRecord>();
     for (const record of store.readRecords()) {
       if (processHost.isAlive(record.identity)) found.set(record.identity.pid, record);
-      else store.removeRecord(record.id);
+      else this.#removeRecord(record.id);
     }
     // A gateway whose record was never written: the node process died between the two.
     for (const { identity, owner } of processHost.findOwned(ownerPrefix)) {
@@ -214,14 +214,20 @@ export class GatewayHost {
   async #launch(beside: boolean, attended: boolean): Promise<Hosted> {
     const { processHost, entry, store, ownerPrefix, logFile, cwd, clock } = this.#options;
     // What a gateway starts from may have been deleted with the state directory.
-    this.#keepSnapshot(this.#nextSnapshot());
-    await this.#listener?.restore();
+    const isKept = this.#keepSnapshot(this.#nextSnapshot());
+    await this.#restoreListener();
     const id = `gw-${Math.floor(clock.wallMs()).toString(36)}-${this.#launches++}`;
     this.#spawning++;
     try {
       const identity = await processHost.spawn({
         command: entry.command,
-        args: [...entry.args, '--id', id, '--snapshot', store.snapshotFile, ...(beside ? ['--beside'] : [])],
+        args: [
+          ...entry.args,
+          ...['--id', id],
+          ...['--snapshot', store.snapshotFile],
+          ...(isKept ? [] : ['--stale']),
+          ...(beside ? ['--beside'] : []),
+        ],
         env: {},
         cwd,
         logFile,
@@ -264,7 +270,7 @@ export class GatewayHost {
   #onExit(hosted: Hosted): void {
     if (!this.#hosted.delete(hosted.id)) return;
     hosted.watch[Symbol.dispose]();
-    this.#options.store.removeRecord(hosted.id);
+    this.#removeRecord(hosted.id);
     this.#waiters.check();
     if (this.#stopping || hosted.attended || this.#wanted().length > 0) return;
     const livedMs = this.#options.clock.monotonicMs() - hosted.startedMs;
@@ -319,6 +325,9 @@ export class GatewayHost {
       case 'listening':
         hosted.address = { host: message.host, port: message.port };
         if (hosted.state === 'starting') hosted.state = 'listening';
+        return this.#waiters.check();
+      case 'draining':
+        hosted.state = 'draining';
         return this.#waiters.check();
       case 'facts':
         return this.#options.onFacts(message.facts);
@@ -378,12 +387,35 @@ export class GatewayHost {
     }
   }
 
+  /** A record that stays names a process that is gone, which the next reader finds out. */
+  #removeRecord(id: string): void {
+    try {
+      this.#options.store.removeRecord(id);
+    } catch (error) {
+      this.#options.log('warn', 'the record of a gateway could not be removed', {
+        gateway: id,
+        error: String(error),
+      });
+    }
+  }
+
+  /** A gateway that can not reach us serves all the same, from what is on disk. */
+  async #restoreListener(): Promise<void> {
+    try {
+      await this.#listener?.restore();
+    } catch (error) {
+      this.#options.log('error', 'gateways to come can not reach the node process', { error: String(error) });
+    }
+  }
+
   /** For gateways to come; those that run keep their own copy, so a full disk is no reason to stop. */
-  #keepSnapshot(snapshot: GatewaySnapshot): void {
+  #keepSnapshot(snapshot: GatewaySnapshot): boolean {
     try {
       this.#options.store.writeSnapshot(snapshot);
+      return true;
     } catch (error) {
       this.#options.log('error', 'the snapshot could not be written', { error: String(error) });
+      return false;
     }
   }
 }

@@ -127,6 +127,56 @@ describe('a pool with adapters', () => {
   });
 });
 
+describe('an adapter that could not be loaded', () => {
+  const failing = replica('m/0', [], { adapterProblems: { sql: 'no such file' } });
+  const refusal = {
+    code: 'no_replica',
+    message:
+      'no replica of model "m" can serve adapter "sql": m/0 could not load it (adapter "sql" could not be loaded: no such file)',
+  };
+
+  it('is refused at once with the reason, and the model itself is served', async () => {
+    const { ask } = setUp(tableOf(pool('m', [failing], { adapters: ['sql'] })));
+    await expect(ask('sql')).rejects.toMatchObject(refusal);
+    expect((await ask('m')).replica.view.id).toBe('m/0');
+  });
+
+  it('refuses what waited for it when the failure becomes known', async () => {
+    const { admission, ask } = setUp(tableOf(pool('m', [replica('m/0')], { adapters: ['sql'] })));
+    const waits = ask('sql');
+    await settled();
+    admission.update(tableOf(pool('m', [failing], { adapters: ['sql'] })), TEST_SETTINGS);
+    await expect(waits).rejects.toMatchObject(refusal);
+  });
+
+  it('is waited for as long as another replica may still load it', async () => {
+    const { admission, ask } = setUp(tableOf(pool('m', [failing, replica('m/1')], { adapters: ['sql'] })));
+    const waits = ask('sql');
+    admission.update(
+      tableOf(pool('m', [failing, replica('m/1', [adapter('sql')])], { adapters: ['sql'] })),
+      TEST_SETTINGS,
+    );
+    expect((await waits).replica.view.id).toBe('m/1');
+  });
+});
+
+describe('when everything stops', () => {
+  it('nobody waits for a replica that will not become ready, and who waits for a busy one still gets its turn', async () => {
+    const { admission, ask } = setUp(
+      tableOf(pool('m', [replica('m/0')]), pool('cold', [replica('cold/0', [], { state: 'starting' })])),
+    );
+    const busy = await ask('m');
+    const turn = ask('m');
+    const cold = ask('cold');
+    admission.stopWaiting();
+    await expect(cold).rejects.toMatchObject({ code: 'shutting_down' });
+    await expect(ask('cold')).rejects.toMatchObject({ code: 'shutting_down' });
+    busy.release();
+    expect((await turn).replica.view.id).toBe('m/0');
+    admission.close();
+  });
+});
+
 describe('a pool that leaves', () => {
   it('is named by nobody, and its replicas keep their places', async () => {
     const leaving = pool('old', [replica('old/0')], { leaving: true, aliases: ['o'] });

@@ -101,6 +101,7 @@ export class Admission {
   #settings: GatewaySettings;
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
+  #stopping = false;
 
   constructor({ shared, clock, table, settings, prefixes, gates, gauges, load, onProbe }: AdmissionOptions) {
     this.#load = load;
@@ -140,6 +141,7 @@ export class Admission {
       }
     }
     if (!mayComeBack(seen)) return Promise.reject(noReplica(seen, this.#settings));
+    if (this.#stopping && !isAnyReady(seen)) return Promise.reject(beingStopped());
     return new Promise((resolve, reject) => {
       const waiting = newWaiting(options, { adapter: seen.adapter ?? null, sinceMs, resolve, reject });
       const refusal = this.#enqueue(state, waiting);
@@ -172,6 +174,13 @@ export class Admission {
     let sum = 0;
     for (const { queue } of this.#pools.values()) sum += queue.size;
     return sum;
+  }
+
+  /** The whole system stops: no replica becomes ready any more, so nobody waits for one. */
+  stopWaiting(): void {
+    this.#stopping = true;
+    for (const state of this.#pools.values()) this.#rejectUnserved(state);
+    this.#pumpAll();
   }
 
   /** Refuses all that wait; the worker stops. */
@@ -295,7 +304,12 @@ export class Admission {
       this.#shared.dequeue(pool.index);
       const drainS = this.#shared.queued(pool.index) / Math.max(queue.drainPerS, 1 / RETRY_AFTER_MAX_S);
       const retryAfterS = Math.min(RETRY_AFTER_MAX_S, Math.max(1, Math.ceil(drainS)));
-      late.reject(waitedInVain(pool, this.#settings, { waitedMs: nowMs - late.sinceMs, retryAfterS }));
+      late.reject(
+        waitedInVain(this.#seenBy(pool, late.adapter), this.#settings, {
+          waitedMs: nowMs - late.sinceMs,
+          retryAfterS,
+        }),
+      );
     }
   }
 
@@ -306,10 +320,12 @@ export class Admission {
     const { names } = this.#table;
     if (pool.view.leaving === true) this.#rejectAll(state, unknownModel(pool.view.model, names));
     else if (!mayComeBack(pool)) this.#rejectAll(state, noReplica(pool, this.#settings));
+    else if (this.#stopping && !isAnyReady(pool)) this.#rejectAll(state, beingStopped());
     for (const waiting of [...queue.entries()]) {
       const { adapter } = waiting;
-      if (adapter === null || this.#table.find(adapter)?.view === pool.view) continue;
-      this.#leave(state, waiting, unknownModel(adapter, names));
+      const seen = adapter === null ? pool : this.#table.find(adapter);
+      if (seen?.view !== pool.view) this.#leave(state, waiting, unknownModel(adapter ?? '', names));
+      else if (!mayComeBack(seen)) this.#leave(state, waiting, noReplica(seen, this.#settings));
     }
   }
 
@@ -357,6 +373,10 @@ function newWaiting(
   const tokens = demand.promptTokens + demand.answerTokens;
   const ticket = urgent ? '' : demand.ticket();
   return { ...more, options, tenant, weight, priority, tokens, urgent, ticket, deadlineMs, heapAt: -1 };
+}
+
+function isAnyReady({ replicas }: PoolEntry): boolean {
+  return replicas.some(({ view }) => view.state === 'ready');
 }
 
 /** Some replica serves, or is on its way (back). */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { clientHints } from './client-hints.ts';
 
 describe('clientHints', () => {
@@ -22,8 +23,8 @@ describe('clientHints', () => {
     fc.assert(
       fc.property(value, value, (retries, timeout) => {
         const hints = clientHints({ 'x-stainless-retry-count': retries, 'x-request-timeout': timeout });
-        expect(hints.retries >= 0 && hints.retries <= 1000).toBe(true);
-        expect(hints.timeoutMs === null || (hints.timeoutMs > 0 && hints.timeoutMs <= 86_400_000)).toBe(true);
+        mustEqual(hints.retries >= 0 && hints.retries <= 1000, true);
+        mustEqual(hints.timeoutMs === null || (hints.timeoutMs > 0 && hints.timeoutMs <= 86_400_000), true);
       }),
       { numRuns: 10_000 },
     );

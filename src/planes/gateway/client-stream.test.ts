@@ -30,7 +30,7 @@ describe('ClientStream', () => {
     stream.keepAlive(1);
     stream.keepAlive(2);
     expect([stream.opened, stream.committed, inner.status]).toEqual([true, false, 200]);
-    expect(stream.offer(token, 3)).toBe(true);
+    expect(stream.offer(token, 3)).toBe('committed');
     expect([stream.committed, heads.length]).toEqual([true, 1]);
     expect(inner.text).toBe(`: keep-alive\n\n: keep-alive\n\n${token}`);
   });

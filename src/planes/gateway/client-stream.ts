@@ -4,7 +4,7 @@
  */
 import type { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
-import { carriesContent } from '../../wire/openai/delivered-stream.ts';
+import { carriesContent, parseChunk } from '../../wire/openai/delivered-stream.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
 import { countDataLines, parseSseEvents, sseData } from '../../wire/sse/parse-event.ts';
 import { DeliveredLog } from './delivered-log.ts';
@@ -16,6 +16,22 @@ export interface Pausable {
 
 /** Events before the first content token that are held; a longer preamble is let through as it is. */
 const HELD_BYTES_MAX = 65_536;
+
+/**
+ * What became of events before the commit: delivered with all that was held; held; or no answer at all, because the stream
+ * ended before anything came (`empty`), or because they are not what an engine says (`unreadable`).
+ */
+export type Offered = 'committed' | 'held' | 'empty' | 'unreadable';
+
+function foundIn(frames: Buffer): Offered {
+  for (const { data } of parseSseEvents(frames.toString('utf8'))) {
+    if (data === '[DONE]') return 'empty';
+    const chunk = parseChunk(data);
+    if (chunk === null && data !== '') return 'unreadable';
+    if (chunk !== null && carriesContent(chunk)) return 'committed';
+  }
+  return 'held';
+}
 
 export class ClientStream {
   readonly #exchange: HttpExchange;
@@ -60,18 +76,19 @@ export class ClientStream {
     this.#heldBytes = 0;
   }
 
-  /** Whole events of an attempt, before the commit. True when they, or earlier ones, carry content. */
-  offer(frames: Buffer, nowMs: number): boolean {
+  /** Whole events of an attempt, before the commit. */
+  offer(frames: Buffer, nowMs: number): Offered {
     this.#held.push(frames);
     this.#heldBytes += frames.length;
-    const content = parseSseEvents(frames.toString('utf8')).some(({ data }) => carriesContent(data));
-    if (!content && this.#heldBytes <= HELD_BYTES_MAX) return false;
+    const found = foundIn(frames);
+    if (found === 'empty' || found === 'unreadable') return found;
+    if (found === 'held' && this.#heldBytes <= HELD_BYTES_MAX) return found;
     const all = this.#held.length === 1 ? frames : Buffer.concat(this.#held);
     this.dropHeld();
     this.#committed = true;
     this.#open();
     this.deliver(all, nowMs);
-    return true;
+    return 'committed';
   }
 
   /** Whole events, after the commit. */

@@ -4,7 +4,7 @@
  */
 import { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
-import { readError } from '../../wire/canonical/chat-stream.ts';
+import { readError } from '../../wire/canonical/chat-error.ts';
 import { isRecord } from '../../wire/json/parse-object.ts';
 import type { ApiContext } from './api-route.ts';
 import { askEngine, type EngineReply } from './ask-engine.ts';

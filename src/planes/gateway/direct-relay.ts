@@ -4,12 +4,13 @@
  */
 import type { AttemptFailure } from '../../contract/facts.ts';
 import { isRecord } from '../../wire/json/parse-object.ts';
+import { numberFrom, textFrom } from '../../wire/json/scalars.ts';
 import { choiceCountOf } from '../../wire/openai/continuation-request.ts';
 import { allFinished, type Delivered, parseChunk } from '../../wire/openai/delivered-stream.ts';
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
 import { parseSseEvents, sseData } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
-import type { AttemptEnd } from './attempt-end.ts';
+import type { AttemptEnd, EngineAnswer } from './attempt-end.ts';
 import type { Watched } from './deadline-sweep.ts';
 import type { StreamRun } from './stream-run.ts';
 
@@ -56,7 +57,14 @@ export class DirectRelay {
   #onHead(status: number, headers: ResponseHeaders): void {
     this.#status = status;
     this.#headers = headers;
-    const type = String(headers['content-type'] ?? '');
+    const encoding = headers['content-encoding'] ?? 'identity';
+    // Nobody could read it: no client of ours was asked what it understands.
+    if (encoding !== 'identity')
+      return this.#abort(
+        'engine-error',
+        `the answer has content-encoding ${encoding}, which was not asked for`,
+      );
+    const type = typeOf(headers);
     if (this.#run.envelope.stream && status === 200 && type.startsWith('text/event-stream'))
       this.#splitter = new SseFrameSplitter();
   }
@@ -84,9 +92,15 @@ export class DirectRelay {
     const { stream } = this.#run;
     if (stream.committed) {
       stream.deliver(frames, now);
-    } else if (stream.offer(frames, now)) {
-      this.#attempt().contentSeen();
-      this.#run.noteFirstToken();
+    } else {
+      const offered = stream.offer(frames, now);
+      if (offered === 'empty') return this.#abort('empty-response', 'the stream ended with nothing in it');
+      if (offered === 'unreadable')
+        return this.#abort('engine-error', `no event of an answer: ${frames.toString('utf8', 0, 200)}`);
+      if (offered === 'committed') {
+        this.#attempt().contentSeen();
+        this.#run.noteFirstToken();
+      }
     }
     if (!endsWithDone(frames)) {
       this.#previous = frames;
@@ -177,14 +191,8 @@ export class DirectRelay {
 
   #onWholeAnswer(): void {
     const answer = { status: this.#status, headers: this.#headers, body: Buffer.concat(this.#body) };
-    if (this.#status === 200 && answer.body.length === 0) {
-      return this.#end({
-        kind: 'failed',
-        failure: 'empty-response',
-        detail: 'status 200 with an empty body',
-        answer: null,
-      });
-    }
+    const fault = noAnswer(answer);
+    if (fault !== null) return this.#end({ kind: 'failed', ...fault, answer: null });
     if (isEngineFault(this.#status)) {
       return this.#end({ kind: 'failed', failure: 'engine-error', detail: `status ${this.#status}`, answer });
     }
@@ -233,8 +241,8 @@ function isCallersError(frames: Buffer): boolean {
   const error = event === undefined ? undefined : parseChunk(event.data)?.error;
   if (!isRecord(error)) return false;
   // text-generation-inference says 422 of every error in a stream; only its message tells a bad request from a failure.
-  if (error.http_status_code !== undefined) return /^Input validation error/.test(String(error.message));
-  const status = Number(error.code ?? error.status_code);
+  if (error.http_status_code !== undefined) return /^Input validation error/.test(textFrom(error.message));
+  const status = numberFrom(error.code ?? error.status_code);
   return status >= 400 && status < 500 && status !== 429;
 }
 
@@ -247,6 +255,29 @@ function endsWithDone(frames: Buffer): boolean {
   if (frames[end - 1] !== 0x5d) return false;
   return DONE_EVENT.test(frames.toString('latin1', Math.max(0, end - 16)));
 }
+
+/** What is neither an answer nor a refusal: only the shape is looked at, for the bytes go on as they are. */
+function noAnswer({
+  status,
+  headers,
+  body,
+}: EngineAnswer): { failure: AttemptFailure; detail: string } | null {
+  if (status >= 400 && status <= 599) return null;
+  if (status >= 200 && status <= 299 && body.length === 0)
+    return { failure: 'empty-response', detail: `status ${status} with an empty body` };
+  if (status !== 200) return { failure: 'engine-error', detail: `status ${status}` };
+  // Engines of all kinds forget the type, or say plain text; a page of whatever stands between is another matter.
+  if (typeOf(headers).startsWith('text/') && !JSON_START.test(body.toString('latin1', 0, LOOKED_AT_BYTES)))
+    return { failure: 'engine-error', detail: `status 200 with content-type ${typeOf(headers)}` };
+  return null;
+}
+
+function typeOf(headers: ResponseHeaders): string {
+  return String(headers['content-type'] ?? '').toLowerCase();
+}
+
+const JSON_START = /^\s*[[{]/;
+const LOOKED_AT_BYTES = 64;
 
 /** Answers that another replica may do better. What the client did wrong (4xx) is passed on and held against nobody. */
 function isEngineFault(status: number): boolean {

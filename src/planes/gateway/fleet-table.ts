@@ -74,7 +74,7 @@ export class FleetTable {
 
 /**
  * The pool as requests for one adapter see it: the engine knows the model by the adapter's name, and a ready replica that has
- * not loaded it is one that is still starting. Slots and queue are those of the pool, so limits hold for all its names together.
+ * not loaded it is one that is still starting, or that cannot serve when it failed to load it. Slots and queue are those of the pool, so limits hold for all its names together.
  */
 function through(pool: PoolEntry, adapter: string): PoolEntry {
   return {
@@ -82,12 +82,18 @@ function through(pool: PoolEntry, adapter: string): PoolEntry {
     adapter,
     replicas: pool.replicas.map(({ view, slot }) => {
       const loaded = view.adapters?.find(({ name }) => name === adapter);
-      if (loaded === undefined)
-        return { slot, view: { ...view, state: view.state === 'ready' ? 'starting' : view.state } };
+      if (loaded === undefined) return { slot, view: withoutAdapter(view, adapter) };
       const { servedModel, fields = {} } = loaded;
       return { slot, view: { ...view, servedModel, fields } };
     }),
   };
+}
+
+function withoutAdapter(view: ReplicaView, adapter: string): ReplicaView {
+  if (view.state !== 'ready') return view;
+  const problem = view.adapterProblems?.[adapter];
+  if (problem === undefined) return { ...view, state: 'starting', reason: `loads adapter "${adapter}"` };
+  return { ...view, state: 'stopped', reason: `adapter "${adapter}" could not be loaded: ${problem}` };
 }
 
 /** One life of a replica: what failed under one generation may be well under the next. */

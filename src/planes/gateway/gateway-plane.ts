@@ -44,6 +44,7 @@ import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
 import type { SharedMemory } from './shared-memory.ts';
 import type { SharedState } from './shared-state.ts';
+import { unknownPath } from './unknown-path.ts';
 
 export interface GatewayPlaneOptions {
   clock: Clock;
@@ -167,6 +168,11 @@ export class GatewayPlane implements ApiContext {
     this.fillerAdmission.close();
   }
 
+  /** The whole system stops, engines included. */
+  startStopping(): void {
+    this.admission.stopWaiting();
+  }
+
   handle(exchange: HttpExchange): void {
     const asked = exchange.headers['x-request-id'];
     const match = this.#routes.match(exchange.method, exchange.path);
@@ -189,10 +195,7 @@ export class GatewayPlane implements ApiContext {
 
   async #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): Promise<void> {
     if (match.kind === 'unknown') {
-      throw new PlatformError(
-        'not_found',
-        `there is nothing at ${exchange.method} ${exchange.path.slice(0, 200)}`,
-      );
+      throw unknownPath(exchange.method, exchange.path, this.#routes);
     }
     if (match.kind === 'wrong-method') {
       throw new PlatformError(

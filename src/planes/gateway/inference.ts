@@ -16,7 +16,7 @@ import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
 import type { Lease } from './admission.ts';
 import { Attempt, type AttemptEvents } from './attempt.ts';
-import type { AttemptEnd } from './attempt-end.ts';
+import type { AttemptEnd, EngineAnswer } from './attempt-end.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
@@ -388,8 +388,7 @@ export class InferenceRun implements StreamRun, Watched {
   /** Passes on the engine's own error when it gave one, else says what happened. */
   #giveUp(end: Extract<AttemptEnd, { kind: 'failed' }>): void {
     if (this.#timeUp !== null) return this.#endWithError(this.#timeUp);
-    if (end.answer !== null && end.answer.status >= 400 && end.answer.body.length > 0)
-      return this.#answer({ kind: 'answered', ...end.answer });
+    if (end.answer !== null && saysWhy(end.answer)) return this.#answer({ kind: 'answered', ...end.answer });
     this.#endWithError(attemptsFailed(end, this.envelope.model, this.record.attempts));
   }
 
@@ -486,6 +485,11 @@ export class InferenceRun implements StreamRun, Watched {
     this.#cancelled = true;
     this.#cancelCurrent?.();
   }
+}
+
+/** Whether an engine's error is meant for a program: a page is not. */
+function saysWhy({ status, headers, body }: EngineAnswer): boolean {
+  return status >= 400 && body.length > 0 && !String(headers['content-type']).startsWith('text/html');
 }
 
 /** What the client sent, byte for byte, but for what the engine must be told otherwise. */

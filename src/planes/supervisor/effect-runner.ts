@@ -7,6 +7,8 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
 import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
+import { lastWords, mayHaveLastWords } from '../../decide/recovery/last-words.ts';
+import { lineMatcher } from '../../decide/recovery/read-log.ts';
 import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
 import { protocolOf } from './fleet-view.ts';
@@ -36,6 +38,8 @@ const SIGNALS = { TERM: 'SIGTERM', KILL: 'SIGKILL' } as const;
 export class EffectRunner {
   readonly #parts: RunnerParts;
   readonly #watches = new Map<string, Disposable>();
+  /** Where the log of the present process begins, by replica. Unknown for adopted ones: their file is read as it is. */
+  readonly #logStarts = new Map<string, number>();
   readonly #launches: Launches;
   readonly #closing = new AbortController();
   readonly #probes = new Set<AbortController>();
@@ -72,7 +76,7 @@ export class EffectRunner {
     const onExit = (exit: ProcessExit) => {
       this.#watches.delete(id);
       // The gateways hear of it first: looking through all processes takes some milliseconds.
-      this.#deliver({ type: 'exited', replica: id, generation, exit });
+      this.#deliver({ type: 'exited', replica: id, generation, exit, lastWords: this.#lastWords(id, exit) });
       this.endLeftovers(id, generation);
     };
     this.#watches.set(id, processHost.onExit(identity, onExit));
@@ -85,8 +89,19 @@ export class EffectRunner {
     if (killed > 0) log('warn', 'processes left behind by an engine were ended', { replica: id, killed });
   }
 
+  /** Reading the end of one file takes less time than the gateways need to hear of the exit. */
+  #lastWords(id: string, exit: ProcessExit): string | null {
+    const { options, supervised } = this.#parts;
+    if (options.logTail === undefined || !mayHaveLastWords(exit)) return null;
+    const { engine } = supervised(id)?.model ?? {};
+    const rules = engine === undefined ? [] : (options.drivers.get(engine)?.logRules ?? []);
+    const lines = options.logTail.lines(logFileOf(options, id), this.#logStarts.get(id) ?? 0);
+    return lastWords(lines, lineMatcher(rules));
+  }
+
   forget(id: string): void {
     const { records, logFiles, log } = this.#parts.options;
+    this.#logStarts.delete(id);
     logFiles?.unwatch(logFileOf(this.#parts.options, id));
     this.#track(
       records.remove(id).catch((error: unknown) => {
@@ -117,6 +132,7 @@ export class EffectRunner {
       const wanted = supervised(replica);
       if (wanted === undefined)
         throw new PlatformError('config_invalid', `${replica} is not in the configuration`);
+      this.#logStarts.set(replica, options.logTail?.sizeOf(logFileOf(options, replica)) ?? 0);
       const { process, url } = await this.#launches.run(order, (signal) =>
         launchReplica(options, wanted, generation, signal),
       );

@@ -24,6 +24,8 @@ export interface ViewParts {
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
   /** What a replica has loaded in its present generation. */
   adaptersOf(replica: Replica): AdapterView[];
+  /** Why it could not load others, by name. */
+  adapterProblemsOf(replica: Replica): Readonly<Record<string, string>>;
 }
 
 /** Without a driver there is no process, so the number is never used. */
@@ -94,6 +96,7 @@ function cacheOf(model: SupervisedModel): { cache?: PoolCache } {
 function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView {
   const driver = parts.drivers.get(model.engine);
   const adapters = parts.adaptersOf(replica);
+  const adapterProblems = parts.adapterProblemsOf(replica);
   return {
     id: replica.spec.id,
     generation: replica.generation,
@@ -108,6 +111,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     capabilities: capabilitiesOf(model, driver),
     ...(replica.startedHash !== replica.spec.launchHash && { outdated: true as const }),
     ...(adapters.length > 0 && { adapters }),
+    ...(Object.keys(adapterProblems).length > 0 && { adapterProblems }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
     ...protocolOf(model),
   };

@@ -61,8 +61,7 @@ async function prepare(
   const { spec, model } = supervised;
   const driver = drivers.get(model.engine);
   if (driver?.launch === undefined) throw cannotStart(supervised, driver);
-  const portFile = ports.fileFor(spec.id, generation);
-  await Promise.all([ports.remove(portFile), ports.remove(ports.fileFor(spec.id, generation - 1))]);
+  const portFile = await ports.prepare(spec.id, generation);
   const port = await ports.free(ENGINE_HOST);
   const context: LaunchContext = {
     replicaId: spec.id,

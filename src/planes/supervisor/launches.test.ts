@@ -43,7 +43,7 @@ function begin() {
     drivers: new Map([['vllm', { launch: () => promise }]]),
     inherited: {},
     paths: { instance: 'i', logDir: '/log', workDir: '/work' },
-    ports: { fileFor: () => 'port', remove: async () => {}, free: async () => 4000, read: async () => null },
+    ports: { prepare: async () => 'port', free: async () => 4000 },
     processHost: {
       spawn: async (spec: SpawnSpec) => {
         spawned.push(spec);

@@ -100,9 +100,12 @@ export interface EnginePorts {
   free(host: string): Promise<number>;
   /** Where an engine that chooses its own port leaves the number. */
   fileFor(replicaId: string, generation: number): string;
+  /** The same file, ready to be written, and none of former starts; null where nothing can be written. */
+  prepare(replicaId: string, generation: number): Promise<string | null>;
   /** Null as long as nothing readable is there. */
   read(file: string): Promise<number | null>;
-  remove(file: string): Promise<void>;
+  /** Removes the files of all other replicas. */
+  keepOnly(replicaIds: readonly string[]): Promise<void>;
 }
 
 export type LogLevel = 'info' | 'warn' | 'error';
@@ -121,7 +124,13 @@ export interface SupervisorOptions {
   ports: EnginePorts;
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
   /** Keeps log files of engines within bounds while they are watched. */
-  logFiles?: { watch(file: string): void; unwatch(file: string): void };
+  logFiles?: {
+    watch(file: string): void;
+    unwatch(file: string): void;
+    clearFormer(directory: string, current: readonly string[]): Promise<void>;
+  };
+  /** Reads the end of log files at once; default: nothing is read. `logTail` of drivers fits. */
+  logTail?: { sizeOf(file: string): number; lines(file: string, from: number): string[] };
   /**
    * Fresh in-flight counts by replica id, asked of the gateways while a replica drains. A replica that is missing is unknown,
    * and unknown is not 0: 0 means that every gateway that lives was asked and has answered.

@@ -101,6 +101,7 @@ class SupervisorPlane implements Supervisor {
     }
     this.#loop.deliver(...events, { type: 'configured', replicas: this.#specs() });
     this.#publisher.open();
+    this.#clearFormer();
     log('info', 'supervising', { replicas: this.#replicas.size, adopted });
     return { adopted };
   }
@@ -206,7 +207,9 @@ class SupervisorPlane implements Supervisor {
 
   get #view(): ViewParts {
     const adaptersOf = ({ spec, generation }: Replica) => this.#adapters.servable(spec.id, generation);
-    return { models: this.#models, replicas: this.#replicas, drivers: this.#options.drivers, adaptersOf };
+    const adapterProblemsOf = ({ spec }: Replica) => this.#adapters.problems(spec.id);
+    const { drivers } = this.#options;
+    return { models: this.#models, replicas: this.#replicas, drivers, adaptersOf, adapterProblemsOf };
   }
 
   #specs() {
@@ -253,7 +256,8 @@ class SupervisorPlane implements Supervisor {
       case 'publish':
         return this.#publisher.publish();
       case 'forget':
-        return this.#runner.forget(notice.replica);
+        this.#runner.forget(notice.replica);
+        return this.#clearFormer();
       case 'tell':
         return log(notice.level === 'page' ? 'error' : 'info', notice.text, { subject: notice.subject });
       case 'announce': {
@@ -262,6 +266,17 @@ class SupervisorPlane implements Supervisor {
         return onFact({ type: 'replicaStateChanged', atMs, replica, generation, from, to, reason });
       }
     }
+  }
+
+  /** Files of replicas that are gone. */
+  #clearFormer(): void {
+    const { ports, logFiles, paths } = this.#options;
+    const ids = Object.keys(this.#loop.state.replicas);
+    void ports.keepOnly(ids);
+    void logFiles?.clearFormer(
+      paths.logDir,
+      ids.map((id) => logFileOf(this.#options, id)),
+    );
   }
 
   #onStep(): void {

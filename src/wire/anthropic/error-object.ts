@@ -3,8 +3,7 @@
  * One rule for errors of the platform and those that an engine gave, before an answer and inside a stream.
  */
 import { ERROR_SPECS, type ErrorCode, type PlatformError } from '../../contract/errors.ts';
-import { type CanonicalError, readError } from '../canonical/chat-stream.ts';
-import { isRecord } from '../json/parse-object.ts';
+import { type CanonicalError, readErrorAnswer } from '../canonical/chat-error.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
 
 export interface AnthropicError {
@@ -44,16 +43,16 @@ const TYPES: Readonly<Record<number, string>> = {
 
 export function errorAnswerFrom(error: PlatformError, requestId: string): ErrorAnswer {
   const { message } = openAiErrorFrom(error).error;
-  return answerOf({ message, code: error.code, status: error.spec.status }, error.spec.status, requestId);
+  return answerOf(
+    { message, code: error.code, type: null, status: error.spec.status },
+    error.spec.status,
+    requestId,
+  );
 }
 
 /** An answer of the OpenAI dialect, or of an engine, with a status of 400 or more. */
 export function translateErrorAnswer(status: number, body: Buffer, requestId: string): ErrorAnswer {
-  return answerOf(
-    errorIn(body) ?? { message: `the engine answered with status ${status}`, code: null, status },
-    status,
-    requestId,
-  );
+  return answerOf(readErrorAnswer(status, body), status, requestId);
 }
 
 /** What `event: error` carries. */
@@ -92,20 +91,4 @@ function isErrorCode(code: string | null): code is ErrorCode {
 
 function typeOf(status: number): string {
   return TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'api_error');
-}
-
-function errorIn(body: Buffer): CanonicalError | null {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(body.toString('utf8'));
-  } catch {
-    return null;
-  }
-  if (!isRecord(parsed)) return null;
-  const error = readError(parsed);
-  if (error !== null) return error;
-  // FastAPI's own refusals.
-  return parsed.detail === undefined
-    ? null
-    : { message: JSON.stringify(parsed.detail), code: null, status: null };
 }

@@ -2,13 +2,14 @@
  * The conversation: system prompt and turns become canonical messages. Turns of one role that follow each other become one
  * message, as the vendor says; results of tools become messages of their own, right after the call that they answer.
  */
-import type {
-  AssistantMessage,
-  CanonicalMessage,
-  CanonicalToolCall,
-  ContentPart,
-  ToolMessage,
-  UserMessage,
+import {
+  assistantMessage,
+  type CanonicalMessage,
+  type CanonicalToolCall,
+  type ContentPart,
+  simplestContent,
+  type ToolMessage,
+  type UserMessage,
 } from '../canonical/chat-request.ts';
 import { isRecord, showFound } from '../json/parse-object.ts';
 import { writeJson } from '../json/write-json.ts';
@@ -74,19 +75,12 @@ function addUser(messages: CanonicalMessage[], param: string, content: unknown):
   }
   if (parts.length === 0 && results > 0) return;
   const last = messages.at(-1);
-  if (last?.role === 'user') last.content = simplest([...partsOf(last), ...parts]);
-  else messages.push({ role: 'user', content: simplest(parts) });
+  if (last?.role === 'user') last.content = simplestContent([...partsOf(last), ...parts]);
+  else messages.push({ role: 'user', content: simplestContent(parts) });
 }
 
 function partsOf({ content }: UserMessage): ContentPart[] {
   return typeof content === 'string' ? [{ type: 'text', text: content }] : content;
-}
-
-/** A single text as a string, which every engine takes. */
-function simplest(parts: ContentPart[]): string | ContentPart[] {
-  const [first] = parts;
-  if (first === undefined) return '';
-  return parts.length === 1 && first.type === 'text' ? first.text : parts;
 }
 
 /** What of a result is not text goes into the user's message that follows: messages of tools are text. */
@@ -123,21 +117,15 @@ function addAssistant(messages: CanonicalMessage[], param: string, content: unkn
   }
   const last = messages.at(-1);
   const before = last?.role === 'assistant' ? last : { role: 'assistant' as const, content: null };
-  const merged = assistantMessage((before.content ?? '') + text, (before.reasoning ?? '') + reasoning, [
-    ...(before.tool_calls ?? []),
-    ...calls,
-  ]);
+  const said = (before.content ?? '') + text;
+  const called = [...(before.tool_calls ?? []), ...calls];
+  const merged = assistantMessage(
+    said === '' && called.length > 0 ? null : said,
+    (before.reasoning ?? '') + reasoning,
+    called,
+  );
   if (last?.role === 'assistant') messages[messages.length - 1] = merged;
   else messages.push(merged);
-}
-
-function assistantMessage(text: string, reasoning: string, calls: CanonicalToolCall[]): AssistantMessage {
-  return {
-    role: 'assistant',
-    content: text === '' && calls.length > 0 ? null : text,
-    ...(reasoning !== '' && { reasoning, reasoning_content: reasoning }),
-    ...(calls.length > 0 && { tool_calls: calls }),
-  };
 }
 
 function toolCall(param: string, block: Record<string, unknown>): CanonicalToolCall {

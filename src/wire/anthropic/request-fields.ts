@@ -5,7 +5,7 @@ import { isRecord, showFound } from '../json/parse-object.ts';
 export type Fields = Readonly<Record<string, unknown>>;
 
 export function refuse(param: string, found: unknown, expected: string): PlatformError {
-  return new PlatformError('invalid_request', `${param}: expected ${expected}; found ${showFound(found)}`, {
+  return new PlatformError('invalid_request', `${param}: found ${showFound(found)}; expected ${expected}`, {
     param,
   });
 }

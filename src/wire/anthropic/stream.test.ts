@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { jsonObject, jsonValue } from '../../../tests/support/hostile-json.ts';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
 import { AnthropicTranslator } from './translator.ts';
 
@@ -120,7 +122,7 @@ const prose = fc.record({
   text: fc.string({ minLength: 1, maxLength: 5 }),
 });
 const toolCall = fc.record({
-  args: fc.dictionary(fc.string({ maxLength: 4 }), fc.jsonValue({ maxDepth: 1 }), { maxKeys: 2 }),
+  args: jsonObject(jsonValue(1), { maxKeys: 2 }),
   space: fc.constantFrom(undefined, 1),
   cuts: fc.array(fc.nat(30), { maxLength: 3 }),
   bare: fc.boolean(),
@@ -178,7 +180,7 @@ describe('a translated stream', () => {
         out += under.end();
         const found = reassemble(out);
         const expected = openAiReassemble(chunks);
-        expect(found).toEqual({ ...expected, ended: 'stop' });
+        mustEqual(found, { ...expected, ended: 'stop' });
         for (const { json } of found.tools) if (json !== '') JSON.parse(json);
       }),
       { numRuns: 10_000 },
@@ -194,16 +196,17 @@ describe('a translated stream', () => {
         if (told)
           out += under.events(Buffer.from(frame({ error: { message: 'x', code: 'stream_interrupted' } })));
         out += under.end();
-        expect(out).not.toContain('message_stop');
+        mustEqual(out.includes('message_stop'), false);
         const { ended, text, thinking, tools } = reassemble(out);
         const expected = openAiReassemble(kept);
-        expect(ended).toBe('error');
+        mustEqual(ended, 'error');
         // Blocks that wait for their turn when the stream breaks are not said; what is said is a beginning of it.
-        expect(expected.text.startsWith(text)).toBe(true);
-        expect(expected.thinking.startsWith(thinking)).toBe(true);
+        mustEqual(expected.text.startsWith(text), true);
+        mustEqual(expected.thinking.startsWith(thinking), true);
         for (const [index, tool] of tools.entries()) {
-          expect(expected.tools[index]).toMatchObject({ id: tool.id, name: tool.name });
-          expect(expected.tools[index]!.json.startsWith(tool.json)).toBe(true);
+          const { id, name, json } = expected.tools[index]!;
+          mustEqual({ id, name }, { id: tool.id, name: tool.name });
+          mustEqual(json.startsWith(tool.json), true);
         }
       }),
       { numRuns: 10_000 },
@@ -212,11 +215,11 @@ describe('a translated stream', () => {
 
   it('ends in a stop or in an error, whatever the engine sends (10,000 cases)', () => {
     const noise = fc.oneof(
-      fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.stringify(value)),
+      jsonValue(3).map((value) => JSON.stringify(value)),
       fc.constantFrom('[DONE]', '{', '{"error":"x"}', '{"object":"error","message":"m"}'),
       fc
         .record({
-          content: fc.jsonValue({ maxDepth: 1 }),
+          content: jsonValue(1),
           tool_calls: fc.array(
             fc.record({
               index: fc.constantFrom<unknown>(0, 1, 'a'),

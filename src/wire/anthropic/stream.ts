@@ -4,7 +4,8 @@
  * that a client keeps. Comments of the gateway about itself stay comments; all others are signs of life and become pings.
  */
 import { PlatformError } from '../../contract/errors.ts';
-import type { CanonicalError, CanonicalEvent } from '../canonical/chat-stream.ts';
+import type { CanonicalError } from '../canonical/chat-error.ts';
+import type { CanonicalEvent } from '../canonical/chat-stream.ts';
 import type { CanonicalUsage } from '../canonical/chat-usage.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
 import { type AnswerContext, brokenOff } from './answer.ts';
@@ -158,7 +159,7 @@ export class MessageStream {
   #failBy(error: PlatformError): void {
     this.failure = error;
     const { message } = openAiErrorFrom(error).error;
-    this.#fail({ message, code: error.code, status: error.spec.status });
+    this.#fail({ message, code: error.code, type: null, status: error.spec.status });
   }
 
   #fail(error: CanonicalError): void {

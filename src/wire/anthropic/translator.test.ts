@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { jsonValue, validJson } from '../../../tests/support/hostile-json.ts';
 import { AnthropicTranslator } from './translator.ts';
 
 const CONTEXT = { model: 'm', requestId: 'r', stopSequences: ['END'], thinking: 'full' } as const;
@@ -24,19 +25,19 @@ describe('a whole answer', () => {
       choices: fc.array(
         fc.record({
           message: fc.record({
-            content: fc.oneof(fc.string(), fc.jsonValue({ maxDepth: 1 })),
-            reasoning: fc.jsonValue({ maxDepth: 1 }),
-            tool_calls: fc.oneof(fc.array(call, { maxLength: 2 }), fc.jsonValue({ maxDepth: 1 })),
+            content: fc.oneof(fc.string(), jsonValue(1)),
+            reasoning: jsonValue(1),
+            tool_calls: fc.oneof(fc.array(call, { maxLength: 2 }), jsonValue(1)),
           }),
           finish_reason: fc.constantFrom<unknown>('stop', 'length', 'tool_calls', 'abort', null, 4),
         }),
         { maxLength: 2 },
       ),
-      usage: fc.jsonValue({ maxDepth: 2 }),
+      usage: jsonValue(2),
     });
     const body = fc.oneof(
       chat.map((value) => JSON.stringify(value)),
-      fc.json(),
+      validJson,
       fc.string(),
     );
     fc.assert(

@@ -1,13 +1,15 @@
 /** A whole OpenAI chat answer in one form for all dialects. Only the first choice counts. */
 import { isRecord } from '../json/parse-object.ts';
 import { reasoningOf } from '../openai/delivered-stream.ts';
-import { stopSequenceOf } from './chat-stream.ts';
+import { logprobsOf, type TokenLogprob } from './chat-logprobs.ts';
+import { type ContentEvent, stopSequenceOf } from './chat-stream.ts';
 import { type CanonicalUsage, readUsage } from './chat-usage.ts';
 
 export interface CanonicalAnswer {
   id: string | null;
   reasoning: string;
   text: string;
+  logprobs: readonly TokenLogprob[];
   refusal: string;
   toolCalls: { id: string | null; name: string | null; arguments: string }[];
   /** `stop` where the engine does not say. */
@@ -26,12 +28,31 @@ export function readChatAnswer(body: unknown): CanonicalAnswer | null {
     id: typeof body.id === 'string' && body.id !== '' ? body.id : null,
     reasoning: reasoningOf(message),
     text: typeof message.content === 'string' ? message.content : '',
+    logprobs: logprobsOf(choice),
     refusal: typeof message.refusal === 'string' ? message.refusal : '',
-    toolCalls: (Array.isArray(message.tool_calls) ? message.tool_calls : []).filter(isRecord).map(toolCallOf),
+    toolCalls: toolCallsOf(message),
     finishReason: typeof choice.finish_reason === 'string' ? choice.finish_reason : 'stop',
     stopSequence: stopSequenceOf(choice),
     usage: readUsage(body.usage),
   };
+}
+
+/** The same content as a stream says it, in its order. */
+export function contentEvents(answer: CanonicalAnswer): ContentEvent[] {
+  const { reasoning, text, logprobs, refusal, toolCalls } = answer;
+  return [
+    ...(reasoning === '' ? [] : [{ type: 'reasoning' as const, text: reasoning }]),
+    ...(text === '' ? [] : [{ type: 'text' as const, text, logprobs }]),
+    ...(refusal === '' ? [] : [{ type: 'refusal' as const, text: refusal }]),
+    ...toolCalls.map((call, index) => ({ type: 'tool' as const, index, ...call })),
+  ];
+}
+
+function toolCallsOf(message: Record<string, unknown>): CanonicalAnswer['toolCalls'] {
+  const calls = Array.isArray(message.tool_calls) ? message.tool_calls : [];
+  // The one call of the API before tools.
+  const former = isRecord(message.function_call) ? [{ function: message.function_call }] : [];
+  return [...calls, ...former].filter(isRecord).map(toolCallOf);
 }
 
 function toolCallOf(call: Record<string, unknown>): CanonicalAnswer['toolCalls'][number] {

@@ -11,8 +11,8 @@ export interface TextPart {
 
 export interface ImagePart {
   type: 'image_url';
-  /** `https:`, or `data:` with base64. */
-  image_url: { url: string };
+  /** `https:`, or `data:` with base64. `detail`: `low` or `high`. */
+  image_url: { url: string; detail?: string };
 }
 
 export interface FilePart {
@@ -20,7 +20,13 @@ export interface FilePart {
   file: { filename?: string; file_data: string };
 }
 
-export type ContentPart = TextPart | ImagePart | FilePart;
+export interface AudioPart {
+  type: 'input_audio';
+  /** Base64 and its format, as the client wrote them. */
+  input_audio: Record<string, unknown>;
+}
+
+export type ContentPart = TextPart | ImagePart | FilePart | AudioPart;
 
 export interface CanonicalToolCall {
   id: string;
@@ -31,7 +37,7 @@ export interface CanonicalToolCall {
 
 export interface SystemMessage {
   role: 'system';
-  content: string;
+  content: string | ContentPart[];
 }
 
 export interface UserMessage {
@@ -52,7 +58,7 @@ export interface AssistantMessage {
 export interface ToolMessage {
   role: 'tool';
   tool_call_id: string;
-  content: string;
+  content: string | ContentPart[];
 }
 
 export type CanonicalMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage;
@@ -62,7 +68,8 @@ export interface CanonicalTool {
   function: {
     name: string;
     description?: string;
-    parameters: Record<string, unknown>;
+    /** A JSON Schema; none: a function without parameters. */
+    parameters?: Record<string, unknown>;
     strict?: boolean;
   };
 }
@@ -87,15 +94,46 @@ export interface CanonicalRequest {
   tools?: CanonicalTool[];
   tool_choice?: CanonicalToolChoice;
   parallel_tool_calls?: boolean;
-  response_format?: {
-    type: 'json_schema';
-    json_schema: { name: string; schema: Record<string, unknown>; strict: boolean };
-  };
+  response_format?:
+    | { type: 'json_object' }
+    | {
+        type: 'json_schema';
+        json_schema: {
+          name: string;
+          schema: Record<string, unknown>;
+          strict?: boolean;
+          description?: unknown;
+        };
+      };
+  logprobs?: true;
+  top_logprobs?: number;
   reasoning_effort?: string;
+  verbosity?: string;
   chat_template_kwargs?: Record<string, unknown>;
   /** Both together: the answer goes on inside the last message, which is the assistant's. */
   continue_final_message?: true;
   add_generation_prompt?: false;
+}
+
+/** One text is a string, which every engine takes; anything more is a list of parts. */
+export function simplestContent(parts: ContentPart[]): string | ContentPart[] {
+  const [first] = parts;
+  if (first === undefined) return '';
+  return parts.length === 1 && first.type === 'text' ? first.text : parts;
+}
+
+/** One turn of the assistant. @param text null when it said nothing. */
+export function assistantMessage(
+  text: string | null,
+  reasoning: string,
+  toolCalls: CanonicalToolCall[],
+): AssistantMessage {
+  return {
+    role: 'assistant',
+    content: text,
+    ...(reasoning !== '' && { reasoning, reasoning_content: reasoning }),
+    ...(toolCalls.length > 0 && { tool_calls: toolCalls }),
+  };
 }
 
 /** What the engines of a pool can do with a canonical request; a translation asks for no more. */

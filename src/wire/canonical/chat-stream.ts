@@ -5,6 +5,8 @@
 import { isRecord } from '../json/parse-object.ts';
 import { reasoningOf } from '../openai/delivered-stream.ts';
 import { parseSseItems } from '../sse/parse-event.ts';
+import { type CanonicalError, readError } from './chat-error.ts';
+import { logprobsOf, type TokenLogprob } from './chat-logprobs.ts';
 import { type CanonicalUsage, readUsage } from './chat-usage.ts';
 
 export type CanonicalEvent =
@@ -12,7 +14,8 @@ export type CanonicalEvent =
   | { type: 'chunk'; id: string | null }
   /** Before the content of the same chunk. */
   | { type: 'usage'; usage: CanonicalUsage }
-  | { type: 'text'; text: string }
+  /** `logprobs` of the tokens of this text, where the client asked for them and the engine gives them. */
+  | { type: 'text'; text: string; logprobs: readonly TokenLogprob[] }
   | { type: 'reasoning'; text: string }
   | { type: 'refusal'; text: string }
   /** A piece of a tool call. `id` and `name` come with the first piece of each index, as a rule. */
@@ -23,13 +26,8 @@ export type CanonicalEvent =
   | { type: 'comment'; text: string }
   | { type: 'done' };
 
-export interface CanonicalError {
-  message: string;
-  /** A code of our error table, or the engine's own word; null when there is none. */
-  code: string | null;
-  /** HTTP status where the error says one. */
-  status: number | null;
-}
+/** What the client keeps of an answer. */
+export type ContentEvent = Extract<CanonicalEvent, { type: 'text' | 'reasoning' | 'refusal' | 'tool' }>;
 
 export function readStream(frames: Buffer): CanonicalEvent[] {
   const events: CanonicalEvent[] = [];
@@ -45,7 +43,7 @@ function readChunk(data: string, events: CanonicalEvent[]): void {
   const chunk = parse(data);
   if (!isRecord(chunk)) {
     const message = `the engine sent an event that is not a JSON object: ${data.slice(0, 100)}`;
-    events.push({ type: 'error', error: { message, code: 'engine_failed', status: null } });
+    events.push({ type: 'error', error: { message, code: 'engine_failed', type: null, status: null } });
     return;
   }
   const error = readError(chunk);
@@ -67,22 +65,25 @@ function readChoice(choice: Record<string, unknown>, events: CanonicalEvent[]): 
   const reasoning = reasoningOf(delta);
   if (reasoning !== '') events.push({ type: 'reasoning', text: reasoning });
   if (typeof delta.content === 'string' && delta.content !== '')
-    events.push({ type: 'text', text: delta.content });
+    events.push({ type: 'text', text: delta.content, logprobs: logprobsOf(choice) });
   if (typeof delta.refusal === 'string' && delta.refusal !== '')
     events.push({ type: 'refusal', text: delta.refusal });
   if (Array.isArray(delta.tool_calls)) {
-    for (const call of delta.tool_calls) if (isRecord(call)) events.push(toolPiece(call));
+    for (const [at, call] of delta.tool_calls.entries()) if (isRecord(call)) events.push(toolPiece(call, at));
   }
+  // The one call of the API before tools.
+  if (isRecord(delta.function_call)) events.push(toolPiece({ function: delta.function_call }, 0));
   if (typeof choice.finish_reason === 'string') {
     events.push({ type: 'finish', reason: choice.finish_reason, stopSequence: stopSequenceOf(choice) });
   }
 }
 
-function toolPiece(call: Record<string, unknown>): CanonicalEvent {
+/** @param at where it stands among the pieces of its chunk: its index, where the engine gives none. */
+function toolPiece(call: Record<string, unknown>, at: number): CanonicalEvent {
   const fn = isRecord(call.function) ? call.function : {};
   return {
     type: 'tool',
-    index: typeof call.index === 'number' ? call.index : 0,
+    index: typeof call.index === 'number' ? call.index : at,
     id: typeof call.id === 'string' && call.id !== '' ? call.id : null,
     name: typeof fn.name === 'string' && fn.name !== '' ? fn.name : null,
     arguments: typeof fn.arguments === 'string' ? fn.arguments : '',
@@ -93,22 +94,6 @@ function toolPiece(call: Record<string, unknown>): CanonicalEvent {
 export function stopSequenceOf(choice: Record<string, unknown>): string | null {
   for (const value of [choice.stop_reason, choice.matched_stop]) if (typeof value === 'string') return value;
   return null;
-}
-
-/** The error in an OpenAI error object, or in the shapes that engines use instead; null when there is none. */
-export function readError(body: Record<string, unknown>): CanonicalError | null {
-  const { error } = body;
-  if (typeof error === 'string') return { message: error, code: null, status: null };
-  // vLLM before 0.10 sends the error without a frame.
-  const found = isRecord(error) ? error : body.object === 'error' ? body : null;
-  if (found === null) return null;
-  const message = typeof found.message === 'string' ? found.message : 'the engine reported an error';
-  const status = [found.code, found.status_code].find((value) => typeof value === 'number');
-  return {
-    message,
-    code: typeof found.code === 'string' ? found.code : null,
-    status: typeof status === 'number' && status >= 400 && status < 600 ? status : null,
-  };
 }
 
 function parse(data: string): unknown {

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { anyBytes } from '../../../tests/support/hostile-json.ts';
-import { PlatformError } from '../../contract/errors.ts';
+import { mustBeRefusal, mustEqual } from '../../../tests/support/must.ts';
 import { isRecord, parseJsonObject } from './parse-object.ts';
 
 function outcome(bytes: Buffer): unknown {
@@ -24,12 +24,8 @@ describe('parseJsonObject', () => {
           expected = undefined;
         }
         const found = outcome(bytes);
-        if (isRecord(expected)) expect(found).toEqual(expected);
-        else
-          expect([found instanceof PlatformError, (found as PlatformError).code]).toEqual([
-            true,
-            'invalid_json',
-          ]);
+        if (isRecord(expected)) mustEqual(found, expected);
+        else mustBeRefusal(found, 'invalid_json');
       }),
       { numRuns: 10_000 },
     );

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { LineScanner, type ScannedLine } from './line-scanner.ts';
 
 function scan(bytes: Buffer, cuts: number[] = [], max = 1_000): ScannedLine[] {
@@ -26,12 +27,16 @@ describe('LineScanner', () => {
             .split('\n')
             .map((line, index) => ({ text: line.replace(/\r$/, ''), number: index + 1 }))
             .filter(({ text }) => !/^[ \t\r]*$/.test(text));
-          expect(lines.map(({ number }) => number)).toEqual(expected.map(({ number }) => number));
-          expect(texts(lines)).toEqual(
+          mustEqual(
+            lines.map(({ number }) => number),
+            expected.map(({ number }) => number),
+          );
+          mustEqual(
+            texts(lines),
             expected.map(({ text }) => (Buffer.byteLength(text) > 20 ? null : text)),
           );
           for (const { from, length, bytes: line } of lines)
-            if (line !== null) expect(bytes.subarray(from, from + length).equals(line)).toBe(true);
+            if (line !== null) mustEqual(bytes.subarray(from, from + length).equals(line), true);
         },
       ),
       { numRuns: 10_000 },

@@ -5,6 +5,7 @@
  */
 import { PlatformError } from '../../contract/errors.ts';
 import { isRecord, showFound } from '../json/parse-object.ts';
+import { numberFrom } from '../json/scalars.ts';
 import {
   type InferReply,
   type InferRequest,
@@ -41,7 +42,7 @@ export function readInferJson(body: string): InferReply {
     if (typeof datatype !== 'string' || !Array.isArray(shape))
       throw broken(`output '${name}' has no datatype or shape`);
     const values = valuesOf(name, output.data);
-    outputs.set(name, { name, datatype, shape: shape.map(Number), values });
+    outputs.set(name, { name, datatype, shape: shape.map(numberFrom), values });
   }
   return { outputs, final: undefined };
 }

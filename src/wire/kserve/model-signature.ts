@@ -9,6 +9,7 @@
  */
 import { PlatformError } from '../../contract/errors.ts';
 import { isRecord } from '../json/parse-object.ts';
+import { numberFrom } from '../json/scalars.ts';
 import type { TensorSpec } from './tensor.ts';
 
 export interface ModelSignature {
@@ -82,7 +83,7 @@ function specsFrom(value: unknown, place: string): TensorSpec[] {
   return value.map((entry: unknown) => {
     const { name, datatype, shape } = isRecord(entry) ? entry : {};
     // Some servers write 64-bit numbers as text.
-    const sizes = Array.isArray(shape) ? shape.map(Number) : [];
+    const sizes = Array.isArray(shape) ? shape.map(numberFrom) : [];
     if (typeof name !== 'string' || typeof datatype !== 'string' || !isShape(sizes))
       throw malformed(`a tensor in \`${place}\` has no name, datatype or shape`);
     return { name, datatype, shape: sizes };

@@ -1,7 +1,9 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { anyText, anyValue, validJson } from '../../../tests/support/hostile-json.ts';
 import { EMBEDDING, PYTHON, TENSORRTLLM, VLLM } from '../../../tests/support/kserve-signatures.ts';
+import { mustBeRefusal, mustEqual } from '../../../tests/support/must.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
 import { inferMessageOf, tensorsIn } from '../triton/grpc-tensors.ts';
@@ -105,7 +107,7 @@ describe('answers of models', () => {
   });
 
   it('join to the same text, whole and streamed, however they are cut (10,000 cases)', () => {
-    const pieces = fc.array(fc.string({ unit: 'grapheme', maxLength: 6 }), { minLength: 1, maxLength: 8 });
+    const pieces = fc.array(anyText(6), { minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(pieces, fc.boolean(), (texts, echo) => {
         const replies = texts.map((text, index) =>
@@ -120,10 +122,10 @@ describe('answers of models', () => {
         };
         const answer = answerFor(VLLM, { prompt: 'P', echo, stream: true });
         const events = parseSseEvents(replies.map((one) => answer.events(one)).join('') + answer.closing());
-        expect(events.at(-1)?.data).toBe('[DONE]');
+        mustEqual(events.at(-1)?.data, '[DONE]');
         const chunks = events.slice(0, -1).map(({ data }) => JSON.parse(data));
-        expect(chunks.map(({ choices }) => choices[0]?.text ?? '').join('')).toBe(whole.choices[0]?.text);
-        expect(chunks.filter(({ choices }) => choices[0]?.finish_reason !== null)).toHaveLength(1);
+        mustEqual(chunks.map(({ choices }) => choices[0]?.text ?? '').join(''), whole.choices[0]?.text);
+        mustEqual(chunks.filter(({ choices }) => choices[0]?.finish_reason !== null).length, 1);
       }),
       { numRuns: 10_000 },
     );
@@ -133,14 +135,14 @@ describe('answers of models', () => {
 describe('what an engine sends', () => {
   it('is read or refused with a typed error, as JSON (10,000 cases)', () => {
     const output = fc.record(
-      { name: fc.anything(), datatype: fc.anything(), shape: fc.anything(), data: fc.anything() },
+      { name: anyValue, datatype: anyValue, shape: anyValue, data: anyValue },
       { requiredKeys: [] },
     );
     const body = fc.oneof(
-      fc.string(),
-      fc.json(),
+      anyText(10),
+      validJson,
       fc
-        .record({ outputs: fc.oneof(fc.array(output), fc.anything()) })
+        .record({ outputs: fc.oneof(fc.array(output, { maxLength: 3 }), anyValue) })
         .map((value) => JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? 1 : item)) ?? ''),
     );
     fc.assert(
@@ -150,12 +152,20 @@ describe('what an engine sends', () => {
             const found = read(text);
             answerFor(VLLM, { prompt: 'a' }).events(found);
           } catch (thrown) {
-            expect(thrown).toMatchObject({ name: 'PlatformError', code: 'engine_failed' });
+            mustBeRefusal(thrown, 'engine_failed');
           }
         }
       }),
       { numRuns: 10_000 },
     );
+  });
+
+  // Bug: "Cannot convert object to primitive value".
+  it('may say a shape of objects, which is not read', () => {
+    const output = { name: 'text_output', datatype: 'BYTES', shape: [{ toString: 'x' }], data: ['a'] };
+    expect(readInferJson(JSON.stringify({ outputs: [output] })).outputs.get('text_output')?.values).toEqual([
+      'a',
+    ]);
   });
 
   it('is read or refused with a typed error, as a message (10,000 cases)', () => {
@@ -185,7 +195,7 @@ describe('what an engine sends', () => {
               readInferMessage(fromBinary(ModelInferResponseSchema, bytes)),
             );
           } catch (thrown) {
-            expect(thrown).toMatchObject({ name: 'PlatformError', code: 'engine_failed' });
+            mustBeRefusal(thrown, 'engine_failed');
           }
         },
       ),
@@ -195,13 +205,10 @@ describe('what an engine sends', () => {
 });
 
 describe('requests', () => {
-  const text = fc.string({ unit: 'grapheme', maxLength: 20 });
+  const text = anyText(10);
   const fields = fc.record({
     prompt: text,
-    stop: fc.array(
-      text.filter((one) => one !== ''),
-      { minLength: 1, maxLength: 3 },
-    ),
+    stop: fc.array(anyText(5, 1), { minLength: 1, maxLength: 3 }),
     seed: fc.nat(),
     temperature: fc.float({ min: Math.fround(0.01), max: 2, noNaN: true }),
     max_tokens: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
@@ -216,16 +223,15 @@ describe('requests', () => {
         const arrived = new Map(
           tensorsIn(fromBinary(ModelInferRequestSchema, bytes)).map((tensor) => [tensor.name, tensor]),
         );
-        expect(arrived.get('text_input')?.values).toEqual([given.prompt]);
-        expect(arrived.get('stop_words')?.values).toEqual(given.stop);
-        expect(arrived.get('seed')?.values).toEqual([given.seed]);
-        expect(arrived.get('max_tokens')?.values).toEqual([given.max_tokens]);
-        expect(arrived.get('temperature')?.values).toEqual([Math.fround(given.temperature)]);
+        mustEqual(arrived.get('text_input')?.values, [given.prompt]);
+        mustEqual(arrived.get('stop_words')?.values, given.stop);
+        mustEqual(arrived.get('seed')?.values, [given.seed]);
+        mustEqual(arrived.get('max_tokens')?.values, [given.max_tokens]);
+        mustEqual(arrived.get('temperature')?.values, [Math.fround(given.temperature)]);
         const long = JSON.parse(inferBody('r', request));
         const short = JSON.parse(generateBody('r', request));
-        for (const { name, data } of long.inputs)
-          expect(data.length === 1 ? data[0] : data).toEqual(short[name]);
-        expect(short.text_input).toBe(given.prompt);
+        for (const { name, data } of long.inputs) mustEqual(data.length === 1 ? data[0] : data, short[name]);
+        mustEqual(short.text_input, given.prompt);
       }),
       { numRuns: 10_000 },
     );
@@ -242,8 +248,8 @@ describe('requests', () => {
             { name: 'F', datatype: 'FP32', shape: [floats.length], values: floats },
           ]);
           const { outputs } = readInferMessage({ ...message, parameters: {} } as never);
-          expect(outputs.get('T')?.values).toEqual(texts);
-          expect(outputs.get('F')?.values).toEqual(floats);
+          mustEqual(outputs.get('T')?.values, texts);
+          mustEqual(outputs.get('F')?.values, floats);
         },
       ),
       { numRuns: 10_000 },

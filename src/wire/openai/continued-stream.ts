@@ -5,6 +5,7 @@
  */
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import { isRecord } from '../json/parse-object.ts';
+import { numberFrom } from '../json/scalars.ts';
 import { parseSseEvents } from '../sse/parse-event.ts';
 import {
   allFinished,
@@ -122,8 +123,8 @@ export class ContinuedStream {
   #usage(usage: Record<string, unknown>): Record<string, unknown> {
     if (this.#options.tier === 'C') return usage;
     const { deliveredTokens } = this.#options;
-    const prompt = Number(usage.prompt_tokens ?? 0) - deliveredTokens;
-    const completion = Number(usage.completion_tokens ?? 0) + deliveredTokens;
+    const prompt = numberFrom(usage.prompt_tokens ?? 0) - deliveredTokens;
+    const completion = numberFrom(usage.completion_tokens ?? 0) + deliveredTokens;
     return {
       ...usage,
       prompt_tokens: prompt,

@@ -186,10 +186,7 @@ export function isIdArray(value: unknown): value is number[] {
  * Whether an event carries the first thing that a client keeps: text, reasoning, a tool call, the end of a choice, or an
  * error. Role-only events and progress events do not; before them another engine may still be tried freely.
  */
-export function carriesContent(data: string): boolean {
-  if (data === '[DONE]') return true;
-  const chunk = parseChunk(data);
-  if (chunk === null) return true;
+export function carriesContent(chunk: Readonly<Record<string, unknown>>): boolean {
   if (chunk.error !== undefined && chunk.error !== null) return true;
   if (!Array.isArray(chunk.choices)) return false;
   return chunk.choices.some((choice) => {

@@ -23,20 +23,34 @@ const BODY_CHARS_SHOWN = 500;
 /** An engine's answer with an error status as the error event of a stream: its own error object, or its words in one. */
 export function errorEventOf(status: number, body: Buffer): object {
   const text = body.toString('utf8');
+  return ownError(text) ?? errorFromWords(status, text);
+}
+
+/** The same as the body of an answer: its own bytes when they are an error object. */
+export function errorAnswerOf(status: number, body: Buffer): Buffer | string {
+  const text = body.toString('utf8');
+  return ownError(text) === null ? JSON.stringify(errorFromWords(status, text)) : body;
+}
+
+function ownError(text: string): Record<string, unknown> | null {
   try {
     const parsed: unknown = JSON.parse(text);
-    if (isRecord(parsed) && isRecord(parsed.error)) return parsed;
+    return isRecord(parsed) && isRecord(parsed.error) ? parsed : null;
   } catch {
-    // Not JSON: shown as text.
+    return null;
   }
+}
+
+function errorFromWords(status: number, text: string): object {
+  const said = text.trim();
   const message =
-    text.trim() === '' ? `the engine answered with HTTP ${status}` : text.slice(0, BODY_CHARS_SHOWN);
-  return {
-    error: {
-      message,
-      type: status < 500 ? 'invalid_request_error' : 'upstream_error',
-      param: null,
-      code: status,
-    },
-  };
+    said === '' || said === '{}'
+      ? `the engine answered with HTTP ${status}`
+      : text.slice(0, BODY_CHARS_SHOWN);
+  return { error: { message, type: typeOfStatus(status), param: null, code: status } };
+}
+
+function typeOfStatus(status: number): string {
+  if (status === 429) return 'rate_limit_error';
+  return status < 500 ? 'invalid_request_error' : 'upstream_error';
 }

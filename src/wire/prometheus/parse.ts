@@ -11,8 +11,8 @@ export interface PrometheusSample {
 /** More lines than any engine has; the rest is not looked at. */
 const LINES_MAX = 100_000;
 
-const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*$/;
-const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"/g;
+const SAMPLE = /^([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?\s*$/s;
+const LABEL = /([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\]|\\.)*)"/gs;
 
 export function parsePrometheusText(text: string): PrometheusSample[] {
   const samples: PrometheusSample[] = [];
@@ -63,5 +63,5 @@ function parseLabels(text: string): Record<string, string> {
 }
 
 function plain(text: string): string {
-  return text.replaceAll(/\\(.)/g, (_whole, character: string) => (character === 'n' ? '\n' : character));
+  return text.replaceAll(/\\(.)/gs, (_whole, character: string) => (character === 'n' ? '\n' : character));
 }

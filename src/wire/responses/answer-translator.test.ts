@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { accumulateResponse } from 'openai/lib/responses/ResponseAccumulator';
 import type { Response, ResponseStreamEvent } from 'openai/resources/responses/responses';
 import { describe, expect, it } from 'vitest';
+import { anyText, jsonValue } from '../../../tests/support/hostile-json.ts';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { addEvents, choiceOf, emptyDelivered } from '../openai/delivered-stream.ts';
 import { type ResponseEventOut, ResponsesTranslator } from './answer-translator.ts';
 import { responseIdOf } from './item-ids.ts';
@@ -116,6 +118,45 @@ describe('streams', () => {
     expect(response.output).toHaveLength(1);
   });
 
+  it('ends as failed at an error whose code is an object, whatever its methods', () => {
+    const { response } = translate([sse({ error: { message: 'x', code: { toString: 1 } } })]);
+    expect(response.error).toEqual({ code: 'server_error', message: 'x' });
+  });
+
+  it.each([
+    [{ error: { message: 'x', type: 'rate_limit_error' } }, 'rate_limit_exceeded'],
+    [{ error: { message: 'x', code: 'saturated' } }, 'rate_limit_exceeded'],
+    [{ error: { message: 'x', type: 'invalid_request_error', code: null } }, 'invalid_prompt'],
+    [{ error: { message: 'x', type: 'BadRequestError', code: 400 } }, 'invalid_prompt'],
+    [{ error: { message: 'x', code: '400' } }, 'invalid_prompt'],
+    [{ object: 'error', message: 'x', code: 400 }, 'invalid_prompt'],
+    [{ error: { message: 'x', code: 429 } }, 'server_error'],
+    [{ error: 'x' }, 'server_error'],
+  ])('ends as failed at %j: %s', (error, code) => {
+    const { response } = translate([
+      sse(chunk({ content: 'Hm' })),
+      sse(error),
+      sse(chunk({ content: 'late' })),
+    ]);
+    expect(response).toMatchObject({ status: 'failed', error: { code, message: 'x' } });
+    expect(response.output).toMatchObject([{ content: [{ text: 'Hm' }] }]);
+  });
+
+  it('ends as failed at an event that is no JSON object: what follows could be anything', () => {
+    const { response } = translate([sse('{"choices":['), sse(chunk({ content: 'late' }, 'stop'))]);
+    expect(response).toMatchObject({ status: 'failed', error: { code: 'server_error' }, output: [] });
+  });
+
+  it('tells of calls without an index by their places, and of the one call of the API before tools', () => {
+    const call = (name: string) => ({ id: name, type: 'function', function: { name, arguments: '{}' } });
+    const { response } = translate([sse(chunk({ tool_calls: [call('f'), call('g')] }, 'tool_calls'))]);
+    expect(response.output).toMatchObject([{ name: 'f' }, { name: 'g' }]);
+    const former = { function_call: { name: 'f', arguments: '{}' } };
+    expect(translate([sse(chunk(former, 'function_call'))]).response.output).toMatchObject([
+      { type: 'function_call', name: 'f', arguments: '{}' },
+    ]);
+  });
+
   it('ends as failed when the stream just stops', () => {
     const { events, response } = translate([sse(chunk({ content: 'Hm' }))]);
     expect(typesOf(events).at(-1)).toBe('response.failed');
@@ -167,9 +208,9 @@ describe('whole answers', () => {
 
   it('is null for what is no chat answer (10,000 cases)', () => {
     fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 3 }), (value) => {
+      fc.property(jsonValue(3), (value) => {
         const answer = translator().answer(Buffer.from(JSON.stringify(value)));
-        if (answer !== null) expect(answer.object).toBe('response');
+        if (answer !== null) mustEqual(answer.object, 'response');
       }),
       { numRuns: 10_000 },
     );
@@ -177,7 +218,7 @@ describe('whole answers', () => {
   });
 });
 
-const text = fc.string({ unit: 'grapheme', maxLength: 5 });
+const text = anyText(5);
 const delta = fc.oneof(
   fc.record({ content: text }),
   fc.record({ reasoning_content: text }),
@@ -205,11 +246,11 @@ const event = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constant({ error: { message: 'x', type: 'y', code: 500 } }) },
   { weight: 1, arbitrary: fc.constant({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2 } }) },
-  { weight: 1, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
+  { weight: 1, arbitrary: jsonValue(2).map((value) => JSON.stringify(value)) },
 );
 /** A stream in pieces: whole events, grouped at will, ended anywhere. */
 const stream = fc
-  .array(fc.record({ event, border: fc.boolean() }), { maxLength: 25 })
+  .array(fc.record({ event, border: fc.boolean() }), { maxLength: 14 })
   .chain((events) => fc.tuple(fc.constant(events), fc.boolean()))
   .map(([events, done]) => {
     const pieces = [''];
@@ -265,10 +306,10 @@ describe('any stream, cut anywhere', () => {
     fc.assert(
       fc.property(stream, (pieces) => {
         const { events, response } = translate(pieces);
-        expect(faultIn(events)).toBeNull();
+        mustEqual(faultIn(events), null);
         const delivered = emptyDelivered();
         const all = pieces.join('');
-        const errorAt = all.indexOf('data: {"error"');
+        const errorAt = all.search(/data: (?!\{(?!"error")|\[DONE\])/);
         addEvents(delivered, errorAt < 0 ? all : all.slice(0, errorAt));
         const choice = choiceOf(delivered, 0);
         const textOf = (type: string, part: string) =>
@@ -278,11 +319,12 @@ describe('any stream, cut anywhere', () => {
             .filter((one) => one.type === part)
             .map((one) => one.text)
             .join('');
-        expect(textOf('message', 'output_text')).toBe(choice.text);
-        expect(textOf('reasoning', 'reasoning_text')).toBe(choice.reasoning);
+        mustEqual(textOf('message', 'output_text'), choice.text);
+        mustEqual(textOf('reasoning', 'reasoning_text'), choice.reasoning);
         if (response.status === 'failed') return;
         const calls = response.output.filter(({ type }) => type === 'function_call');
-        expect(calls.map((call) => call.arguments).sort()).toEqual(
+        mustEqual(
+          calls.map((call) => call.arguments).sort(),
           [...choice.toolCalls.values()].map((call) => call.arguments).sort(),
         );
       }),
@@ -290,7 +332,7 @@ describe('any stream, cut anywhere', () => {
     );
   });
 
-  it('is read by the stock client to the response that it ends with (500 cases)', () => {
+  it('is read by the stock client to the response that it ends with (10,000 cases)', () => {
     fc.assert(
       fc.property(stream, (pieces) => {
         const { events, response } = translate(pieces);
@@ -300,9 +342,9 @@ describe('any stream, cut anywhere', () => {
           snapshot = accumulateResponse(one as unknown as ResponseStreamEvent, snapshot);
         }
         if (response.status !== 'failed')
-          expect(JSON.parse(JSON.stringify(snapshot?.output))).toEqual(response.output);
+          mustEqual(JSON.parse(JSON.stringify(snapshot?.output)), response.output);
       }),
-      { numRuns: 500 },
+      { numRuns: 10_000 },
     );
   });
 });

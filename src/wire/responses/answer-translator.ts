@@ -5,9 +5,11 @@
  * In a stream: `response.created`, `response.in_progress`, the items, then exactly one of `response.completed`,
  * `response.incomplete` and `response.failed`; `sequence_number` counts from 0 without gaps; nothing follows.
  */
-import { isRecord } from '../json/parse-object.ts';
+import { contentEvents, readChatAnswer } from '../canonical/chat-answer.ts';
+import type { CanonicalError } from '../canonical/chat-error.ts';
+import { type CanonicalEvent, readStream } from '../canonical/chat-stream.ts';
 import { parseChunk } from '../openai/delivered-stream.ts';
-import { parseSseEvents } from '../sse/parse-event.ts';
+import { parseSseItems } from '../sse/parse-event.ts';
 import { OutputBuilder } from './output-builder.ts';
 import {
   endOf,
@@ -30,7 +32,7 @@ export class ResponsesTranslator {
   readonly #builder: OutputBuilder;
   #pending: ResponseEventOut[] = [];
   #sequence = 0;
-  #finishReason: unknown = null;
+  #finishReason: string | null = null;
   #usage: Record<string, unknown> | null = null;
   #error: { code: string; message: string } | null = null;
   #done = false;
@@ -44,12 +46,11 @@ export class ResponsesTranslator {
 
   /** The response of a whole chat answer. Null when it is not one. */
   answer(body: Buffer): ResponseObject | null {
-    const answer = parseChunk(body.toString('utf8'));
-    const choice = firstChoice(answer);
-    if (answer === null || choice === null || !isRecord(choice.message)) return null;
-    this.#builder.add(choice.message, choice.logprobs);
-    this.#finishReason = choice.finish_reason;
-    this.#usage = responseUsage(answer.usage);
+    const answer = readChatAnswer(parseChunk(body.toString('utf8')));
+    if (answer === null) return null;
+    for (const event of contentEvents(answer)) this.#builder.add(event);
+    this.#finishReason = answer.finishReason;
+    this.#usage = answer.usage === null ? null : responseUsage(answer.usage);
     this.#done = true;
     return this.#final();
   }
@@ -71,10 +72,9 @@ export class ResponsesTranslator {
 
   /** Whole events of a chat stream. What comes after its end or an error is not looked at. */
   events(frames: Buffer): ResponseEventOut[] {
-    for (const { data } of parseSseEvents(frames.toString('utf8'))) {
+    for (const event of readStream(frames)) {
       if (this.#done || this.#error !== null) break;
-      if (data === '[DONE]') this.#done = true;
-      else this.#addChunk(parseChunk(data));
+      this.#read(event);
     }
     return this.#take();
   }
@@ -96,17 +96,30 @@ export class ResponsesTranslator {
     return this.#take()[0] as ResponseEventOut;
   }
 
-  #addChunk(chunk: Record<string, unknown> | null): void {
-    if (chunk === null) return;
-    if (chunk.error !== undefined && chunk.error !== null) {
-      this.#error = errorOf(chunk.error);
-      return;
+  #read(event: CanonicalEvent): void {
+    switch (event.type) {
+      case 'text':
+      case 'reasoning':
+      case 'refusal':
+      case 'tool':
+        return this.#builder.add(event);
+      case 'usage':
+        this.#usage = responseUsage(event.usage);
+        return;
+      case 'finish':
+        this.#finishReason = event.reason;
+        return;
+      case 'error':
+        this.#error = errorOf(event.error);
+        return;
+      case 'done':
+        this.#done = true;
+        return;
+      // The identity is ours, and comments are passed on beside the events (commentsIn).
+      case 'chunk':
+      case 'comment':
+        return;
     }
-    if (isRecord(chunk.usage)) this.#usage = responseUsage(chunk.usage) ?? this.#usage;
-    const choice = firstChoice(chunk);
-    if (choice === null) return;
-    if (isRecord(choice.delta)) this.#builder.add(choice.delta, choice.logprobs);
-    if (typeof choice.finish_reason === 'string') this.#finishReason = choice.finish_reason;
   }
 
   #final(): ResponseObject {
@@ -160,25 +173,15 @@ export function eventText({ type, data }: { type: string; data: string }): strin
 /** Comments in whole events: they tell of continuations, and go on to the client. */
 export function commentsIn(frames: Buffer): string {
   if (!frames.includes(':') || (frames[0] !== 0x3a && !frames.includes('\n:'))) return '';
-  const lines = frames
-    .toString('utf8')
-    .split('\n')
-    .filter((line) => line.startsWith(':'));
-  return lines.map((line) => `${line}\n\n`).join('');
+  return parseSseItems(frames.toString('utf8'))
+    .map((item) => ('comment' in item ? `: ${item.comment}\n\n` : ''))
+    .join('');
 }
 
-function firstChoice(chunk: Record<string, unknown> | null): Record<string, unknown> | null {
-  if (chunk === null || !Array.isArray(chunk.choices)) return null;
-  return chunk.choices.filter(isRecord).find(({ index = 0 }) => index === 0) ?? null;
-}
-
-/** The error object of a chat stream in this API's smaller vocabulary. */
-export function errorOf(error: unknown): { code: string; message: string } {
-  const { code, type, message } = isRecord(error) ? error : {};
-  const text = typeof message === 'string' ? message : 'the engine reported an error';
-  if (code === 'saturated' || type === 'rate_limit_error')
-    return { code: 'rate_limit_exceeded', message: text };
-  if (type === 'invalid_request_error' || (Number(code) >= 400 && Number(code) < 500 && Number(code) !== 429))
-    return { code: 'invalid_prompt', message: text };
-  return { code: 'server_error', message: text };
+/** The error of a chat stream in this API's smaller vocabulary. */
+export function errorOf({ code, type, status, message }: CanonicalError): { code: string; message: string } {
+  if (code === 'saturated' || type === 'rate_limit_error') return { code: 'rate_limit_exceeded', message };
+  const refused = status !== null && status < 500 && status !== 429;
+  if (type === 'invalid_request_error' || refused) return { code: 'invalid_prompt', message };
+  return { code: 'server_error', message };
 }

@@ -1,138 +1,116 @@
 /**
- * A conversation of Responses items as the messages of a chat request. Items of one assistant turn (reasoning, text, calls)
- * become one message, as chat has it; leading system texts become one, since many templates take only one.
+ * A conversation of Responses items as canonical messages. Items of one assistant turn (reasoning, text, calls) become one
+ * message, as chat has it; leading system texts become one, since many templates take only one.
  */
+import {
+  assistantMessage,
+  type CanonicalMessage,
+  type CanonicalToolCall,
+  type ContentPart,
+  simplestContent,
+} from '../canonical/chat-request.ts';
 import { isRecord } from '../json/parse-object.ts';
+import { textFrom } from '../json/scalars.ts';
 import type { Item } from './input-items.ts';
 
-export type ChatMessage = Record<string, unknown>;
-
-export function chatMessages(instructions: string | null, items: readonly Item[]): ChatMessage[] {
-  const messages: ChatMessage[] = instructions === null ? [] : [{ role: 'system', content: instructions }];
-  /** The assistant message that further items of the same turn go into. */
-  let turn: ChatMessage | null = null;
-  for (const item of items) {
-    const part = assistantPart(item);
-    if (part === null) {
-      turn = null;
-      messages.push(otherMessage(item));
-    } else if (turn !== null && joins(turn, part)) {
-      join(turn, part);
-    } else {
-      turn = { role: 'assistant', ...part };
-      messages.push(turn);
-    }
-  }
-  return withOneSystemMessage(messages.filter(saysSomething)).map(withContent);
+/** What items of the assistant have said so far. */
+interface Turn {
+  reasoning: string[];
+  /** Null when it has said nothing. */
+  text: string | null;
+  calls: CanonicalToolCall[];
 }
 
-/** What an item adds to an assistant message; null for items of others. */
-function assistantPart(item: Item): ChatMessage | null {
-  switch (item.type) {
-    case 'reasoning': {
-      const texts = [
-        ...partTexts(item.content),
-        ...(item.content === undefined ? partTexts(item.summary) : []),
-      ];
-      return { reasoning_content: texts.join('\n') };
+export function chatMessages(instructions: string | null, items: readonly Item[]): CanonicalMessage[] {
+  const messages: CanonicalMessage[] =
+    instructions === null ? [] : [{ role: 'system', content: instructions }];
+  let turn: Turn | null = null;
+  const endTurn = () => {
+    if (turn !== null && saysSomething(turn))
+      messages.push(assistantMessage(turn.text, turn.reasoning.join('\n'), turn.calls));
+    turn = null;
+  };
+  for (const item of items) {
+    if (!isOfAssistant(item)) {
+      endTurn();
+      messages.push(otherMessage(item));
+      continue;
     }
-    case 'function_call': {
-      const call = { name: item.name, arguments: item.arguments };
-      return { tool_calls: [{ id: item.call_id, type: 'function', function: call }] };
-    }
-    case 'message':
-      return item.role === 'assistant' ? { content: partTexts(item.content).join('') } : null;
-    default:
-      return null;
+    if (turn !== null && !joins(turn, item)) endTurn();
+    turn ??= { reasoning: [], text: null, calls: [] };
+    join(turn, item);
   }
+  endTurn();
+  return withOneSystemMessage(messages);
+}
+
+function isOfAssistant({ type, role }: Item): boolean {
+  return type === 'reasoning' || type === 'function_call' || (type === 'message' && role === 'assistant');
 }
 
 /** Reasoning opens a turn, and a second text after calls is a turn of its own. */
-function joins(turn: ChatMessage, part: ChatMessage): boolean {
-  if (part.reasoning_content !== undefined)
-    return turn.content === undefined && turn.tool_calls === undefined;
-  if (part.content !== undefined) return turn.tool_calls === undefined;
-  return true;
+function joins(turn: Turn, { type }: Item): boolean {
+  if (type === 'reasoning') return turn.text === null && turn.calls.length === 0;
+  return type === 'function_call' || turn.calls.length === 0;
 }
 
-function join(turn: ChatMessage, part: ChatMessage): void {
-  if (typeof part.reasoning_content === 'string')
-    turn.reasoning_content = [turn.reasoning_content, part.reasoning_content].filter(Boolean).join('\n');
-  if (typeof part.content === 'string') turn.content = `${turn.content ?? ''}${part.content}`;
-  if (Array.isArray(part.tool_calls))
-    turn.tool_calls = [...(Array.isArray(turn.tool_calls) ? turn.tool_calls : []), ...part.tool_calls];
+function join(turn: Turn, item: Item): void {
+  if (item.type === 'reasoning') {
+    const text = partTexts(item.content === undefined ? item.summary : item.content).join('\n');
+    if (text !== '') turn.reasoning.push(text);
+  } else if (item.type === 'function_call') {
+    const call = { name: textFrom(item.name), arguments: textFrom(item.arguments) };
+    turn.calls.push({ id: textFrom(item.call_id), type: 'function', function: call });
+  } else turn.text = (turn.text ?? '') + partTexts(item.content).join('');
 }
 
 /** A turn that was nothing but reasoning without text has nothing to tell. */
-function saysSomething(message: ChatMessage): boolean {
-  return (
-    message.role !== 'assistant' ||
-    message.content !== undefined ||
-    message.tool_calls !== undefined ||
-    (typeof message.reasoning_content === 'string' && message.reasoning_content !== '')
-  );
+function saysSomething({ reasoning, text, calls }: Turn): boolean {
+  return reasoning.length > 0 || text !== null || calls.length > 0;
 }
 
-function withContent(message: ChatMessage): ChatMessage {
-  const { role, reasoning_content: reasoning, content = null, ...rest } = message;
-  return {
-    role,
-    ...(typeof reasoning === 'string' && reasoning !== '' && { reasoning_content: reasoning }),
-    content,
-    ...rest,
-  };
-}
-
-function otherMessage(item: Item): ChatMessage {
+function otherMessage(item: Item): CanonicalMessage {
   if (item.type === 'function_call_output')
-    return { role: 'tool', tool_call_id: item.call_id, content: contentOf(item.output) };
+    return { role: 'tool', tool_call_id: textFrom(item.call_id), content: contentOf(item.output) };
   // Templates of open models know no developer.
-  const role = item.role === 'developer' ? 'system' : item.role;
+  const role = item.role === 'user' ? 'user' : 'system';
   return { role, content: contentOf(item.content) };
 }
 
-/** One text is a string, which every engine takes; anything more is a list of parts. */
-function contentOf(content: unknown): unknown {
-  if (!Array.isArray(content)) return content;
-  const parts = content.map(chatPart);
-  const [only] = parts;
-  return parts.length === 1 && only?.type === 'text' ? only.text : parts;
+function contentOf(content: unknown): string | ContentPart[] {
+  return Array.isArray(content) ? simplestContent(content.filter(isRecord).map(chatPart)) : textFrom(content);
 }
 
-function chatPart(part: Record<string, unknown>): Record<string, unknown> {
+/** Of a part as parseInput left it: what it must have is there. */
+function chatPart(part: Record<string, unknown>): ContentPart {
+  const { detail, filename } = part;
   switch (part.type) {
-    case 'input_image':
-      return {
-        type: 'image_url',
-        image_url: { url: part.image_url, ...(part.detail !== 'auto' && { detail: part.detail }) },
-      };
-    case 'input_file':
-      return {
-        type: 'file',
-        file: { file_data: part.file_data, ...(part.filename !== undefined && { filename: part.filename }) },
-      };
+    case 'input_image': {
+      const detailed = typeof detail === 'string' && detail !== 'auto' ? { detail } : {};
+      return { type: 'image_url', image_url: { url: textFrom(part.image_url), ...detailed } };
+    }
+    case 'input_file': {
+      const named = typeof filename === 'string' ? { filename } : {};
+      return { type: 'file', file: { file_data: textFrom(part.file_data), ...named } };
+    }
     case 'input_audio':
-      return { type: 'input_audio', input_audio: part.input_audio };
-    case 'refusal':
-      return { type: 'text', text: part.refusal };
+      return { type: 'input_audio', input_audio: isRecord(part.input_audio) ? part.input_audio : {} };
     default:
-      return { type: 'text', text: part.text };
+      return { type: 'text', text: textFrom(part.text ?? part.refusal) };
   }
 }
 
 function partTexts(parts: unknown): string[] {
   if (!Array.isArray(parts)) return [];
-  return parts.filter(isRecord).map((part) => String(part.text ?? part.refusal ?? ''));
+  return parts.filter(isRecord).map((part) => textFrom(part.text ?? part.refusal));
 }
 
-function withOneSystemMessage(messages: readonly ChatMessage[]): ChatMessage[] {
-  const isSystemText = ({ role, content }: ChatMessage) => role === 'system' && typeof content === 'string';
-  const end = messages.findIndex((message) => !isSystemText(message));
-  const count = end < 0 ? messages.length : end;
-  if (count < 2) return [...messages];
-  const content = messages
-    .slice(0, count)
-    .map((message) => message.content)
-    .join('\n\n');
-  return [{ role: 'system', content }, ...messages.slice(count)];
+function withOneSystemMessage(messages: CanonicalMessage[]): CanonicalMessage[] {
+  const texts: string[] = [];
+  for (const { role, content } of messages) {
+    if (role !== 'system' || typeof content !== 'string') break;
+    texts.push(content);
+  }
+  if (texts.length < 2) return messages;
+  return [{ role: 'system', content: texts.join('\n\n') }, ...messages.slice(texts.length)];
 }

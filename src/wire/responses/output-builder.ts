@@ -1,9 +1,8 @@
 /**
- * Builds a response's output from the deltas of a chat answer, and says the events of it on the way. Text and reasoning
+ * Builds a response's output from the canonical events of an answer, and says the events of it on the way. Text and reasoning
  * follow each other, so that one ends where the other begins; calls may come mixed with one another and stay open to the end.
  */
-import { isRecord } from '../json/parse-object.ts';
-import { reasoningOf } from '../openai/delivered-stream.ts';
+import type { ContentEvent } from '../canonical/chat-stream.ts';
 import { itemIdOf } from './item-ids.ts';
 import {
   CallItem,
@@ -43,16 +42,11 @@ export class OutputBuilder {
     this.#emit = emit;
   }
 
-  /** A `delta` of a stream, or the `message` of a whole answer. */
-  add(delta: Readonly<Record<string, unknown>>, logprobs: unknown): void {
-    const reasoning = reasoningOf(delta);
-    if (reasoning !== '') this.#reasoning().add(reasoning);
-    if (typeof delta.content === 'string' && delta.content !== '')
-      this.#message().addText(delta.content, logprobsOf(logprobs));
-    if (typeof delta.refusal === 'string' && delta.refusal !== '') this.#message().addRefusal(delta.refusal);
-    if (Array.isArray(delta.tool_calls))
-      for (const [at, call] of delta.tool_calls.entries()) this.#addCall(call, at);
-    if (isRecord(delta.function_call)) this.#addCall({ function: delta.function_call }, 0);
+  add(event: ContentEvent): void {
+    if (event.type === 'reasoning') this.#reasoning().add(event.text);
+    else if (event.type === 'text') this.#message().addText(event.text, event.logprobs);
+    else if (event.type === 'refusal') this.#message().addRefusal(event.text);
+    else this.#addCall(event);
   }
 
   /** All is said: what is open ends here. With `incomplete`, what was written last was cut. */
@@ -94,20 +88,17 @@ export class OutputBuilder {
     return item;
   }
 
-  #addCall(call: unknown, at: number): void {
-    if (!isRecord(call)) return;
-    const index = typeof call.index === 'number' ? call.index : at;
-    const fn = isRecord(call.function) ? call.function : {};
+  #addCall({ index, id, name, arguments: text }: Extract<ContentEvent, { type: 'tool' }>): void {
     const pending = this.#calls.get(index) ?? { item: null, callId: null, early: '' };
     this.#calls.set(index, pending);
-    if (typeof call.id === 'string' && call.id !== '') pending.callId ??= call.id;
-    if (typeof fn.name === 'string' && fn.name !== '') {
-      if (pending.item === null) this.#openCall(pending, fn.name);
-      else pending.item.addName(fn.name);
+    pending.callId ??= id;
+    if (name !== null) {
+      if (pending.item === null) this.#openCall(pending, name);
+      else pending.item.addName(name);
     }
-    if (typeof fn.arguments !== 'string' || fn.arguments === '') return;
-    if (pending.item === null) pending.early += fn.arguments;
-    else pending.item.addArguments(fn.arguments);
+    if (text === '') return;
+    if (pending.item === null) pending.early += text;
+    else pending.item.addArguments(text);
   }
 
   #openCall(call: PendingCall, name: string): void {
@@ -145,10 +136,4 @@ export class OutputBuilder {
     this.#entries.push(entry);
     return entry;
   }
-}
-
-/** What chat calls `logprobs.content`. */
-function logprobsOf(logprobs: unknown): unknown[] {
-  if (!isRecord(logprobs) || !Array.isArray(logprobs.content)) return [];
-  return logprobs.content.filter(isRecord);
 }

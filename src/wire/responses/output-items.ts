@@ -2,6 +2,8 @@
  * The items of a response's output as they grow: a message of text and refusals, a chain of reasoning, a function call. Each
  * tells its own events, from its opening to its end, in the vendor's order.
  */
+import type { TokenLogprob } from '../canonical/chat-logprobs.ts';
+
 export type Emit = (type: string, fields: Record<string, unknown>) => void;
 
 export type ItemStatus = 'in_progress' | 'completed' | 'incomplete';
@@ -23,7 +25,7 @@ export interface ItemPosition {
 interface MessagePart {
   type: 'output_text' | 'refusal';
   text: string;
-  logprobs: unknown[];
+  logprobs: TokenLogprob[];
 }
 
 export class MessageItem implements OutputItem {
@@ -36,7 +38,7 @@ export class MessageItem implements OutputItem {
     at.emit('response.output_item.added', { output_index: at.outputIndex, item: this.json('in_progress') });
   }
 
-  addText(delta: string, logprobs: unknown[]): void {
+  addText(delta: string, logprobs: readonly TokenLogprob[]): void {
     const part = this.#partOf('output_text');
     part.text += delta;
     part.logprobs.push(...logprobs);
@@ -101,8 +103,7 @@ function partJson({ type, text, logprobs }: MessagePart): Record<string, unknown
 }
 
 /** Bytes stand in the final part only. */
-function withoutBytes(logprob: unknown): unknown {
-  const { bytes: _bytes, top_logprobs: top, ...rest } = logprob as Record<string, unknown>;
+function withoutBytes({ bytes: _bytes, top_logprobs: top, ...rest }: TokenLogprob): TokenLogprob {
   const alternatives = Array.isArray(top) ? top : [];
   return {
     ...rest,

@@ -4,8 +4,9 @@
  * words, and is tested against this.
  */
 import { PlatformError } from '../../contract/errors.ts';
+import type { CanonicalMessage, CanonicalRequest } from '../canonical/chat-request.ts';
 import { isRecord, parseJsonObject } from '../json/parse-object.ts';
-import type { ChatMessage } from './chat-messages.ts';
+import { writeJson } from '../json/write-json.ts';
 import { type InputEntry, parseInput } from './input-items.ts';
 import { optionalBoolean, optionalNumber, optionalString, refuseField } from './refuse-field.ts';
 import { parseTools } from './tools.ts';
@@ -20,9 +21,15 @@ export interface ResponsesRequest {
   previousResponseId: string | null;
   instructions: string | null;
   input: InputEntry[];
-  /** Fields of the chat request, all but messages and stream. */
-  chat: Record<string, unknown>;
+  /** Fields of the canonical request, and those that only an engine may know. */
+  chat: Omit<CanonicalRequest, 'model' | 'messages' | 'stream' | 'stream_options'> & Record<string, unknown>;
   /** Fields of the response object that repeat the request. */
+  echo: Record<string, unknown>;
+}
+
+/** What fields of this API become: of the canonical request, and of the response. */
+interface Parsed {
+  chat: Partial<CanonicalRequest>;
   echo: Record<string, unknown>;
 }
 
@@ -109,6 +116,25 @@ export function parseResponsesRequest(bytes: Buffer, responseId: string): Respon
   const sampling = parseSampling(fields);
   const text = parseText(fields.text ?? null);
   const reasoning = parseReasoning(fields.reasoning ?? null);
+  const echo = {
+    background,
+    instructions,
+    metadata: parseMetadata(fields.metadata ?? {}),
+    model,
+    previous_response_id: previousResponseId,
+    ...sampling.echo,
+    ...text.echo,
+    ...reasoning.echo,
+    ...tools.echo,
+    prompt_cache_key: fields.prompt_cache_key ?? null,
+    safety_identifier: fields.safety_identifier ?? null,
+    service_tier: 'default',
+    store,
+    // Engines do not shorten a conversation, so this is what is done whatever was asked for.
+    truncation: parseTruncation(fields.truncation ?? null),
+  };
+  // Refuses here what the response could not repeat.
+  writeJson('body', echo);
   return {
     model,
     stream: optionalBoolean(fields, 'stream') ?? false,
@@ -124,35 +150,19 @@ export function parseResponsesRequest(bytes: Buffer, responseId: string): Respon
       ...reasoning.chat,
       ...tools.chat,
     },
-    echo: {
-      background,
-      instructions,
-      metadata: parseMetadata(fields.metadata ?? {}),
-      model,
-      previous_response_id: previousResponseId,
-      ...sampling.echo,
-      ...text.echo,
-      ...reasoning.echo,
-      ...tools.echo,
-      prompt_cache_key: fields.prompt_cache_key ?? null,
-      safety_identifier: fields.safety_identifier ?? null,
-      service_tier: 'default',
-      store,
-      // Engines do not shorten a conversation, so this is what is done whatever was asked for.
-      truncation: parseTruncation(fields.truncation ?? null),
-    },
+    echo,
   };
 }
 
-/** The chat request that an engine is asked by. A background response is always read as a stream, so that it can be continued. */
+/** The canonical request, by which an engine is asked. A background response is always read as a stream, so that it can be continued. */
 export function chatRequestOf(
   { model, chat, stream, background }: ResponsesRequest,
-  messages: readonly ChatMessage[],
-): Record<string, unknown> {
+  messages: CanonicalMessage[],
+): CanonicalRequest & Record<string, unknown> {
   return {
+    ...chat,
     model,
     messages,
-    ...chat,
     ...((stream || background) && { stream: true, stream_options: { include_usage: true } }),
   };
 }
@@ -162,7 +172,7 @@ function unknownFields(fields: Readonly<Record<string, unknown>>): Record<string
   return Object.fromEntries(Object.entries(fields).filter(([name]) => !KNOWN.has(name)));
 }
 
-function parseSampling(fields: Readonly<Record<string, unknown>>) {
+function parseSampling(fields: Readonly<Record<string, unknown>>): Parsed {
   const temperature = optionalNumber(fields, 'temperature');
   const topP = optionalNumber(fields, 'top_p');
   const outputMax = optionalNumber(fields, 'max_output_tokens');
@@ -178,7 +188,7 @@ function parseSampling(fields: Readonly<Record<string, unknown>>) {
       // Of the two names of chat, the one that every engine knows.
       ...(outputMax !== null && { max_tokens: outputMax }),
       ...(parallel !== null && { parallel_tool_calls: parallel }),
-      ...(logprobs && { logprobs: true, top_logprobs: topLogprobs ?? 0 }),
+      ...(logprobs && { logprobs: true as const, top_logprobs: topLogprobs ?? 0 }),
       ...(user !== null && { user }),
     },
     echo: {
@@ -200,7 +210,7 @@ function parseInclude(include: unknown): unknown[] {
   return include;
 }
 
-function parseText(text: unknown): { chat: Record<string, unknown>; echo: { text: unknown } } {
+function parseText(text: unknown): Parsed {
   if (text !== null && !isRecord(text)) throw refuseField('text', text, 'an object');
   const format = text?.format ?? { type: 'text' };
   const verbosity = text?.verbosity ?? null;
@@ -221,7 +231,12 @@ function parseText(text: unknown): { chat: Record<string, unknown>; echo: { text
   }
 }
 
-function schemaFormat({ name, schema, strict = null, description = null }: Record<string, unknown>) {
+function schemaFormat({
+  name,
+  schema,
+  strict = null,
+  description = null,
+}: Record<string, unknown>): NonNullable<CanonicalRequest['response_format']> {
   if (typeof name !== 'string') throw refuseField('text.format.name', name, 'a name');
   if (!isRecord(schema)) throw refuseField('text.format.schema', schema, 'a JSON Schema, which is an object');
   if (strict !== null && typeof strict !== 'boolean')
@@ -237,7 +252,7 @@ function schemaFormat({ name, schema, strict = null, description = null }: Recor
   };
 }
 
-function parseReasoning(reasoning: unknown) {
+function parseReasoning(reasoning: unknown): Parsed {
   if (reasoning !== null && !isRecord(reasoning)) throw refuseField('reasoning', reasoning, 'an object');
   const effort = reasoning?.effort ?? null;
   if (effort !== null && typeof effort !== 'string')

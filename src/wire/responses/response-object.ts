@@ -1,6 +1,6 @@
 /** The response object: what clients read at the start and the end of a stream, and whenever they come back for it. */
 import type { ResponseStatus } from '../../contract/ports/response-store.ts';
-import { isRecord } from '../json/parse-object.ts';
+import type { CanonicalUsage } from '../canonical/chat-usage.ts';
 
 export interface ResponseBase {
   id: string;
@@ -40,28 +40,20 @@ export function responseObject({ id, createdAtS, echo }: ResponseBase, state: Re
   };
 }
 
-/** Chat's `usage` in the words of this API; null when there is none. */
-export function responseUsage(usage: unknown): Record<string, unknown> | null {
-  if (!isRecord(usage)) return null;
-  const { prompt_tokens: input, completion_tokens: output } = usage;
-  if (typeof input !== 'number' || typeof output !== 'number') return null;
-  const promptDetails = isRecord(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
-  const outputDetails = isRecord(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
+/** Counts of tokens in the words of this API. */
+export function responseUsage(usage: CanonicalUsage): Record<string, unknown> {
+  const { promptTokens, completionTokens, cachedTokens, reasoningTokens } = usage;
   return {
-    input_tokens: input,
-    input_tokens_details: { cached_tokens: countOf(promptDetails.cached_tokens), cache_write_tokens: 0 },
-    output_tokens: output,
-    output_tokens_details: { reasoning_tokens: countOf(outputDetails.reasoning_tokens) },
-    total_tokens: input + output,
+    input_tokens: promptTokens,
+    input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
+    output_tokens: completionTokens,
+    output_tokens_details: { reasoning_tokens: reasoningTokens ?? 0 },
+    total_tokens: promptTokens + completionTokens,
   };
 }
 
-function countOf(value: unknown): number {
-  return typeof value === 'number' ? value : 0;
-}
-
 /** How a chat answer's `finish_reason` ends a response. */
-export function endOf(finishReason: unknown): Pick<ResponseState, 'incompleteReason'> & {
+export function endOf(finishReason: string | null): Pick<ResponseState, 'incompleteReason'> & {
   status: 'completed' | 'incomplete';
 } {
   if (finishReason === 'length') return { status: 'incomplete', incompleteReason: 'max_output_tokens' };

@@ -1,15 +1,15 @@
 /** `tools` and `tool_choice` of a Responses request as chat has them. Only functions: what the vendor runs itself is refused. */
+import type { CanonicalRequest, CanonicalTool, CanonicalToolChoice } from '../canonical/chat-request.ts';
 import { isRecord } from '../json/parse-object.ts';
 import { refuseField } from './refuse-field.ts';
 
 export interface ToolFields {
-  /** Fields of the chat request. */
-  chat: Record<string, unknown>;
+  chat: Pick<CanonicalRequest, 'tools' | 'tool_choice'>;
   /** What the response object says. */
   echo: { tools: unknown[]; tool_choice: unknown };
 }
 
-const CHOICES = ['auto', 'none', 'required'];
+const CHOICES = ['auto', 'none', 'required'] as const;
 
 export function parseTools(fields: Readonly<Record<string, unknown>>): ToolFields {
   const tools = fields.tools ?? [];
@@ -27,7 +27,7 @@ export function parseTools(fields: Readonly<Record<string, unknown>>): ToolField
   };
 }
 
-function parseTool(tool: unknown, param: string) {
+function parseTool(tool: unknown, param: string): { chat: CanonicalTool; echo: Record<string, unknown> } {
   if (!isRecord(tool)) throw refuseField(param, tool, 'an object of type function');
   if (tool.type !== 'function')
     throw refuseField(
@@ -58,9 +58,13 @@ function parseTool(tool: unknown, param: string) {
 }
 
 /** `allowed` is null where every tool is. */
-function parseChoice(choice: unknown): { allowed: Set<string> | null; chatChoice: unknown } {
+function parseChoice(choice: unknown): {
+  allowed: Set<string> | null;
+  chatChoice: CanonicalToolChoice | undefined;
+} {
   if (choice === null) return { allowed: null, chatChoice: undefined };
-  if (typeof choice === 'string' && CHOICES.includes(choice)) return { allowed: null, chatChoice: choice };
+  const word = CHOICES.find((known) => known === choice);
+  if (word !== undefined) return { allowed: null, chatChoice: word };
   if (isRecord(choice) && choice.type === 'function') {
     if (typeof choice.name !== 'string') throw refuseField('tool_choice.name', choice.name, 'a name');
     return { allowed: null, chatChoice: { type: 'function', function: { name: choice.name } } };
@@ -73,7 +77,10 @@ function parseChoice(choice: unknown): { allowed: Set<string> | null; chatChoice
   );
 }
 
-function parseAllowed({ mode, tools }: Record<string, unknown>) {
+function parseAllowed({ mode, tools }: Record<string, unknown>): {
+  allowed: Set<string>;
+  chatChoice: CanonicalToolChoice;
+} {
   if (mode !== 'auto' && mode !== 'required')
     throw refuseField('tool_choice.mode', mode, '"auto" or "required"');
   if (!Array.isArray(tools)) throw refuseField('tool_choice.tools', tools, 'an array of tools');

@@ -2,6 +2,7 @@
  * LoRA adapters as SGLang serves them: requests name one as `<model>:<adapter>`, and two calls load and unload them while it
  * runs. Both answer with what is loaded, or with 400 and the reason (srt/entrypoints/http_server.py, srt/lora/lora_registry.py).
  */
+import { textFrom } from '../json/scalars.ts';
 import type { AdapterShelf } from '../vllm/adapters.ts';
 import { bodyOf } from '../vllm/dev-calls.ts';
 import type { Read } from '../vllm/dialect-variant.ts';
@@ -18,7 +19,7 @@ export function sglangAdapterCalls(shelf: AdapterShelf): Record<string, Read> {
     (change: (name: string, path: string) => string | null): Read =>
     async (exchange) => {
       const { lora_name: name, lora_path: path } = await bodyOf(exchange);
-      const problem = change(String(name ?? ''), String(path ?? ''));
+      const problem = change(textFrom(name), textFrom(path));
       if (problem === null) return sendJson(exchange, { success: true, loaded_adapters: shelf.paths });
       sendJson(exchange, { success: false, error_message: problem, loaded_adapters: shelf.paths }, 400);
     };

@@ -4,6 +4,7 @@
  */
 import { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import { textFrom } from '../json/scalars.ts';
 import { sseData } from '../sse/parse-event.ts';
 import { bodyOf } from '../vllm/dev-calls.ts';
 import type { DialectParts, DialectVariant, WorkAnswer } from '../vllm/dialect-variant.ts';
@@ -48,7 +49,7 @@ export const sglangVariant = (metrics: boolean): DialectVariant => ({
     },
     '/abort_request': async (exchange) => {
       const { rid, abort_all: all } = await bodyOf(exchange);
-      running.abort(all === true ? 'all' : [String(rid ?? '')]);
+      running.abort(all === true ? 'all' : [textFrom(rid)]);
       exchange.send(200, {}, '');
     },
     '/pause_generation': (exchange) => {

@@ -1,6 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { mustEqual } from '../../../tests/support/must.ts';
 import { SseFrameSplitter } from './frame-splitter.ts';
 import { parseSseEvents } from './parse-event.ts';
 
@@ -39,7 +40,7 @@ describe('SseFrameSplitter', () => {
       fc.property(streamText, fc.array(fc.nat(2000), { maxLength: 12 }), (text, cuts) => {
         const bytes = Buffer.from(text);
         const { whole, rest } = split(cutAt(bytes, cuts));
-        expect(Buffer.concat([...whole, ...(rest === null ? [] : [rest])]).equals(bytes)).toBe(true);
+        mustEqual(Buffer.concat([...whole, ...(rest === null ? [] : [rest])]).equals(bytes), true);
       }),
       { numRuns: 10_000 },
     );
@@ -53,7 +54,7 @@ describe('SseFrameSplitter', () => {
         const together = split([Buffer.from(text)]).whole.flatMap((frames) =>
           parseSseEvents(frames.toString('utf8')),
         );
-        expect(apart).toEqual(together);
+        mustEqual(apart, together);
       }),
       { numRuns: 10_000 },
     );
@@ -96,9 +97,8 @@ describe('parseSseEvents', () => {
         parser.feed(text);
         // A lone CR at the very end may be half of a CRLF for a parser that waits for more.
         fc.pre(!text.endsWith('\r'));
-        expect(parseSseEvents(text).map((found) => ({ data: found.data, event: found.event }))).toEqual(
-          expected,
-        );
+        const found = parseSseEvents(text).map(({ data, event }) => ({ data, event }));
+        mustEqual(found, expected);
       }),
       { numRuns: 10_000 },
     );

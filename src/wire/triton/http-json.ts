@@ -1,5 +1,6 @@
 /** Bodies of Triton's HTTP side: requests to tensors, outputs to JSON, in the long form of `/infer` and the short one of `/generate`. */
 import { isRecord } from '../json/parse-object.ts';
+import { textFrom } from '../json/scalars.ts';
 import type { GivenTensor, Value } from './check-inputs.ts';
 import type { Outputs } from './generate.ts';
 import { CONFIG_TYPES, dimsOf, type ModelDeclaration } from './model-declaration.ts';
@@ -32,7 +33,7 @@ export function readInferRequest(body: Buffer): HttpRequest {
     id: typeof value.id === 'string' ? value.id : '',
     tensors,
     parameters: parametersOf(value.parameters),
-    wanted: wanted.flatMap((output: unknown) => (isRecord(output) ? [String(output.name)] : [])),
+    wanted: wanted.flatMap((output: unknown) => (isRecord(output) ? [textFrom(output.name)] : [])),
   };
 }
 
@@ -51,7 +52,7 @@ export function readGenerateRequest(body: Buffer, declaration: ModelDeclaration)
           shape: fit(name, declared.shape, values),
           values,
         });
-      } else if (name === 'id') request.id = String(found);
+      } else if (name === 'id') request.id = textFrom(found);
       else if (name === 'parameters' && isRecord(found)) take(found);
       else Object.assign(request.parameters, parametersOf({ [name]: found }));
     }

@@ -120,7 +120,8 @@ function cosine(a: readonly number[], b: readonly number[]): number {
   let product = 0;
   for (const [index, value] of a.entries()) product += value * (b[index] ?? 0);
   const lengths = Math.hypot(...a) * Math.hypot(...b);
-  return lengths === 0 ? 0 : product / lengths;
+  // Rounding may lead a little beyond what a cosine can be.
+  return lengths === 0 ? 0 : Math.max(-1, Math.min(1, product / lengths));
 }
 
 function usageOf(all: readonly Embedded[]): object {

@@ -63,7 +63,6 @@ const STOPS_MAX = 16;
 const STOP_CHARS_MAX = 1024;
 const LOGIT_BIAS_MAX = 1024;
 const COMPLETION_TOKENS_DEFAULT = 16;
-const INT64 = { min: -(2 ** 63), max: 2 ** 63 };
 
 export function parseChat(core: EngineCore, fields: Fields, defaults: SamplingDefaults): GenerationSpec {
   const turns = parseMessages(fields);
@@ -138,6 +137,8 @@ function parseCommon(core: EngineCore, fields: Fields, defaults: SamplingDefault
   const streamOptions = fields.stream_options ?? null;
   if (streamOptions !== null && !isRecord(streamOptions))
     throw refuse('stream_options', streamOptions, 'an object');
+  if (streamOptions !== null && !stream)
+    throw refuse('stream_options', streamOptions, 'nothing, or `stream: true` beside it');
   const includeUsage = streamOptions !== null && booleanField(streamOptions, 'include_usage', false);
   return {
     n: integerField(fields, 'n', { min: 1, max: N_MAX }) ?? 1,
@@ -177,8 +178,11 @@ function parseSampling(core: EngineCore, fields: Fields, defaults: SamplingDefau
 
 /** Seeds are 64 bits wide outside and 32 inside; small ones keep their value. */
 function parseSeed(fields: Fields): number | undefined {
-  const seed = integerField(fields, 'seed', INT64);
-  if (seed === undefined || (seed >= 0 && seed < 2 ** 32)) return seed;
+  const seed = fields.seed ?? undefined;
+  if (seed === undefined) return undefined;
+  if (typeof seed !== 'number' || !Number.isInteger(seed) || Math.abs(seed) > 2 ** 63)
+    throw refuse('seed', seed, 'an integer from -9223372036854775808 to 9223372036854775807');
+  if (seed >= 0 && seed < 2 ** 32) return seed;
   return mix32(seed % 2 ** 32, Math.floor(seed / 2 ** 32));
 }
 

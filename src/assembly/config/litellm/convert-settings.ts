@@ -1,5 +1,6 @@
 /** `router_settings`, `litellm_settings` and `general_settings` to ours, as far as they mean something here. */
 import type { ConfigInput } from '../../../contract/config-schema.ts';
+import { numberFrom, textFrom } from '../../../wire/json/scalars.ts';
 import type { ModelInput } from './convert-models.ts';
 import { isMap, type LocatedMap } from './located.ts';
 import { leftOver, type NotHonoured } from './not-honoured.ts';
@@ -68,7 +69,7 @@ class SettingsConversion {
   #time(section: LocatedMap, key: string, ours: 'inference_timeout_ms' | 'first_token_ms'): void {
     const seconds = section.take(key);
     if (seconds === undefined) return;
-    const ms = Math.round(Number(seconds) * 1000);
+    const ms = Math.round(numberFrom(seconds) * 1000);
     if (!(ms >= 1)) return this.#note(section, key, 'would be right: seconds, more than 0');
     this.#config.timeouts = { ...this.#config.timeouts, [ours]: Math.min(ms, TIMEOUT_MS_MAX) };
   }
@@ -86,7 +87,7 @@ class SettingsConversion {
   cooldown(section: LocatedMap): void {
     const seconds = section.take('cooldown_time');
     if (seconds === undefined) return;
-    const ms = Math.round(Number(seconds) * 1000);
+    const ms = Math.round(numberFrom(seconds) * 1000);
     if (!(ms >= 0)) return this.#note(section, 'cooldown_time', 'would be right: seconds');
     if (ms > EJECTION_MS_MAX)
       this.#note(section, 'cooldown_time', `an engine is left alone for at most ${EJECTION_MS_MAX / 1000} s`);
@@ -140,7 +141,7 @@ class SettingsConversion {
       const model = typeof name === 'string' ? this.#model(name) : undefined;
       const taken = this.#model(alias) !== undefined;
       if (aliases === undefined) continue;
-      if (model === undefined) this.#note(aliases, alias, `there is no model "${String(name)}" here`);
+      if (model === undefined) this.#note(aliases, alias, `there is no model "${textFrom(name)}" here`);
       else if (taken) this.#note(aliases, alias, `"${alias}" is the name of a model here`);
       else model.aliases = [...(model.aliases ?? []), alias];
       if (isMap(written) && written.hidden === true)
@@ -151,7 +152,7 @@ class SettingsConversion {
   masterKey(section: LocatedMap): void {
     const written = section.take('master_key');
     if (written === undefined) return;
-    const key = this.#references.text(String(written));
+    const key = this.#references.text(textFrom(written));
     if (!key.includes('${') && key.length < KEY_CHARACTERS_MIN) {
       return this.#note(
         section,

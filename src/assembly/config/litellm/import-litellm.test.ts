@@ -2,6 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { anyText, jsonObject } from '../../../../tests/support/hostile-json.ts';
+import { mustBeRefusal } from '../../../../tests/support/must.ts';
 import { PlatformError } from '../../../contract/errors.ts';
 import { parseConfig } from '../load-config.ts';
 import { importLiteLlm } from './import-litellm.ts';
@@ -169,6 +171,7 @@ router_settings:
       models: [
         {
           model_name: 'm',
+          engine: 'ollama',
           urls: ['http://127.0.0.1:11434'],
           served_model_name: 'llama3',
           aliases: ['gpt-4', 'hidden-one'],
@@ -334,64 +337,94 @@ describe('files with nothing to serve', () => {
   });
 });
 
+// Bug: "Cannot convert object to primitive value", found by the property below.
+it('takes no object for seconds, nor for a key', () => {
+  const text = `model_list: [{ model_name: a, litellm_params: { model: openai/a, api_base: "http://a:1" } }]
+router_settings: { timeout: { toString: 0 }, cooldown_time: { toString: 0 } }
+general_settings: { master_key: { toString: 0 } }
+environment_variables: { A: { toString: 0 } }
+`;
+  expect(imported(text).lost).toEqual([
+    '2 router_settings.timeout',
+    '2 router_settings.cooldown_time',
+    '3 general_settings.master_key',
+    '4 environment_variables.A',
+  ]);
+});
+
 it('never fails but with a reason, whatever the file holds (10,000 cases)', () => {
-  const scalar = fc.oneof(fc.string({ maxLength: 8 }), fc.integer(), fc.boolean(), fc.constant(null));
-  const anything = fc.oneof(
-    scalar,
-    fc.array(scalar, { maxLength: 2 }),
-    fc.dictionary(fc.string({ maxLength: 4 }), scalar, { maxKeys: 2 }),
-  );
-  const params = fc.record(
+  const scalar = fc.oneof(anyText(6), fc.integer(), fc.constantFrom(null, true, false));
+  const anything = fc.oneof(scalar, fc.array(scalar, { maxLength: 2 }), jsonObject(scalar, { maxKeys: 2 }));
+  const some = (fields: Record<string, fc.Arbitrary<unknown>>, maxLength: number) =>
+    fc
+      .array(fc.oneof(...Object.entries(fields).map(([key, value]) => value.map((given) => [key, given]))), {
+        maxLength,
+      })
+      .map((pairs): Record<string, unknown> => Object.fromEntries(pairs));
+  const params = some(
     {
       model: fc.oneof(fc.constantFrom('openai/a', 'hosted_vllm/b', 'vllm/c', 'azure/d', 'x', '*'), anything),
       api_base: fc.oneof(fc.constantFrom('http://a:1', 'http://b/v1', 'ftp://x', 'os.environ/X'), anything),
       api_key: anything,
       max_parallel_requests: anything,
     },
-    { requiredKeys: [] },
+    4,
   );
   const entry = fc.oneof(
-    anything,
-    fc.record({
-      model_name: fc.oneof(fc.constantFrom('a', 'b'), anything),
-      litellm_params: fc.oneof(params, anything),
-    }),
+    { weight: 1, arbitrary: anything },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        model_name: fc.oneof(fc.constantFrom('a', 'b'), anything),
+        litellm_params: fc.oneof({ weight: 5, arbitrary: params }, { weight: 1, arbitrary: anything }),
+      }),
+    },
   );
   const settings = fc.oneof(
-    anything,
-    fc.record(
-      {
-        num_retries: anything,
-        timeout: anything,
-        fallbacks: fc.oneof(
-          anything,
-          fc.array(fc.dictionary(fc.constantFrom('a', 'b'), anything), { maxLength: 2 }),
-        ),
-        default_fallbacks: anything,
-        model_group_alias: anything,
-        cooldown_time: anything,
-        master_key: anything,
-      },
-      { requiredKeys: [] },
-    ),
-  );
-  const file = fc.record(
+    { weight: 1, arbitrary: anything },
     {
-      model_list: fc.oneof(fc.array(entry, { maxLength: 3 }), anything),
-      router_settings: settings,
-      litellm_settings: settings,
-      general_settings: settings,
-      environment_variables: anything,
+      weight: 5,
+      arbitrary: some(
+        {
+          num_retries: anything,
+          timeout: anything,
+          fallbacks: fc.oneof(
+            anything,
+            fc.array(jsonObject(anything, { maxKeys: 2, keys: fc.constantFrom('a', 'b') }), { maxLength: 2 }),
+          ),
+          default_fallbacks: anything,
+          model_group_alias: anything,
+          cooldown_time: anything,
+          master_key: anything,
+        },
+        3,
+      ),
     },
-    { requiredKeys: ['model_list'] },
   );
+  const file = fc
+    .tuple(
+      fc.oneof(
+        { weight: 5, arbitrary: fc.array(entry, { maxLength: 2 }) },
+        { weight: 1, arbitrary: anything },
+      ),
+      some(
+        {
+          router_settings: settings,
+          litellm_settings: settings,
+          general_settings: settings,
+          environment_variables: anything,
+        },
+        2,
+      ),
+    )
+    .map(([models, sections]) => ({ model_list: models, ...sections }));
   fc.assert(
     fc.property(file, fc.nat(19), (value, turn) => {
       let made: string;
       try {
         made = importLiteLlm('c.yaml', JSON.stringify(value), noFile).text;
       } catch (error) {
-        expect(error).toMatchObject({ code: 'config_invalid' });
+        mustBeRefusal(error, 'config_invalid');
         return;
       }
       // What is made is parsed again in one case of twenty: that is the slow part.
@@ -400,7 +433,7 @@ it('never fails but with a reason, whatever the file holds (10,000 cases)', () =
       try {
         valid(made, Object.fromEntries(names.map((name) => [name, 'http://127.0.0.1:1'])));
       } catch (error) {
-        expect(error).toMatchObject({ code: 'config_invalid' });
+        mustBeRefusal(error, 'config_invalid');
       }
     }),
     { numRuns: 10_000 },

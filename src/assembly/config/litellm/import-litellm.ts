@@ -36,7 +36,7 @@ export function importLiteLlm(file: string, text: string, readText: (file: strin
   const notHonouredLines = inFileOrder(lost, file);
   if (models.length === 0) {
     throw configError([
-      `${file}: found no model that can be served here`,
+      `${file}${placeOfList(text)}: model_list: found no model that can be served here; would be right: at least one entry that names a server by \`api_base\`, such as { model_name: chat, litellm_params: { model: openai/chat, api_base: "http://127.0.0.1:8000/v1" } }`,
       ...notHonouredLines.map(
         ({ line, column, path, reason }) => `${file}:${line}:${column}: ${path}: ${reason}`,
       ),
@@ -47,6 +47,12 @@ export function importLiteLlm(file: string, text: string, readText: (file: strin
     notHonoured: notHonouredLines,
     locate: (path) => placeInFile(path, models, places),
   };
+}
+
+/** A key of the top level begins a line. */
+function placeOfList(text: string): string {
+  const line = text.split('\n').findIndex((one) => /^["']?model_list\b/.test(one));
+  return line < 0 ? '' : `:${line + 1}:1`;
 }
 
 /** What the user wrote in our own words wins, key by key. */

@@ -2,6 +2,7 @@
  * References to the environment: LiteLLM writes `os.environ/NAME`, we write `${NAME}`. What its `environment_variables`
  * section gives is the default of the variable, as it is there.
  */
+import { textFrom } from '../../../wire/json/scalars.ts';
 import type { LocatedMap } from './located.ts';
 import { type NotHonoured, notHonoured } from './not-honoured.ts';
 
@@ -16,7 +17,7 @@ export class References {
     this.#section = section;
     for (const name of section?.keys ?? []) {
       const value = section?.take(name);
-      if (value !== undefined) this.#defaults.set(name, String(value));
+      if (value !== undefined) this.#defaults.set(name, textFrom(value));
     }
   }
 

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { jsonValue } from '../../../../tests/support/hostile-json.ts';
 import { ByteStore, ENTRY_OVERHEAD_BYTES } from './byte-store.ts';
 import { type CacheScope, cacheKey } from './cache-key.ts';
 import { canonicalJson, DEPTH_MAX } from './canonical-json.ts';
@@ -26,7 +27,7 @@ function shuffled(value: unknown, order: number): unknown {
 
 /** What JSON can say: -0 is 0 to everybody who reads it. */
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-const json = fc.jsonValue({ maxDepth: 3 });
+const json = jsonValue(3);
 
 describe('canonicalJson', () => {
   it('is the same text exactly for equal values (property)', () => {

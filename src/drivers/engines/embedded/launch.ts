@@ -47,15 +47,16 @@ export async function embeddedLaunch(context: LaunchContext): Promise<LaunchPlan
       ...['--model', model],
       ...['--model-name', context.modelName],
       ...['--host', context.host],
-      ...['--port', '0'],
-      ...['--port-file', context.portFile],
+      ...(context.portFile === null
+        ? ['--port', String(context.port)]
+        : ['--port', '0', '--port-file', context.portFile]),
       ...['--sequences', String(context.maxBatchSize)],
       ...optional('--context', context.maxSeqLength),
       ...optional('--threads', context.threads),
       ...(context.args ?? []),
     ],
     env: { ...context.env, ...ENGINE_ENVIRONMENT },
-    portFrom: 'file',
+    portFrom: context.portFile === null ? 'assigned' : 'file',
   };
 }
 

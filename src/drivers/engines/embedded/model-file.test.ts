@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -76,18 +86,21 @@ describe('model file', () => {
   it('refuses or accepts a head with any damage, and does nothing else', () => {
     const path = join(directory, 'damaged.gguf');
     const head = readFileSync(BUILTIN_MODEL.path).subarray(0, 4096);
+    // Written in place: to make a file anew takes longer than to read it.
+    const file = openSync(path, 'w');
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(4095), fc.nat(255)), { minLength: 1, maxLength: 8 }), (damage) => {
         const bytes = Buffer.from(head);
         for (const [place, value] of damage) bytes[place] = value;
-        writeFileSync(path, bytes);
+        writeSync(file, bytes, 0, bytes.length, 0);
         try {
           readGgufHead(path);
         } catch (error) {
-          expect(error).toBeInstanceOf(GgufFault);
+          if (!(error instanceof GgufFault)) throw error;
         }
       }),
       { numRuns: 2_000 },
     );
+    closeSync(file);
   });
 });

@@ -45,6 +45,14 @@ function state(change: Partial<SamplingParams>, request: Partial<GenerateRequest
 }
 
 describe('sampling options', () => {
+  it.each([0, 1e-6, 1e-7, 1e-38, 1e-45, 1e-300])('takes temperature %d for greedy', (temperature) => {
+    expect(evaluateOptions(state({ temperature })).temperature).toBe(0);
+  });
+
+  it('leaves a temperature that changes something as it is', () => {
+    expect(evaluateOptions(state({ temperature: 1e-3 })).temperature).toBe(1e-3);
+  });
+
   it('keys chance by position: the same seed and position, the same draw', () => {
     expect(positionSeed(7, 100)).toBe(positionSeed(7, 100));
     expect(positionSeed(7, 100)).not.toBe(positionSeed(7, 101));

@@ -6,6 +6,12 @@ import type { SequenceEvaluateOptions, TokenBias } from 'node-llama-cpp';
 import { mix32 } from '../../../base/random.ts';
 import type { GenerateRequest } from '../../../contract/ports/engine-core.ts';
 
+/**
+ * Logits divided by less overflow 32-bit floats, or their quotients do: what is drawn then is rubbish, where the limit of ever
+ * smaller temperatures is the likeliest token.
+ */
+const GREEDY_TEMPERATURE_MAX = 1e-6;
+
 export interface SamplingState {
   request: GenerateRequest;
   seed: number;
@@ -24,7 +30,7 @@ export function evaluateOptions(state: SamplingState): SequenceEvaluateOptions {
   const { sampling } = state.request;
   const biases = logitBiases(state);
   return {
-    temperature: sampling.temperature,
+    temperature: sampling.temperature > GREEDY_TEMPERATURE_MAX ? sampling.temperature : 0,
     topK: Math.max(0, sampling.topK),
     topP: sampling.topP,
     minP: sampling.minP,

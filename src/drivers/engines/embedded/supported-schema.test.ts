@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { jsonValue } from '../../../../tests/support/hostile-json.ts';
 import { PlatformError } from '../../../contract/errors.ts';
 import { withoutTail } from './json-grammar.ts';
 import { supportedSchema } from './supported-schema.ts';
@@ -61,6 +62,7 @@ describe('supported schema', () => {
     [{ $ref: '#/$defs/nowhere' }, /points to nothing/],
     [{ $ref: 'http://example.com' }, /\$ref/],
     [{ enum: [] }, /at least one value/],
+    [{ type: [] }, /type: expected at least one type/],
     [{ enum: [{}] }, /enum\[0\]/],
     [{ type: 'wrong' }, /found "wrong"/],
     [{ allOf: [{}, {}] }, /allOf/],
@@ -81,10 +83,7 @@ describe('supported schema', () => {
       'allOf',
       '$defs',
     );
-    const value = fc.oneof(
-      fc.jsonValue({ maxDepth: 3 }),
-      fc.constantFrom('object', 'array', ['string'], [{}], {}),
-    );
+    const value = fc.oneof(jsonValue(3), fc.constantFrom('object', 'array', ['string'], [{}], {}));
     fc.assert(
       fc.property(fc.dictionary(keyword, value, { maxKeys: 4 }), (schema) => {
         refusal(schema as Record<string, unknown>);

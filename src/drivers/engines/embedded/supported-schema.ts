@@ -69,7 +69,8 @@ function convertType(schema: Schema, place: string): Schema {
   const type = schema.type ?? impliedType(schema);
   if (type === undefined) return { $ref: `#/$defs/${ANY}` };
   if (Array.isArray(type)) {
-    if (type.every((one) => SCALARS.includes(one as string)) && type.length > 0) return { type };
+    if (type.length === 0) throw refuse(`${place}.type`, 'expected at least one type');
+    if (type.every((one) => SCALARS.includes(one as string))) return { type };
     return { oneOf: type.map((one) => convertType({ ...schema, type: one as unknown }, place)) };
   }
   if (type === 'object') return convertObject(schema, place);

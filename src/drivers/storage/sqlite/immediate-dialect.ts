@@ -1,16 +1,40 @@
 /**
- * Kysely on better-sqlite3, with two corrections of its transactions. They take the write lock when they begin: one that reads
+ * Kysely, which speaks the interface of better-sqlite3, on Node's SQLite, with two corrections of its transactions. They take the write lock when they begin: one that reads
  * first and writes later fails at once when another process wrote in between, whatever the busy timeout says. And they are
  * not rolled back twice: on a full disk or a damaged file SQLite does it by itself, and a second time hides the reason.
  */
-import type { Database } from 'better-sqlite3';
-import { CompiledQuery, type DatabaseConnection, type Driver, SqliteDialect, SqliteDriver } from 'kysely';
+import type { SQLInputValue } from 'node:sqlite';
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  type SqliteDatabase,
+  SqliteDialect,
+  SqliteDriver,
+} from 'kysely';
+import type { Database } from './node-sqlite.ts';
+
+function asKyselyKnowsIt(database: Database): SqliteDatabase {
+  return {
+    close: () => database.close(),
+    prepare: (text) => {
+      const statement = database.prepare(text);
+      const bind = (parameters: readonly unknown[]) => parameters as readonly SQLInputValue[];
+      return {
+        reader: statement.columns().length > 0,
+        all: (parameters) => statement.all(...bind(parameters)),
+        run: (parameters) => statement.run(...bind(parameters)),
+        iterate: (parameters) => statement.iterate(...bind(parameters)),
+      };
+    },
+  };
+}
 
 class ImmediateDriver extends SqliteDriver {
   readonly #database: Database;
 
   constructor(database: Database) {
-    super({ database });
+    super({ database: asKyselyKnowsIt(database) });
     this.#database = database;
   }
 
@@ -19,7 +43,7 @@ class ImmediateDriver extends SqliteDriver {
   }
 
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    if (this.#database.inTransaction) await super.rollbackTransaction(connection);
+    if (this.#database.isTransaction) await super.rollbackTransaction(connection);
   }
 }
 
@@ -27,7 +51,7 @@ export class ImmediateDialect extends SqliteDialect {
   readonly #database: Database;
 
   constructor(database: Database) {
-    super({ database });
+    super({ database: asKyselyKnowsIt(database) });
     this.#database = database;
   }
 

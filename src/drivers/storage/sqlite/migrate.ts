@@ -3,8 +3,8 @@
  * the old version or the new one. Several processes may do it at once; the write lock lets one through, and the others find
  * nothing left to do.
  */
-import type { Database } from 'better-sqlite3';
 import { PlatformError } from '../../../contract/errors.ts';
+import type { Database } from './node-sqlite.ts';
 
 export interface Migration {
   /** 1, 2, 3, without gaps; the file name begins with it. */
@@ -13,26 +13,34 @@ export interface Migration {
   sql: string;
 }
 
-/** Throws `storage_unavailable` for a file of a newer release, and SqliteError when the file cannot be used. */
+/** Throws `storage_unavailable` for a file of a newer release, and SQLite's error when the file cannot be used. */
 export function migrate(database: Database, migrations: readonly Migration[]): void {
-  const run = database.transaction(() => {
-    database.exec(
-      'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at_ms INTEGER NOT NULL) STRICT',
-    );
-    const found = versionOf(database);
-    refuseNewer(database, found, migrations);
-    const note = database.prepare(
-      'INSERT INTO schema_migrations (version, name, applied_at_ms) VALUES (?, ?, ?)',
-    );
-    for (const { version, name, sql } of migrations) {
-      if (version <= found) continue;
-      database.exec(sql);
-      note.run(version, name, Date.now());
-    }
-  });
   // The usual opening changes nothing and needs no write lock, which another process may hold.
   if (isPresent(database, migrations)) return;
-  run.immediate();
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    addMissing(database, migrations);
+    database.exec('COMMIT');
+  } finally {
+    // On a full disk SQLite has done it by itself.
+    if (database.isTransaction) database.exec('ROLLBACK');
+  }
+}
+
+function addMissing(database: Database, migrations: readonly Migration[]): void {
+  database.exec(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, applied_at_ms INTEGER NOT NULL) STRICT',
+  );
+  const found = versionOf(database);
+  refuseNewer(database, found, migrations);
+  const note = database.prepare(
+    'INSERT INTO schema_migrations (version, name, applied_at_ms) VALUES (?, ?, ?)',
+  );
+  for (const { version, name, sql } of migrations) {
+    if (version <= found) continue;
+    database.exec(sql);
+    note.run(version, name, Date.now());
+  }
 }
 
 function isPresent(database: Database, migrations: readonly Migration[]): boolean {
@@ -44,7 +52,8 @@ function isPresent(database: Database, migrations: readonly Migration[]): boolea
 }
 
 function versionOf(database: Database): number {
-  return database.prepare('SELECT coalesce(max(version), 0) FROM schema_migrations').pluck().get() as number;
+  const newest = database.prepare('SELECT coalesce(max(version), 0) AS version FROM schema_migrations').get();
+  return (newest as { version: number }).version;
 }
 
 function refuseNewer(database: Database, found: number, migrations: readonly Migration[]): void {
@@ -52,6 +61,6 @@ function refuseNewer(database: Database, found: number, migrations: readonly Mig
   if (found <= known) return;
   throw new PlatformError(
     'storage_unavailable',
-    `${database.name} has tables of version ${found}, and this release knows version ${known}; run the newer release again, or move the file away to begin with an empty one`,
+    `${database.location()} has tables of version ${found}, and this release knows version ${known}; run the newer release again, or move the file away to begin with an empty one`,
   );
 }

@@ -1,7 +1,8 @@
 /** Opens the state database as all our processes share it: WAL, present tables, bounded waits. */
 import { chmodSync } from 'node:fs';
-import SqliteDatabase, { type Database } from 'better-sqlite3';
 import { type Migration, migrate } from './migrate.ts';
+import { type Database, DatabaseSync } from './node-sqlite.ts';
+import { sqliteCode } from './sqlite-error.ts';
 
 /** Longest wait for the write lock of another process, ms. Writes take milliseconds. */
 const BUSY_TIMEOUT_MS = 5_000;
@@ -10,19 +11,19 @@ const WAL_TURNS_MAX = 250;
 /** The write-ahead log is cut back to this after a checkpoint. */
 const WAL_BYTES_KEPT = 16 * 1024 * 1024;
 
-/** Throws SqliteError, or `storage_unavailable` for a file of a newer release. */
+/** Throws SQLite's error, or `storage_unavailable` for a file of a newer release. */
 export function openFile(file: string, migrations: readonly Migration[]): Database {
-  const database = new SqliteDatabase(file, { timeout: BUSY_TIMEOUT_MS });
+  const database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
   try {
     // What it holds is the clients' business alone.
     chmodSync(file, 0o600);
-    database.pragma('auto_vacuum = INCREMENTAL');
+    database.exec('PRAGMA auto_vacuum = INCREMENTAL');
     useWal(database);
-    database.pragma('synchronous = NORMAL');
-    database.pragma('foreign_keys = ON');
+    database.exec('PRAGMA synchronous = NORMAL');
+    database.exec('PRAGMA foreign_keys = ON');
     // What a client deletes is overwritten, not only forgotten.
-    database.pragma('secure_delete = ON');
-    database.pragma(`journal_size_limit = ${WAL_BYTES_KEPT}`);
+    database.exec('PRAGMA secure_delete = ON');
+    database.exec(`PRAGMA journal_size_limit = ${WAL_BYTES_KEPT}`);
     migrate(database, migrations);
     return database;
   } catch (error) {
@@ -36,10 +37,10 @@ function useWal(database: Database): void {
   const sleeper = new Int32Array(new SharedArrayBuffer(4));
   for (let turn = 0; ; turn++) {
     try {
-      database.pragma('journal_mode = WAL');
+      database.exec('PRAGMA journal_mode = WAL');
       return;
     } catch (error) {
-      if ((error as { code?: string }).code !== 'SQLITE_BUSY' || turn === WAL_TURNS_MAX) throw error;
+      if (!sqliteCode(error)?.startsWith('SQLITE_BUSY') || turn === WAL_TURNS_MAX) throw error;
       Atomics.wait(sleeper, 0, 0, 20);
     }
   }

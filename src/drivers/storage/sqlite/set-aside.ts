@@ -4,7 +4,7 @@
  * when its holder dies.
  */
 import { renameSync, statSync } from 'node:fs';
-import SqliteDatabase from 'better-sqlite3';
+import { DatabaseSync } from './node-sqlite.ts';
 
 const LOCK_TIMEOUT_MS = 2_000;
 
@@ -16,7 +16,7 @@ export function inodeOf(file: string): number {
 /** The new name; null when the path names another file than `inode` by now. Throws when it cannot be renamed. */
 export function setAside(file: string, inode: number, nowMs: number): string | null {
   // The lock file stays: one that is removed would be locked twice, by its old and its new file.
-  const lock = new SqliteDatabase(`${file}.lock`, { timeout: LOCK_TIMEOUT_MS });
+  const lock = new DatabaseSync(`${file}.lock`, { timeout: LOCK_TIMEOUT_MS });
   try {
     lock.exec('BEGIN EXCLUSIVE');
     if (inodeOf(file) !== inode) return null;

@@ -5,15 +5,16 @@
  * Whatever goes wrong here is `storage_unavailable` for the caller: nothing but what needs the database may suffer from it.
  */
 import { join } from 'node:path';
-import type { Database } from 'better-sqlite3';
 import { Kysely } from 'kysely';
 import type { Clock } from '../../../base/clock.ts';
 import { PlatformError } from '../../../contract/errors.ts';
 import type { Tables } from '../sql/tables.ts';
 import { ImmediateDialect } from './immediate-dialect.ts';
 import type { Migration } from './migrate.ts';
+import type { Database } from './node-sqlite.ts';
 import { openFile } from './open-file.ts';
 import { inodeOf, setAside } from './set-aside.ts';
+import { sqliteCode } from './sqlite-error.ts';
 
 export const STATE_FILE = 'state.db';
 /** After a failed opening the next is tried no sooner. */
@@ -66,7 +67,7 @@ export class StateDatabase {
 
   /** Gives pages that are free back to the disk, some at a time. */
   reclaim(): void {
-    this.#open?.database.pragma(`incremental_vacuum(${RECLAIM_PAGES_MAX})`);
+    this.#open?.database.exec(`PRAGMA incremental_vacuum(${RECLAIM_PAGES_MAX})`);
   }
 
   close(): void {
@@ -135,11 +136,6 @@ export class StateDatabase {
       retryAfterS: 5,
     });
   }
-}
-
-function sqliteCode(error: unknown): string | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === 'string' && code.startsWith('SQLITE_') ? code : undefined;
 }
 
 function isCorrupt(error: unknown): boolean {

@@ -78,7 +78,7 @@ async function readRequest(
   const fields = parseJsonObject(bytes);
   const { model } = fields;
   if (typeof model !== 'string') {
-    const message = `model: expected the name of a model, which GET /v1/models lists; found ${showFound(model)}`;
+    const message = `model: found ${showFound(model)}; expected the name of a model, which GET /v1/models lists`;
     throw new PlatformError('invalid_request', message, { param: 'model' });
   }
   const pool = gateway.table.find(model);

@@ -4,6 +4,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { PlatformError } from '../../../contract/errors.ts';
+import type { CanonicalMessage } from '../../../wire/canonical/chat-request.ts';
+import { writeJson } from '../../../wire/json/write-json.ts';
 import { type Envelope, parseEnvelope } from '../../../wire/openai/envelope.ts';
 import { ResponsesTranslator } from '../../../wire/responses/answer-translator.ts';
 import { chatMessages } from '../../../wire/responses/chat-messages.ts';
@@ -48,7 +50,7 @@ interface Creation {
   base: ResponseBase;
   /** Items of this request, to be stored with it. */
   input: Item[];
-  messages: Record<string, unknown>[];
+  messages: CanonicalMessage[];
 }
 
 async function create(gateway: ApiContext, call: ApiCall): Promise<void> {
@@ -87,7 +89,7 @@ function withStoreSetting(gateway: ApiContext, request: ResponsesRequest): Respo
 }
 
 function envelopeOf({ request, messages }: Creation): Envelope {
-  return parseEnvelope('chat', Buffer.from(JSON.stringify(chatRequestOf(request, messages))));
+  return parseEnvelope('chat', Buffer.from(writeJson('body', chatRequestOf(request, messages))));
 }
 
 async function createNow(gateway: ApiContext, call: ApiCall, creation: Creation): Promise<void> {

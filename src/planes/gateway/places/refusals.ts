@@ -1,6 +1,5 @@
 /** Why a request gets no place on a replica, in words for its client. */
 import { PlatformError } from '../../../contract/errors.ts';
-import type { PoolView } from '../../../contract/fleet.ts';
 import type { GatewaySettings } from '../../../contract/gateway-snapshot.ts';
 import { servesThisMachineOnly } from '../authenticate.ts';
 import type { PoolEntry } from '../fleet-table.ts';
@@ -14,8 +13,10 @@ export function unknownModel(model: string, known: readonly string[]): PlatformE
   );
 }
 
-export function noReplica({ view }: PoolEntry, settings: GatewaySettings): PlatformError {
-  const message = `no replica of model "${view.model}" can serve: ${statesOf(view, servesThisMachineOnly(settings))}`;
+export function noReplica(pool: PoolEntry, settings: GatewaySettings): PlatformError {
+  const { adapter, view } = pool;
+  const what = adapter === undefined ? '' : ` adapter "${adapter}"`;
+  const message = `no replica of model "${view.model}" can serve${what}: ${statesOf(pool, servesThisMachineOnly(settings))}`;
   return new PlatformError('no_replica', message, { retryAfterS: 5 });
 }
 
@@ -45,7 +46,7 @@ export function waitedInVain(
   const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
   const why =
     ready === 0
-      ? statesOf(pool.view, servesThisMachineOnly(settings))
+      ? statesOf(pool, servesThisMachineOnly(settings))
       : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
   const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
   return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, { retryAfterS });
@@ -56,9 +57,14 @@ export function beingStopped(): PlatformError {
 }
 
 /** Each replica with its state; why, only for callers of this machine: reasons may name files and addresses. */
-function statesOf({ replicas }: PoolView, withReasons: boolean): string {
-  if (replicas.length === 0) return 'it has no replicas';
+function statesOf({ view: { replicas: all }, replicas, adapter }: PoolEntry, withReasons: boolean): string {
+  if (all.length === 0) return 'it has no replicas';
   return replicas
-    .map(({ id, state, reason }) => `${id} is ${state}${withReasons && reason !== '' ? ` (${reason})` : ''}`)
+    .map(({ view: { id, state, reason, adapterProblems } }) => {
+      const why = withReasons && reason !== '' ? ` (${reason})` : '';
+      // It serves other names meanwhile.
+      const failed = adapter !== undefined && state === 'stopped' && adapterProblems?.[adapter] !== undefined;
+      return `${id} ${failed ? 'could not load it' : `is ${state}`}${why}`;
+    })
     .join('; ');
 }

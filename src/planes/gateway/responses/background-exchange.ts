@@ -5,12 +5,13 @@
 import { PlatformError } from '../../../contract/errors.ts';
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
 import type { ResponseStore } from '../../../contract/ports/response-store.ts';
-import { parseChunk } from '../../../wire/openai/delivered-stream.ts';
+import { readErrorAnswer } from '../../../wire/canonical/chat-error.ts';
 import {
   errorOf,
   type ResponseEventOut,
   type ResponsesTranslator,
 } from '../../../wire/responses/answer-translator.ts';
+import { inResponsesWords } from '../../../wire/responses/error-words.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
 import { bytesOf } from '../wrapped-exchange.ts';
 
@@ -112,19 +113,19 @@ export class BackgroundExchange implements HttpExchange {
 
   send(status: number, _headers: Record<string, string>, body: Uint8Array | string): void {
     const { translator } = this.#options;
-    const answer = parseChunk(bytesOf(body).toString('utf8'));
     if (status < 400) {
       const whole = translator.answer(bytesOf(body));
       if (whole !== null) return this.#finish(translator.end().events, whole);
+      return this.fail('server_error', 'the engine answered with something that is no chat answer');
     }
-    const { code, message } = errorOf(answer?.error);
+    const { code, message } = errorOf(readErrorAnswer(status, bytesOf(body)));
     this.fail(code, message);
   }
 
   /** Ends it as failed, unless it has ended. */
   fail(code: string, message: string): void {
     if (this.#ended) return;
-    this.#options.translator.fail(code, message);
+    this.#options.translator.fail(code, inResponsesWords(message));
     this.end();
   }
 

@@ -4,13 +4,14 @@
  */
 import { PlatformError } from '../../../contract/errors.ts';
 import type { HttpExchange } from '../../../contract/ports/http-exchange.ts';
-import { openAiErrorFrom } from '../../../wire/openai/error-object.ts';
+import { errorAnswerOf, openAiErrorFrom } from '../../../wire/openai/error-object.ts';
 import {
   commentsIn,
   eventText,
   type ResponseEventOut,
   type ResponsesTranslator,
 } from '../../../wire/responses/answer-translator.ts';
+import { errorInResponsesWords } from '../../../wire/responses/error-words.ts';
 import type { ResponseObject } from '../../../wire/responses/response-object.ts';
 import { bytesOf, WrappedExchange } from '../wrapped-exchange.ts';
 
@@ -42,7 +43,10 @@ export class ResponsesExchange extends WrappedExchange {
   }
 
   override send(status: number, headers: Record<string, string>, body: Uint8Array | string): void {
-    if (status >= 400) return this.inner.send(status, headers, body);
+    if (status >= 400) {
+      const error = errorInResponsesWords(Buffer.from(errorAnswerOf(status, bytesOf(body))));
+      return this.inner.send(status, { ...headers, 'content-type': 'application/json' }, error);
+    }
     const response = this.#translator.answer(bytesOf(body));
     if (response === null) return this.#sendBroken(headers);
     void this.#keep(response).then((kept) =>
