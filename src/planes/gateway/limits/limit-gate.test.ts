@@ -19,7 +19,7 @@ import { createSharedMemory, type SharedMemory } from '../shared-memory.ts';
 import { SharedState } from '../shared-state.ts';
 import { slotTables } from '../slot-tables.ts';
 
-type Answer = (handler: UpstreamHandler) => void;
+type Answer = (handler: UpstreamHandler, wantsStream: boolean) => void;
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex');
 const keyOf = (name: string, more: Partial<KeySettings>): KeySettings => ({
@@ -101,8 +101,9 @@ class TestGateway {
     return new GatewayPlane({
       clock,
       transport: {
-        send: ({ origin }, handler) => {
-          setImmediate(() => (this.answers[origin] ?? answered(5, 3))(handler));
+        send: ({ origin, headers }, handler) => {
+          const wantsStream = headers.accept === 'text/event-stream';
+          setImmediate(() => (this.answers[origin] ?? answered(5, 3))(handler, wantsStream));
           return { pause: () => {}, resume: () => {}, abort: () => {} };
         },
         forget: () => {},
@@ -227,14 +228,14 @@ describe('limits of a gateway', () => {
     const chance = createRandom(4);
     let used = 0;
     let requests = 0;
-    const next: Answer = (handler) => {
+    const next: Answer = (handler, wantsStream) => {
       const [prompt, completion] = [1 + chance.int(200), chance.int(200)];
-      const kind = chance.int(4);
-      if (kind < 2) {
+      const kind = chance.pick(['well', 'well', 'refused', 'lost']);
+      if (kind === 'well') {
         used += prompt + completion;
-        (kind === 0 ? answered : streamed)(prompt, completion)(handler);
-      } else (kind === 2 ? refusing : unreachable)(handler);
-      if (kind < 3) requests++;
+        (wantsStream ? streamed : answered)(prompt, completion)(handler, wantsStream);
+      } else (kind === 'refused' ? refusing : unreachable)(handler, wantsStream);
+      if (kind !== 'lost') requests++;
     };
     gateway.answers = { 'http://m': next, 'http://spare': unreachable };
     const client = async () => {
