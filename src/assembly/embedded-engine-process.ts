@@ -3,9 +3,9 @@
  * (see ENGINE_ENVIRONMENT in drivers/engines/embedded/launch.ts, which sets it for processes that the supervisor starts), and the
  * compile cache is on, which saves a good part of the start.
  */
-import { enableCompileCache } from 'node:module';
+import { useCompileCache } from './compile-cache.ts';
 
 process.env.UV_THREADPOOL_SIZE = '1';
-enableCompileCache();
+useCompileCache();
 const { runEmbeddedEngine } = await import('./embedded-engine.ts');
 await runEmbeddedEngine(process.argv.slice(2));

@@ -2,6 +2,7 @@
  * A gateway process: worker threads that serve, and this main thread, which takes snapshots from the node process, keeps the
  * last good one on disk, and reports facts and metrics. It serves on, for ever if need be, while the node process is away.
  */
+import { flushCompileCache } from 'node:module';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -196,6 +197,8 @@ class GatewayProcess {
     }
     this.#link.send(this.#state());
     this.#storage?.start();
+    // A process that is killed would leave its successor nothing.
+    flushCompileCache();
     process.stdout.write(
       `${JSON.stringify({ message: 'gateway listening', id: this.#options.id, port: this.#port })}\n`,
     );

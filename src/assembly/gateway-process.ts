@@ -3,10 +3,10 @@
  *
  * Options: --id NAME --snapshot FILE [--stale] --log FILE [--state DIR] [--socket PATH]... [--beside] [--enable-faults]
  */
-import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
+import { useCompileCache } from './compile-cache.ts';
 
-enableCompileCache();
+useCompileCache();
 // Output that can not be written, on a full disk, must not end us.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 const { values } = parseArgs({

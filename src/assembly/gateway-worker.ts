@@ -2,16 +2,11 @@
  * Entry of a gateway's worker thread: HTTP server, transport and gateway plane on one event loop. An exception that nobody
  * caught ends the thread; the main thread replaces it.
  */
-import { randomInt } from 'node:crypto';
-import { hostname } from 'node:os';
+import { flushCompileCache } from 'node:module';
 import { BroadcastChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
-import { createRandom } from '../base/random.ts';
 import type { Fact } from '../contract/facts.ts';
-import type { RedisSettings } from '../contract/gateway-snapshot.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
-import { createRedisLimits } from '../drivers/redis/rate-limits.ts';
-import { RedisLink } from '../drivers/redis/redis-link.ts';
 import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
@@ -40,6 +35,7 @@ let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile, { batched: true });
 const transport = openEngineTransport();
+transport.expect(start.slotted.snapshot.fleet);
 const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
 const cacheClient = new CacheClient();
@@ -54,44 +50,20 @@ function connectCache(cachePort: MessagePort): void {
 }
 
 const { limitStore, redis } = start.slotted.snapshot.settings;
-const limitLink = limitStore === 'redis' && redis !== null ? openLimitLink(redis) : null;
-const sharedLimits =
-  limitLink === null || redis === null
-    ? null
-    : createRedisLimits({
-        link: limitLink,
-        clock: systemClock,
-        prefix: redis.prefix,
-        gatewayId: `${hostname()}:${process.pid}`,
-        onGateways: (count) =>
-          log.write(logText('info', 'gateways that keep to limits together', { gateways: count })),
-      });
+const shared =
+  limitStore === 'redis' && redis !== null
+    ? (await import('./shared-limits.ts')).openSharedLimits(redis, writeLine)
+    : null;
 
-function openLimitLink({ url, deadlineMs }: RedisSettings): RedisLink {
-  const link = new RedisLink({
-    url,
-    deadlineMs,
-    clock: systemClock,
-    random: createRandom(randomInt(2 ** 32)),
-    onState: (state, reason) => {
-      const message =
-        state === 'up'
-          ? 'limits are counted in Redis'
-          : "Redis is away; limits are this gateway's share of them";
-      log.write(logText(state === 'up' ? 'info' : 'warn', message, { reason }));
-    },
-  });
-  link.start();
-  return link;
-}
-
-function logText(level: 'info' | 'warn', message: string, detail: Record<string, unknown>): string {
+function writeLine(level: 'info' | 'warn', message: string, detail: Record<string, unknown>): void {
   const at = new Date(systemClock.wallMs()).toISOString();
-  return `${JSON.stringify({ '@timestamp': at, 'log.level': level, message, worker: start.index, ...detail })}\n`;
+  log.write(
+    `${JSON.stringify({ '@timestamp': at, 'log.level': level, message, worker: start.index, ...detail })}\n`,
+  );
 }
 
 function flushTelemetry(): void {
-  if (limitLink !== null) counters.redisCalls('limits', { ...limitLink.takeCounts() });
+  if (shared !== null) counters.redisCalls('limits', { ...shared.link.takeCounts() });
   tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts, health });
   facts = [];
   health = [];
@@ -110,7 +82,7 @@ const plane = new GatewayPlane({
   counters,
   stores: storage.stores,
   cacheClient,
-  sharedLimits,
+  sharedLimits: shared?.limits ?? null,
   announceCancel: (id) => cancels.postMessage(id),
   fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
@@ -151,8 +123,7 @@ async function close(stopsAll: boolean): Promise<void> {
   loop.stop();
   await transport.close();
   storage.close();
-  sharedLimits?.close();
-  limitLink?.close();
+  shared?.link.close();
   log.close();
   flushTelemetry();
   tell({ type: 'closed' });
@@ -164,12 +135,17 @@ port.on('message', (message: ToWorker) => {
     case 'listen':
       server
         .listen({ host: message.host, port: message.port, reusePort: true })
-        .then(({ port: bound }) => tell({ type: 'listening', port: bound }))
+        .then(({ port: bound }) => {
+          tell({ type: 'listening', port: bound });
+          // A gateway that is killed would leave its successor nothing.
+          if (start.index === 0) setImmediate(flushCompileCache);
+        })
         .catch((error: NodeJS.ErrnoException) =>
           tell({ type: 'listen-failed', code: error.code ?? 'unknown', message: error.message }),
         );
       break;
     case 'snapshot':
+      transport.expect(message.slotted.snapshot.fleet);
       plane.update(message.slotted);
       break;
     case 'announce-close':

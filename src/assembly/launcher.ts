@@ -6,7 +6,6 @@
  * Invariant: at most one launcher, and at most one node process, per state directory.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { getCompileCacheDir } from 'node:module';
 import { type BackoffPolicy, backoffMs } from '../base/backoff.ts';
 import { systemClock } from '../base/clock.ts';
 import { createRandom } from '../base/random.ts';
@@ -162,7 +161,6 @@ class Launcher {
   #spawnNode(first: boolean): ChildProcess {
     const { configPath, paths } = this.#config;
     const { owner } = this.#options;
-    const cacheDir = getCompileCacheDir();
     return spawn(
       process.execPath,
       [
@@ -182,7 +180,6 @@ class Launcher {
         env: {
           ...this.#options.environment.variables,
           AUTOGLM_OWNER: `${paths.instance}:node`,
-          ...(cacheDir === undefined ? {} : { NODE_COMPILE_CACHE: cacheDir }),
         },
       },
     );

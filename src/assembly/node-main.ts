@@ -2,6 +2,7 @@
  * The node process: supervisor and control plane of one machine. It starts what must run, or adopts it, serves the admin API,
  * and ends in order. Gateways and engines do not need it: when it dies they go on, and its successor adopts them.
  */
+import { flushCompileCache } from 'node:module';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { EXIT_CODES, exitCodeFor } from '../contract/exit-codes.ts';
@@ -51,6 +52,8 @@ export async function runNode(options: NodeOptions): Promise<void> {
     const settled = { ...config, gateway: { ...config.gateway, port } };
     const { sinceAtMs, owner } = options;
     await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs, owner }).start();
+    // A process that is killed would leave its successor nothing.
+    flushCompileCache();
   } catch (thrown) {
     refuse(thrown);
   }

@@ -3,10 +3,10 @@
  *
  * Options: [--config FILE] [--instance ID] [--since MS] [--owner-fd N [--temporary]]. `autoglm serve` starts it; an init system may do so as well.
  */
-import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
+import { useCompileCache } from './compile-cache.ts';
 
-enableCompileCache();
+useCompileCache();
 const { values } = parseArgs({
   options: {
     config: { type: 'string' },

@@ -3,10 +3,10 @@
  * owner breaks. Options: --config FILE [--temporary DIR], the second one removed when all has ended.
  */
 import { rmSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
+import { useCompileCache } from './compile-cache.ts';
 
-enableCompileCache();
+useCompileCache();
 /** Where the owner puts the pipe. */
 const OWNER_FD = 3;
 

@@ -1,4 +1,5 @@
 /** Entry of the storage thread: the one place of a process where the state database is read and written. */
+import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import { StoreServer, SWEEP_INTERVAL_MS } from '../drivers/storage/rpc/store-server.ts';
@@ -18,6 +19,9 @@ const database = new StateDatabase({
 });
 const server = new StoreServer({ database, limits, clock: systemClock });
 const sweepTimer = setInterval(() => void server.sweep(), SWEEP_INTERVAL_MS);
+
+// A process that is killed would leave its successor nothing.
+flushCompileCache();
 
 parent.on('message', (message: ToStorage) => {
   if (message.type === 'connect') server.serve(message.port);

@@ -2,7 +2,7 @@
  * Goal: a gateway thread or process that dies, or is replaced, costs its own requests at most. Method: the node's side
  * (GatewayHost) with real gateway processes, between keep-alive clients and a scripted engine.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -202,6 +202,19 @@ describe('a gateway process that is killed', () => {
     await Promise.all(clients);
     expect(errors).toEqual([]);
     expect(currentPid()).not.toBe(killed);
+  });
+});
+
+describe('the compile cache', () => {
+  it('is kept for the threads too, and soon, so that a killed gateway leaves it to its successor', async () => {
+    host = createGatewayHost({
+      ...hostOptions(await freePort(), Date.now()),
+      processHost: createProcessHost({ environment: { ...process.env, TMPDIR: directory } }),
+    });
+    await host.start({ pools: [poolOf('demo', [{ url: engine.url }])] });
+    // The gateway plane alone is more than that; the main thread loads some twenty files.
+    const cache = join(directory, 'node-compile-cache');
+    await eventually(() => existsSync(cache) && readdirSync(cache, { recursive: true }).length > 100, 10_000);
   });
 });
 

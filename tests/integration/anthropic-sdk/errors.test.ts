@@ -43,7 +43,7 @@ describe('errors', () => {
     const error = await failure(client.messages.create({ ...ASK, max_tokens: 0 }));
     expect(error).toBeInstanceOf(Anthropic.BadRequestError);
     expect(error.type).toBe('invalid_request_error');
-    expect(error.apiMessage).toMatch(/^max_tokens: expected/);
+    expect(error.apiMessage).toMatch(/^max_tokens: found 0; expected/);
     expect(error.requestID).toMatch(/./);
     expect(error.error).toMatchObject({ type: 'error', request_id: error.requestID });
   });
