@@ -126,7 +126,7 @@ describe('autoglm import litellm', () => {
   });
 
   it.each([
-    ['a file that is not there', 'gone.yaml', 'gone.yaml: cannot be read'],
+    ['a file that is not there', 'gone.yaml', 'gone.yaml: there is no such file'],
     ['a file that is no YAML map', 'list.yaml', 'would be right: a map with `model_list`'],
   ])('says what is wrong with %s', async (_name, file, message) => {
     const installation = install(groupOf(['http://a:1', 'http://b:1']));
