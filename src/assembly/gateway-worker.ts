@@ -123,6 +123,7 @@ async function close(stopsAll: boolean): Promise<void> {
   loop.stop();
   await transport.close();
   storage.close();
+  shared?.limits.close();
   shared?.link.close();
   log.close();
   flushTelemetry();
