@@ -35,6 +35,7 @@ const limits = new RequestLimits(
 );
 const limit = (kind: BoundLimit['kind'], cell: number): BoundLimit => ({
   kind,
+  scope: 'key',
   subject: 'key "k"',
   cell,
   rate: { amount: 1e9, windowMs: 60_000 },

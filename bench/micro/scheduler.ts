@@ -4,6 +4,7 @@
  * figure to hold: prefix-cache p95 under 100 µs.
  */
 import { createRandom } from '../../src/base/random.ts';
+import { STRATEGY_NAMES } from '../../src/contract/scheduling.ts';
 import {
   ENTRY_BYTES,
   PREFIX_INDEX_BYTES,
@@ -13,7 +14,7 @@ import { PromptBlocks } from '../../src/decide/scheduling/affinity/prompt-blocks
 import { DATA_NEEDS, type DataNeed } from '../../src/decide/scheduling/pick/decision.ts';
 import { ReplicaColumns } from '../../src/decide/scheduling/pick/replica-columns.ts';
 import { Scheduler } from '../../src/decide/scheduling/pick/scheduler.ts';
-import { STRATEGIES, STRATEGY_NAMES } from '../../src/decide/scheduling/pick/strategies.ts';
+import { STRATEGIES } from '../../src/decide/scheduling/pick/strategies.ts';
 import { measure, print } from './measure.ts';
 
 const REPLICAS = 100;

@@ -35,16 +35,19 @@ export function gateway(nodeArgs: readonly string[]): TargetKind {
   };
 }
 
+/** Never reached; keeping count of them is part of what is measured. */
+const BENCH_LIMITS = { requestsPerMinute: 1e7, tokensPerMinute: 1e10, parallelRequests: 100_000 };
+
 function snapshot(enginePorts: readonly number[]): GatewaySnapshot {
   return {
     version: { epoch: 1, seq: 1 },
     settings: {
       host: '127.0.0.1', port: 0, workers: 1, bodyBytesMax: 8_388_608, queueSizeMax: 1024,
-      keys: [{ name: 'bench', sha256: hash('sha256', KEY) }],
-      queueTimeoutMs: 30_000, retryAttemptsMax: 2, retryBudgetRatio: 0.2, continuationsMax: 3, ejectionMs: 1000,
+      keys: [{ name: 'bench', sha256: hash('sha256', KEY), limits: BENCH_LIMITS }],
+      queueTimeoutMs: 30_000, retryAttemptsMax: 2, retryBudgetRatio: 0.2, continuationsMax: 3, ejectionMs: 1000, breakerFailures: 5, slowStartMs: 10_000, queueAdaptive: true,
       keepAliveMs: 10_000, connectTimeoutMs: 5000, firstTokenTimeoutMs: 300_000, stallTimeoutMs: 60_000,
       totalTimeoutMs: 3_600_000, writeStallTimeoutMs: 60_000, replayBytesMax: 4_194_304, responsesTtlMs: 3_600_000,
-      idempotencyTtlMs: 3_600_000, storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
+      idempotencyTtlMs: 3_600_000, cache: null, redis: null, storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
       files: { fileBytesMax: 5_000_000, totalBytesMax: 20_000_000, batchTtlMs: 2_592_000_000 },
       batches: { windowMs: 86_400_000, linesMax: 50_000, openMax: 100, inFlightMax: 64, lineTimeoutMs: 60_000, fillerShare: 0.5 },
       fillerKeySha256: null, drainTimeoutMs: 1000,

@@ -61,7 +61,7 @@ export function configurationPage(): string {
     '',
     '## Limits',
     '',
-    'At most 128 models, and at most 512 replicas in all: `replicas` and `urls` of all models together.',
+    'At most 128 models, and at most 512 replicas in all: `replicas` and `urls` of all models together. `limits` of at most 16384 keys, models of keys, and models together.',
     '',
     '## Times must agree',
     '',
@@ -80,26 +80,28 @@ function section(name: string, node: SchemaNode): string[] {
 }
 
 function keysTable(entries: [string, SchemaNode][], required: string[]): string {
-  const rows = entries.flatMap(([key, node]): string[][] => {
-    const row = [
-      `\`${key}\``,
-      describeExpectation(node),
-      defaultOf(key, node, required),
-      node.description ?? '',
-    ];
-    const inner = node.items?.properties;
-    if (inner === undefined) return [row];
-    return [
-      [`\`${key}\``, 'a list of maps', defaultOf(key, node, required), node.description ?? ''],
-      ...Object.entries(inner).map(([innerKey, innerNode]) => [
-        `\`${key}[].${innerKey}\``,
-        describeExpectation(innerNode),
-        defaultOf(innerKey, innerNode, node.items?.required ?? []),
-        innerNode.description ?? '',
-      ]),
-    ];
-  });
+  const rows = entries.flatMap(([key, node]) => keyRows(key, key, node, required));
   return table(['key', 'value', 'default', 'meaning'], rows);
+}
+
+/** A key, and what stands below it. */
+function keyRows(shown: string, key: string, node: SchemaNode, required: string[]): string[][] {
+  const below = (inner: SchemaNode, place: string) =>
+    Object.entries(inner.properties ?? {}).flatMap(([innerKey, innerNode]) =>
+      keyRows(`${place}.${innerKey}`, innerKey, innerNode, inner.required ?? []),
+    );
+  const row = (value: string) => [
+    `\`${shown}\``,
+    value,
+    defaultOf(key, node, required),
+    node.description ?? '',
+  ];
+  const { items, additionalProperties } = node;
+  if (items?.properties !== undefined) return [row('a list of maps'), ...below(items, `${shown}[]`)];
+  if (typeof additionalProperties === 'object' && additionalProperties.properties !== undefined)
+    return [row('a map of names to maps'), ...below(additionalProperties, `${shown}.NAME`)];
+  if (node.properties !== undefined) return [row('a map'), ...below(node, shown)];
+  return [row(describeExpectation(node))];
 }
 
 function defaultOf(key: string, node: SchemaNode, required: string[]): string {

@@ -4,24 +4,33 @@
  */
 import { flushCompileCache } from 'node:module';
 import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
+import { createRandom } from '../base/random.ts';
 import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/control-protocol.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
+import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { replaceFileSync } from '../drivers/storage/whole-file.ts';
+import { readGpuExporter } from '../drivers/telemetry/gpu-exporter.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
-import {
-  createSharedMemory,
-  POOL_SLOTS,
-  REPLICA_SLOTS,
-  SharedState,
-} from '../planes/gateway/shared-state.ts';
+import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
+import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
+import { GaugeCells } from '../planes/gateway/places/gauge-cells.ts';
+import { GaugeKeeper } from '../planes/gateway/places/gauge-keeper.ts';
+import { LoadCells } from '../planes/gateway/places/load-cells.ts';
+import { QueueKeeper } from '../planes/gateway/places/queue-keeper.ts';
+import { createSharedMemory } from '../planes/gateway/shared-memory.ts';
+import { SharedState } from '../planes/gateway/shared-state.ts';
+import { slotTables } from '../planes/gateway/slot-tables.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
+import { CacheHost } from './cache-host.ts';
+import type { CacheReport } from './cache-thread-protocol.ts';
 import { FirstSnapshot } from './first-snapshot.ts';
 import { GatewayWorkers } from './gateway-workers.ts';
 import { NodeLink } from './node-link.ts';
@@ -43,6 +52,9 @@ export interface GatewayProcessOptions {
   enableFaults: boolean;
 }
 
+const TICK_MS = 250;
+/** Between two looks at GPU telemetry. */
+const GAUGES_MS = 2_000;
 /** Answers say `Connection: close` for this long before a replaced gateway lets go of the port. */
 const ANNOUNCE_MS = 1_500;
 /** Facts kept while the node process is away. */
@@ -75,11 +87,30 @@ class GatewayProcess {
   readonly #options: GatewayProcessOptions;
   readonly #memory = createSharedMemory();
   readonly #shared = new SharedState(this.#memory, 0);
-  readonly #slots = new SlotAssigner(REPLICA_SLOTS, POOL_SLOTS, (slot) => this.#shared.inFlight(slot) === 0);
+  readonly #slots = new SlotAssigner(slotTables(this.#memory, this.#shared));
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
+  readonly #health: HealthKeeper;
+  readonly #load = new LoadCells(this.#memory.load);
+  readonly #queues = new QueueKeeper({
+    cells: this.#load,
+    clock: systemClock,
+    cpuMs: () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1_000;
+    },
+    processors: availableParallelism(),
+  });
+  readonly #gauges = new GaugeKeeper({
+    cells: new GaugeCells(this.#memory.gauges),
+    clock: systemClock,
+    read: readGpuExporter,
+  });
+  /** Refusals of each pool that the last report knew of. */
+  readonly #refusals = new Map<number, number>();
   readonly #workers: GatewayWorkers;
   readonly #storage: StorageHost | null;
+  readonly #cache: CacheHost | null;
   #slotted: SlottedSnapshot;
   readonly #link: NodeLink;
   /** What no node process has heard of yet. */
@@ -92,6 +123,14 @@ class GatewayProcess {
     this.#link = link;
     this.#log = openLineLog(options.logFile, { batched: true });
     this.#slotted = this.#slots.assign(snapshot);
+    this.#health = new HealthKeeper({
+      gates: new ReplicaGates(this.#memory.gates),
+      clock: systemClock,
+      chance: createRandom(process.pid),
+      onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
+    });
+    this.#health.update(this.#slotted);
+    this.#gauges.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
     this.#storage =
       options.stateDir === null
@@ -103,6 +142,16 @@ class GatewayProcess {
             log: (level, message, detail) => this.#logLine(level, message, detail),
             onReplaced: () => this.#workers.reconnectStorage(),
           });
+    this.#cache = settings.cache
+      ? new CacheHost({
+          settings: settings.cache,
+          redis: settings.redis,
+          onReport: (report) => this.#noteCache(report),
+          onReplaced: () => this.#workers.reconnectCache(),
+          log: (level, message, detail) => this.#logLine(level, message, detail),
+          logError: (message, error) => this.#logError(message, error),
+        })
+      : null;
     this.#workers = new GatewayWorkers({
       count: settings.workers,
       memory: this.#memory,
@@ -113,9 +162,11 @@ class GatewayProcess {
       enableFaults: options.enableFaults,
       fileDir: join(options.stateDir ?? dirname(options.snapshotFile), FILES_FOLDER),
       storagePort: () => this.#storage?.newPort() ?? null,
+      cachePort: () => this.#cache?.newPort() ?? null,
       snapshot: () => this.#slotted,
-      onTelemetry: (deltas, facts) => {
+      onTelemetry: (deltas, facts, health) => {
         this.#metrics.merge(deltas);
+        for (const report of health) this.#health.report(report);
         this.#report(facts);
       },
       onReplaced: (worker, reason) => {
@@ -129,6 +180,11 @@ class GatewayProcess {
   async start(): Promise<void> {
     process.on('SIGHUP', () => {});
     process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
+    setInterval(() => {
+      this.#health.tick();
+      this.#queues.tick(this.#slotted.snapshot.settings);
+    }, TICK_MS).unref();
+    setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
     try {
       const { host, port } = this.#slotted.snapshot.settings;
       if (!this.#options.beside && port !== 0) await assertFree(host, port);
@@ -185,6 +241,8 @@ class GatewayProcess {
       this.#logError('a snapshot was refused; the last good one stays in use', error);
       return;
     }
+    this.#health.update(this.#slotted);
+    this.#gauges.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
     try {
       // The file is shared by the gateways of a node.
@@ -198,6 +256,18 @@ class GatewayProcess {
     if (facts.length === 0 || this.#link.send({ type: 'facts', facts })) return;
     this.#facts.push(...facts);
     if (this.#facts.length > FACTS_MAX) this.#facts.splice(0, this.#facts.length - FACTS_MAX);
+  }
+
+  #noteCache({ entries, bytes, flights, evictions, redis }: CacheReport): void {
+    this.#metrics.set('autoglm_cache_entries', {}, entries);
+    this.#metrics.set('autoglm_cache_bytes', {}, bytes);
+    this.#metrics.set('autoglm_cache_flights', {}, flights);
+    this.#metrics.add('autoglm_cache_evictions_total', {}, evictions);
+    if (redis === null) return;
+    const { up, ...counts } = redis;
+    this.#metrics.set('autoglm_redis_up', { user: 'cache' }, up ? 1 : 0);
+    for (const [result, count] of Object.entries(counts))
+      this.#metrics.add('autoglm_redis_calls_total', { user: 'cache', result }, count);
   }
 
   #sendReport(id: number): void {
@@ -221,6 +291,8 @@ class GatewayProcess {
       this.#metrics.set('autoglm_replica_in_flight_requests', { deployment }, count);
     }
     this.#metrics.set('autoglm_in_flight_requests', {}, this.#shared.requests());
+    this.#metrics.set('autoglm_queue_share_ratio', {}, this.#queues.share);
+    this.#setScaleOut();
     return {
       workers: this.#workers.status(),
       inFlight: this.#shared.requests(),
@@ -229,6 +301,28 @@ class GatewayProcess {
       poolQueued,
       metricsText: this.#metrics.render({ gateway: this.#options.id }),
     };
+  }
+
+  /** Demand against what replicas should carry, for autoscalers. */
+  #setScaleOut(): void {
+    const { snapshot, replicaSlots, poolSlots } = this.#slotted;
+    for (const { model, replicas, leaving } of snapshot.fleet.pools) {
+      const pool = poolSlots[model];
+      if (pool === undefined || leaving === true) continue;
+      const ready = replicas.filter(({ state }) => state === 'ready');
+      const ever = this.#load.refusals(pool);
+      const refused = ever - (this.#refusals.get(pool) ?? 0);
+      this.#refusals.set(pool, ever);
+      const load = {
+        inFlight: sum(replicas, ({ id }) => this.#shared.inFlight(replicaSlots[id] ?? 0)),
+        queued: this.#shared.queued(pool),
+        refused,
+        replicas: ready.length,
+        windows: sum(ready, ({ window }) => window),
+      };
+      this.#metrics.set('autoglm_scale_out_ratio', { model }, scaleOutRatio(load));
+      this.#metrics.set('autoglm_replicas_wanted', { model }, replicasWanted(load));
+    }
   }
 
   async #drain(mode: 'replace' | 'stop', deadlineMs: number): Promise<void> {
@@ -256,6 +350,10 @@ class GatewayProcess {
       `${JSON.stringify({ '@timestamp': new Date().toISOString(), 'log.level': level, message, ...detail })}\n`,
     );
   }
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
 }
 
 /** Ends this process, and lets the node process know why, if it can be reached soon. */

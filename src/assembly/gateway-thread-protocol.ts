@@ -2,10 +2,12 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
+import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
+import type { SharedMemory } from '../planes/gateway/shared-memory.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 
 export interface WorkerStart {
-  memory: SharedArrayBuffer;
+  memory: SharedMemory;
   index: number;
   slotted: SlottedSnapshot;
   logFile: string;
@@ -16,6 +18,8 @@ export interface WorkerStart {
   fileDir: string;
   /** To the storage thread; null where nothing can be kept. */
   storage: MessagePort | null;
+  /** To the cache thread; null where no answer is kept for others. */
+  cache: MessagePort | null;
 }
 
 export type ToWorker =
@@ -28,11 +32,13 @@ export type ToWorker =
   | { type: 'flush' }
   /** To the storage thread that replaces a dead one. */
   | { type: 'storage'; port: MessagePort }
+  /** The same of the cache thread. */
+  | { type: 'cache'; port: MessagePort }
   | { type: 'fault'; kind: 'throw' };
 
 export type FromWorker =
   | { type: 'loaded' }
   | { type: 'listening'; port: number }
   | { type: 'listen-failed'; code: string; message: string }
-  | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[] }
+  | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[]; health: HealthReport[] }
   | { type: 'closed' };

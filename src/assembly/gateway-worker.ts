@@ -3,15 +3,20 @@
  * caught ends the thread; the main thread replaces it.
  */
 import { flushCompileCache } from 'node:module';
-import { BroadcastChannel, parentPort, workerData } from 'node:worker_threads';
+import { BroadcastChannel, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
 import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
+import { watchLoop } from '../drivers/telemetry/loop-watch.ts';
+import { CacheClient } from '../planes/gateway/cache/cache-client.ts';
+import type { FromCache, ToCache } from '../planes/gateway/cache/cache-protocol.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../planes/gateway/gateway-plane.ts';
+import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
+import { LoadCells } from '../planes/gateway/places/load-cells.ts';
 import { SharedState } from '../planes/gateway/shared-state.ts';
 import { openEngineTransport } from './engine-transport.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
@@ -25,6 +30,7 @@ const start = workerData as WorkerStart;
 const tell = (message: FromWorker) => port.postMessage(message);
 
 let facts: Fact[] = [];
+let health: HealthReport[] = [];
 let requestCount = 0;
 const counters = new GatewayCounters();
 const log = openLineLog(start.logFile, { batched: true });
@@ -32,10 +38,35 @@ const transport = openEngineTransport();
 transport.expect(start.slotted.snapshot.fleet);
 const storage = createStoreClient({ clock: systemClock });
 if (start.storage !== null) storage.connect(start.storage);
+const cacheClient = new CacheClient();
+if (start.cache !== null) connectCache(start.cache);
+
+function connectCache(cachePort: MessagePort): void {
+  const line = cacheClient.connect((message: ToCache) => cachePort.postMessage(message));
+  cachePort.on('message', (message: FromCache) => cacheClient.take(message));
+  cachePort.on('close', () => cacheClient.lost(line));
+  // A worker with nothing else to do may end.
+  cachePort.unref();
+}
+
+const { limitStore, redis } = start.slotted.snapshot.settings;
+const shared =
+  limitStore === 'redis' && redis !== null
+    ? (await import('./shared-limits.ts')).openSharedLimits(redis, writeLine)
+    : null;
+
+function writeLine(level: 'info' | 'warn', message: string, detail: Record<string, unknown>): void {
+  const at = new Date(systemClock.wallMs()).toISOString();
+  log.write(
+    `${JSON.stringify({ '@timestamp': at, 'log.level': level, message, worker: start.index, ...detail })}\n`,
+  );
+}
 
 function flushTelemetry(): void {
-  tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts });
+  if (shared !== null) counters.redisCalls('limits', { ...shared.link.takeCounts() });
+  tell({ type: 'telemetry', deltas: counters.takeDeltas(), facts, health });
   facts = [];
+  health = [];
 }
 
 /** Between the workers of this process: ids of background responses that are to stop. */
@@ -45,9 +76,13 @@ const plane = new GatewayPlane({
   clock: systemClock,
   transport,
   shared: new SharedState(start.memory, start.index),
+  memory: start.memory,
+  worker: start.index,
   snapshot: start.slotted,
   counters,
   stores: storage.stores,
+  cacheClient,
+  sharedLimits: shared?.limits ?? null,
   announceCancel: (id) => cancels.postMessage(id),
   fileContents: openFileContents(start.fileDir),
   newRequestId: () => `req-${start.idPrefix}-${(requestCount++).toString(36)}`,
@@ -56,13 +91,22 @@ const plane = new GatewayPlane({
     // Failures travel at once, and together when many streams of one replica break in the same moment.
     if (facts.length === 1) setImmediate(flushTelemetry);
   },
+  onHealth: (report) => {
+    health.push(report);
+    if (health.length === 1) setImmediate(flushTelemetry);
+  },
   writeLog: (line) => log.write(line),
 });
 cancels.onmessage = ({ data }) => plane.background.cancel(String(data));
 // A worker with nothing else to do may end.
 cancels.unref();
 const server = createHttpServer({ handle: (exchange) => plane.handle(exchange) });
-const telemetryTimer = setInterval(flushTelemetry, TELEMETRY_MS);
+const loop = watchLoop();
+const load = new LoadCells(start.memory.load);
+const telemetryTimer = setInterval(() => {
+  flushTelemetry();
+  load.reportWorker(start.index, loop.take());
+}, TELEMETRY_MS);
 
 async function close(stopsAll: boolean): Promise<void> {
   if (stopsAll) plane.startStopping();
@@ -72,11 +116,15 @@ async function close(stopsAll: boolean): Promise<void> {
   if (stopsAll) server.closeIdle();
   await closed;
   await plane.background.idle();
+  await plane.cache.idle();
   if (idleTimer !== null) clearInterval(idleTimer);
   plane.close();
   clearInterval(telemetryTimer);
+  loop.stop();
   await transport.close();
   storage.close();
+  shared?.limits.close();
+  shared?.link.close();
   log.close();
   flushTelemetry();
   tell({ type: 'closed' });
@@ -110,6 +158,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'storage':
       storage.connect(message.port);
+      break;
+    case 'cache':
+      connectCache(message.port);
       break;
     case 'flush':
       flushTelemetry();

@@ -7,13 +7,14 @@ import { type MessagePort, Worker } from 'node:worker_threads';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
-import { SharedState } from '../planes/gateway/shared-state.ts';
+import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
+import { reclaimWorker, type SharedMemory } from '../planes/gateway/shared-memory.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 
 export interface GatewayWorkersOptions {
   count: number;
-  memory: SharedArrayBuffer;
+  memory: SharedMemory;
   host: string;
   port: number;
   logFile: string;
@@ -22,8 +23,10 @@ export interface GatewayWorkersOptions {
   fileDir: string;
   /** A new port to the storage thread; null where nothing can be kept. */
   storagePort(): MessagePort | null;
+  /** A new port to the cache thread; null where no answer is kept for others. */
+  cachePort(): MessagePort | null;
   snapshot(): SlottedSnapshot;
-  onTelemetry(deltas: MetricDeltas, facts: Fact[]): void;
+  onTelemetry(deltas: MetricDeltas, facts: Fact[], health: HealthReport[]): void;
   onReplaced(worker: number, reason: string): void;
   logError(message: string, error: unknown): void;
 }
@@ -81,6 +84,14 @@ export class GatewayWorkers {
     }
   }
 
+  /** The cache thread was replaced. */
+  reconnectCache(): void {
+    for (const { worker } of this.#slots) {
+      const port = this.#options.cachePort();
+      if (port !== null) worker.postMessage({ type: 'cache', port } satisfies ToWorker, [port]);
+    }
+  }
+
   tell(index: number, message: ToWorker): void {
     this.#slots[index]?.worker.postMessage(message);
   }
@@ -102,6 +113,7 @@ export class GatewayWorkers {
   #launch(index: number, restarts: number): Promise<number> {
     const { memory, logFile, gatewayId, enableFaults, fileDir, snapshot } = this.#options;
     const storage = this.#options.storagePort();
+    const cache = this.#options.cachePort();
     const start: WorkerStart = {
       memory,
       index,
@@ -111,10 +123,11 @@ export class GatewayWorkers {
       enableFaults,
       fileDir,
       storage,
+      cache,
     };
     const worker = new Worker(new URL(`./gateway-worker${extname(import.meta.url)}`, import.meta.url), {
       workerData: start,
-      transferList: storage === null ? [] : [storage],
+      transferList: [storage, cache].filter((port) => port !== null),
     });
     const slot: Slot = { index, worker, state: 'starting', restarts };
     this.#slots[index] = slot;
@@ -149,7 +162,7 @@ export class GatewayWorkers {
         if (slot.state === 'starting') slot.state = 'listening';
         break;
       case 'telemetry':
-        this.#options.onTelemetry(message.deltas, message.facts);
+        this.#options.onTelemetry(message.deltas, message.facts, message.health);
         break;
       case 'closed':
         slot.state = 'closed';
@@ -161,7 +174,7 @@ export class GatewayWorkers {
   }
 
   #onExit(slot: Slot, code: number, livedMs: number): void {
-    SharedState.reclaim(this.#options.memory, slot.index);
+    reclaimWorker(this.#options.memory, slot.index);
     const neverServed = slot.state === 'starting' && slot.restarts === 0;
     slot.state = 'closed';
     this.#checkClosed();

@@ -6,6 +6,8 @@ export interface Clock {
   wallMs(): number;
   /** Milliseconds from an arbitrary start; never goes back. For spans and deadlines. */
   monotonicMs(): number;
+  /** Milliseconds since the machine started: one origin for all threads and processes. For what they share. */
+  machineMs(): number;
   /** Resolves after `ms`; rejects with the signal's reason when the signal fires first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -14,6 +16,10 @@ export interface Clock {
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
+  machineMs: () => {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1_000 + nanoseconds / 1_000_000;
+  },
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);

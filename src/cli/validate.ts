@@ -6,6 +6,7 @@ import { requireModelFiles } from '../assembly/config/model-files.ts';
 import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
 import { resolveMerged } from '../assembly/config/resolve-merged.ts';
 import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
+import { DEFAULT_STRATEGY } from '../contract/scheduling.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 
 export function validate(
@@ -89,6 +90,7 @@ function describeModel(model: Served['models'][number]): string {
       : `watches ${model.engine} at ${model.urls.join(', ')}`;
   const limits = [
     model.servedModel === model.modelName ? [] : [`known there as ${model.servedModel}`],
+    model.strategy === DEFAULT_STRATEGY ? [] : [`shared out by ${model.strategy}`],
     model.maxBatchSize === undefined ? [] : [`${model.maxBatchSize} at once per replica`],
     model.maxSeqLength === undefined ? [] : [`context ${model.maxSeqLength}`],
     model.threads === undefined ? [] : [count(model.threads, 'thread')],

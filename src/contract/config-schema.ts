@@ -5,7 +5,9 @@
 import { z } from 'zod';
 import { Secret } from '../base/secret.ts';
 import { BUILTIN_MODEL_NAME } from './builtin-model.ts';
-import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { CACHE_ENDPOINTS, ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
+import { keyLimitsSchema, modelLimitsSchema } from './limits-schema.ts';
+import { DEFAULT_PRIORITY, DEFAULT_STRATEGY, PRIORITY_NAMES, STRATEGY_NAMES } from './scheduling.ts';
 
 /** Secrets become a type that prints as `[secret]` the moment they are validated. */
 const secret = (lengthMin: number, text: string) =>
@@ -28,10 +30,49 @@ const keyList = (text: string) =>
     .default([])
     .describe(text);
 
+const clientKeys = z
+  .array(
+    z.strictObject({
+      name: z
+        .string()
+        .min(1)
+        .max(200)
+        .describe('Whose key it is; appears in logs, and is whom queue and limits are fair to.'),
+      key: secret(8, 'The key itself, at least 8 characters. `${NAME}` reads the environment.'),
+      weight: z
+        .number()
+        .min(0.01)
+        .max(1000)
+        .default(1)
+        .describe('Share of served tokens against other keys while requests wait.'),
+      priority: z
+        .enum(PRIORITY_NAMES)
+        .default(DEFAULT_PRIORITY)
+        .describe(
+          'Of its requests in the queue. A request may ask for less urgency with the header `x-autoglm-priority`, never for more.',
+        ),
+      limits: keyLimitsSchema,
+      explain: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Whether it may see how requests are shared out: the header `x-autoglm-explain`, and /autoglm/scheduling.',
+        ),
+    }),
+  )
+  .max(10_000)
+  .default([])
+  .describe('Keys that clients may use. AUTOGLM_API_KEYS (comma-separated) adds to them.');
+
 const port = z.number().int().min(0).max(65535);
 const milliseconds = z.number().int().min(1).max(86_400_000);
 const positiveMs = (defaultMs: number, text: string) =>
   milliseconds.default(defaultMs).describe(`${text} Milliseconds, 1 to 86400000.`);
+
+/** How answers are kept for others; each model may say otherwise than the section for all. */
+const cacheMode = z.enum(['never', 'by-header', 'always']);
+const cacheTtl = z.number().int().min(1).max(31_536_000);
+const cacheEndpoints = z.array(z.enum(CACHE_ENDPOINTS)).min(1);
 
 const engineUrl = z.url({ protocol: /^(https?|grpcs?)$/ });
 const urlEntry = z.union([
@@ -51,6 +92,12 @@ const urlEntry = z.union([
       .max(4096)
       .optional()
       .describe('Requests in flight at this engine. Default: that of the model.'),
+    weight: z
+      .number()
+      .min(0.01)
+      .max(1000)
+      .optional()
+      .describe('Share of the requests that this engine gets against the others of the model. Default: 1.'),
   }),
 ]);
 
@@ -83,6 +130,13 @@ export const modelSchema = z
       .describe(
         'Models to ask instead, in this order, when no replica of this one can serve or all attempts failed before the first token. Never after a 4xx of the engine.',
       ),
+    strategy: z
+      .enum(STRATEGY_NAMES)
+      .default(DEFAULT_STRATEGY)
+      .describe(
+        'How requests are shared out over the replicas (docs/scheduling.md). `prefix-cache` sends a prompt where its beginning was seen before, `session` keeps a conversation on one replica, `dynamic-weighted` needs `gpu_metrics_url`.',
+      ),
+    limits: modelLimitsSchema,
     lora_adapters: z
       .array(
         z.strictObject({
@@ -142,6 +196,13 @@ export const modelSchema = z
       .record(z.string(), z.string())
       .default({})
       .describe('Environment of the engine, beside PATH, HOME and the like.'),
+    gpu_metrics_url: z
+      .string()
+      .regex(/^https?:\/\/.+/, 'expected an http address such as http://{host}:9400/metrics')
+      .optional()
+      .describe(
+        'Where an exporter publishes load and memory of the GPUs that each engine uses, as NVIDIA DCGM names them; {host} and {port} are those of the engine.',
+      ),
     max_batch_size: z
       .number()
       .int()
@@ -181,6 +242,48 @@ export const modelSchema = z
       .optional()
       .describe('Processor threads per embedded replica. Default: 1.'),
     start_timeout_ms: positiveMs(600_000, 'Longest time from start to ready.'),
+    cache: z
+      .strictObject({
+        mode: cacheMode.optional().describe('As `cache.mode`, for this model. Default: `cache.mode`.'),
+        ttl_s: cacheTtl.optional().describe('As `cache.ttl_s`, for this model. Default: `cache.ttl_s`.'),
+        sampled: z
+          .boolean()
+          .optional()
+          .describe('As `cache.sampled`, for this model. Default: `cache.sampled`.'),
+        endpoints: cacheEndpoints
+          .optional()
+          .describe('As `cache.endpoints`, for this model. Default: `cache.endpoints`.'),
+        semantic: z
+          .strictObject({
+            embedding_model: z
+              .string()
+              .min(1)
+              .max(200)
+              .describe(
+                'The model of this system, served with embeddings, that says how near two questions are.',
+              ),
+            threshold: z
+              .number()
+              .min(0.5)
+              .max(1)
+              .default(0.95)
+              .describe('How near (cosine) two questions must be to be given one answer.'),
+          })
+          .optional()
+          .describe(
+            'Chats only: give the answer to a question that means the same, too, where all but the last message of the user is equal. Default: off.',
+          ),
+        revision: z
+          .string()
+          .min(1)
+          .max(200)
+          .optional()
+          .describe(
+            'Any text. Change it when the weights were replaced under the same name or address, so that answers of the former ones are not found any more. All else that answers depend on is looked at anyway.',
+          ),
+      })
+      .optional()
+      .describe('Answers of this model that are given to more than one request (docs/cache.md).'),
   })
   .superRefine((model, context) => {
     if (model.urls === undefined && model.engine === 'openai' && model.command === undefined) {
@@ -204,6 +307,14 @@ export const modelSchema = z
         path: ['engine'],
         message:
           'found "embedded" with `urls`; say which engine runs there: vllm, sglang, tgi, llama-server, ollama, triton or openai',
+      });
+    }
+    if (model.strategy === 'dynamic-weighted' && model.gpu_metrics_url === undefined) {
+      context.addIssue({
+        code: 'custom',
+        path: ['strategy'],
+        message:
+          'found "dynamic-weighted" without `gpu_metrics_url`; it weighs replicas by the load and memory of their GPUs, so say where an exporter publishes them, such as http://{host}:9400/metrics',
       });
     }
     for (const issue of tritonIssues(model)) context.addIssue({ code: 'custom', ...issue });
@@ -280,7 +391,7 @@ export const configSchema = z.strictObject({
         .max(128)
         .optional()
         .describe('Worker threads. Default: processor cores, at least 2.'),
-      keys: keyList('Keys that clients may use. AUTOGLM_API_KEYS (comma-separated) adds to them.'),
+      keys: clientKeys,
       allow_unauthenticated: z
         .boolean()
         .default(false)
@@ -300,7 +411,15 @@ export const configSchema = z.strictObject({
         .min(0)
         .max(1_000_000)
         .default(1024)
-        .describe('Requests that may wait, per model.'),
+        .describe(
+          'Requests that may wait, per model. From 80 % on, those that are least urgent are refused with 429 and a Retry-After that can be kept.',
+        ),
+      queue_adaptive: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Whether queues are made shorter, down to a tenth, while the gateway itself can not keep up: its event loops stall, its processors are all in use, or requests wait nearly as long as they may.',
+        ),
       queue_timeout_ms: positiveMs(30_000, 'Longest wait in the queue.'),
       retry_attempts: z
         .number()
@@ -322,6 +441,24 @@ export const configSchema = z.strictObject({
         .max(10)
         .default(3)
         .describe('Times one stream may be continued on another replica.'),
+      breaker_failures: z
+        .number()
+        .int()
+        .min(0)
+        .max(1000)
+        .default(5)
+        .describe(
+          'Failed attempts in a row after which a replica is left out, for 5 s the first time and longer after that, until one request shows that it is well. At least half of the replicas of a model stay in. 0: never.',
+        ),
+      slow_start_ms: z
+        .number()
+        .int()
+        .min(0)
+        .max(3_600_000)
+        .default(10_000)
+        .describe(
+          'A replica that comes back while others serve takes a tenth of its requests at first, and all after so long. Milliseconds; 0: all at once.',
+        ),
       ejection_ms: z
         .number()
         .int()
@@ -441,6 +578,79 @@ export const configSchema = z.strictObject({
         .default(0.5)
         .describe(
           "Share of a replica's places left free by clients that lines of batches may fill. 0: only replicas that are idle.",
+        ),
+    })
+    .prefault({}),
+  cache: z
+    .strictObject({
+      mode: cacheMode
+        .default('never')
+        .describe(
+          'Whether answers are given to more than one request (docs/cache.md). by-header: to requests that say so with `x-autoglm-cache: on`; always: to all whose answer would be the same, unless they say otherwise.',
+        ),
+      cache_capacity_gb: z
+        .number()
+        .min(0.001)
+        .max(1024)
+        .default(0.25)
+        .describe(
+          'Answers kept in the memory of a gateway process; what was used longest ago goes first. GB.',
+        ),
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) share their answers; each keeps those that it gave last in its memory too.',
+        ),
+      ttl_s: cacheTtl.default(3600).describe('How long an answer is kept. Seconds.'),
+      sampled: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Keep answers that chance decides (no temperature 0, no seed that the engine honours) too: who asks again gets the same one.',
+        ),
+      endpoints: cacheEndpoints
+        .default([...CACHE_ENDPOINTS])
+        .describe('Whose answers are kept. Messages and responses of the other APIs count as chat.'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe(
+          'redis: gateways that use the same Redis (`redis.url`) keep to limits of requests and tokens together. memory: each gateway keeps to them for itself.',
+        ),
+    })
+    .prefault({})
+    .describe('Where limits of keys and models are counted (docs/limits.md).'),
+  redis: z
+    .strictObject({
+      url: z
+        .string()
+        .max(4096)
+        .regex(/^(rediss?:\/\/.+)?$/, 'expected an address such as redis://user:password@host:6379')
+        .transform((written) => (written === '' ? undefined : new Secret(written)))
+        .optional()
+        .describe(
+          'Address of the Redis that gateways of several machines share. Default: the environment variable REDIS_URL, or REDIS_HOST with REDIS_PORT, REDIS_USERNAME and REDIS_PASSWORD. Alone it does nothing: what uses it says so.',
+        ),
+      deadline_ms: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(50)
+        .describe(
+          'Longest wait for an answer of Redis. Without one, requests go on as if there were no Redis. Milliseconds.',
+        ),
+      key_prefix: z
+        .string()
+        .regex(/^[\w.{}:-]{1,64}$/, 'expected 1 to 64 letters, digits or . _ - : { }')
+        .default('autoglm')
+        .describe(
+          'Begins the name of every key in Redis. Installations that share a Redis but nothing else have different ones.',
         ),
     })
     .prefault({}),

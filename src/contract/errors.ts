@@ -171,6 +171,22 @@ export const ERROR_SPECS = {
     'The request headers are too large.',
     'Send fewer or shorter headers.',
   ),
+  rate_limit_exceeded: spec(
+    429,
+    'rate_limit_error',
+    'caller',
+    true,
+    'A limit of the key or the model is used up: requests or tokens per minute, or requests at once.',
+    'Try again after `Retry-After`; the message names the limit, and the `x-ratelimit-*` headers of every answer say what is left of it.',
+  ),
+  tokens_exceed_limit: spec(
+    400,
+    'invalid_request_error',
+    'caller',
+    false,
+    'The prompt and the longest answer that the request allows are more tokens than the limit of a whole minute; waiting does not help.',
+    'Send a shorter prompt or a smaller `max_tokens`, or raise `tokens_per_minute` of the key or the model.',
+  ),
   saturated: spec(
     429,
     'rate_limit_error',

@@ -1,6 +1,9 @@
 /**
  * The snapshot of the fleet that the supervisor hands down to gateways: immutable, versioned, free of either plane's types.
  */
+import type { LimitSettings } from './limits.ts';
+import type { StrategyName } from './scheduling.ts';
+
 export const ENGINE_KINDS = [
   'embedded',
   'vllm',
@@ -104,10 +107,16 @@ export interface ReplicaView {
   /** Requests that may be in flight at once (`max_batch_size`). */
   window: number;
   capabilities: EngineCapabilities;
+  /** Share of traffic against its peers. Default: 1. */
+  weight?: number;
+  /** Where an exporter publishes load and memory of its GPUs. Default: nothing is known of them. */
+  gpuMetricsUrl?: string;
   /** Bearer key that the engine wants; never logged. */
   engineKey?: string;
   /** Adapters of the pool that are loaded in this generation; it takes no request for another one. Default: none. */
   adapters?: AdapterView[];
+  /** Runs as the configuration said before, and will be restarted: what it answers is not kept for others. Default: no. */
+  outdated?: true;
   /** Why adapters of the pool could not be loaded in this generation, by name; they are tried again. Default: none. */
   adapterProblems?: Readonly<Record<string, string>>;
   /** Top-level fields that a request needs here where the client did not give them. Default: none. */
@@ -127,6 +136,40 @@ export interface AdapterView {
   fields?: Readonly<Record<string, unknown>>;
 }
 
+export const CACHE_ENDPOINTS = ['chat', 'completions', 'embeddings', ...EXTRA_ENDPOINTS] as const;
+export type CacheEndpoint = (typeof CACHE_ENDPOINTS)[number];
+
+/** How a model uses the response cache, as its configuration says. */
+export interface CachePolicy {
+  /** `by-header`: only for requests that say so. */
+  mode: 'by-header' | 'always';
+  ttlMs: number;
+  /** Answers that chance decides are kept too. */
+  sampled: boolean;
+  endpoints: readonly CacheEndpoint[];
+  /** Answers to questions that mean the same are given, too. Default: only to equal ones. */
+  semantic?: SemanticCache;
+}
+
+export interface SemanticCache {
+  /** The model whose embeddings say how near two questions are. */
+  embeddingModel: string;
+  /** Cosine from which on they mean the same. */
+  threshold: number;
+}
+
+export interface ModelCache extends CachePolicy {
+  /** What the user says of the weights; undefined: nothing. */
+  revision: string | undefined;
+}
+
+export interface PoolCache extends CachePolicy {
+  /** Names weights and settings that answers depend on; the same over restarts. */
+  revision: string;
+  /** The same for each adapter, by name. Default: none. */
+  adapterRevisions?: Readonly<Record<string, string>>;
+}
+
 export interface PoolView {
   /** The name that clients use. */
   model: string;
@@ -136,8 +179,14 @@ export interface PoolView {
   /** Tokens; undefined where the engine has not said. */
   contextLength?: number;
   replicas: ReplicaView[];
+  /** How requests are shared out over its replicas. Default: least-connections. */
+  strategy?: StrategyName;
+  /** Of all callers together. Default: none. */
+  limits?: LimitSettings;
   /** Names of its LoRA adapters: models of their own for clients. Default: none. */
   adapters?: string[];
+  /** Default: answers are not kept for others. */
+  cache?: PoolCache;
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
   leaving?: true;
 }

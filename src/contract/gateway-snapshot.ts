@@ -3,7 +3,9 @@
  * with it when the node process is away.
  */
 import type { FleetSnapshot } from './fleet.ts';
+import type { LimitSettings } from './limits.ts';
 import type { StoreLimits } from './ports/stores.ts';
+import type { PriorityName } from './scheduling.ts';
 
 export interface GatewaySettings {
   host: string;
@@ -11,11 +13,13 @@ export interface GatewaySettings {
   /** Worker threads; at least 2, so that a thread that dies costs only its own requests. */
   workers: number;
   /** SHA-256 (hex) of each accepted key, with its name. Empty: no key is needed (loopback only). */
-  keys: { name: string; sha256: string }[];
+  keys: KeySettings[];
   /** Largest request body, in bytes. */
   bodyBytesMax: number;
   /** Requests that may wait per pool, over all workers of one gateway. */
   queueSizeMax: number;
+  /** Queues are shorter while the gateway itself has too much to do. */
+  queueAdaptive: boolean;
   /** Longest wait in the queue. */
   queueTimeoutMs: number;
   /** Further attempts after the first, per request, before the first content token. */
@@ -24,6 +28,10 @@ export interface GatewaySettings {
   retryBudgetRatio: number;
   /** Times one stream may be continued elsewhere. */
   continuationsMax: number;
+  /** Failed attempts in a row after which a replica is left out for a while; 0: failures count for nothing. */
+  breakerFailures: number;
+  /** A replica that comes back while others serve takes all of its share only after so long; 0: at once. */
+  slowStartMs: number;
   /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */
   ejectionMs: number;
   connectTimeoutMs: number;
@@ -43,6 +51,12 @@ export interface GatewaySettings {
   responsesTtlMs: number;
   /** How long the answer to a request with an `Idempotency-Key` is kept; 0: such keys are ignored. */
   idempotencyTtlMs: number;
+  /** Null: no answer is kept for others. */
+  cache: CacheSettings | null;
+  /** `redis`: rates are counted by all together who use the same Redis. Default: memory. */
+  limitStore?: 'memory' | 'redis';
+  /** What gateways of several machines share; null: nothing. */
+  redis: RedisSettings | null;
   /** Bounds of what is kept in the state database. */
   storeLimits: StoreLimits;
   files: FileSettings;
@@ -51,6 +65,40 @@ export interface GatewaySettings {
   fillerKeySha256: string | null;
   /** How long a stopping gateway waits for its streams. */
   drainTimeoutMs: number;
+}
+
+export interface CacheSettings {
+  /** Answers in the memory of one gateway process. */
+  bytesMax: number;
+  /** `redis`: beside this process's memory, answers are shared by all who use the same Redis. */
+  store: 'memory' | 'redis';
+}
+
+export interface RedisSettings {
+  /** With user and password, where one is needed; never logged. */
+  url: string;
+  /** Longest wait for the answer to a call. */
+  deadlineMs: number;
+  /** Begins the name of every key. */
+  prefix: string;
+}
+
+/** A key that clients may use. */
+export interface KeySettings {
+  /** Whose it is; appears in logs, and is the tenant that queues and limits know. */
+  name: string;
+  /** Hex. */
+  sha256: string;
+  /** Share of served tokens against other keys while requests wait. Default: 1. */
+  weight?: number;
+  /** Of its requests; each may ask for less. Default: normal. */
+  priority?: PriorityName;
+  /** Of all its requests together. Default: none. */
+  limits?: LimitSettings | undefined;
+  /** Further ones on single models, by a name of the model. Default: none. */
+  modelLimits?: Readonly<Record<string, LimitSettings>> | undefined;
+  /** Whether it may see how requests are shared out. Default: false. */
+  explain?: boolean;
 }
 
 export interface FileSettings {

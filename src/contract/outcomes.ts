@@ -9,6 +9,8 @@ export type RequestOutcome =
   | 'rejected-invalid'
   /** No or wrong credentials, or not allowed. */
   | 'rejected-unauthorized'
+  /** A limit of the key or the model was used up, or is too small for the request. */
+  | 'rejected-rate-limited'
   /** The queue was full. */
   | 'rejected-saturated'
   /** The model exists, but no replica is ready and none came back within the queue's deadline. */

@@ -4,7 +4,7 @@
  *
  * - `test: run [expect="regex"]`: run against a live system; the output must match
  * - `test: parse`: syntax is checked, and commands of autoglm must exist with these options
- * - `test: config [env="NAME=value"]`: a whole configuration file; it must be valid
+ * - `test: config [env="NAME=value NAME=value"]`: a whole configuration file; it must be valid
  * - `test: unit`: a systemd unit; its command must be one of ours, with options that exist
  * - `test: start` and `test-command`: the two commands of the README; their scripts must exist (CI runs the second one)
  */
@@ -167,8 +167,8 @@ describe('code blocks of the documentation', () => {
   });
 
   it.each(named(ofKind('config')))('%s is a valid configuration', (_place, { text, attributes }) => {
-    const [name, value] = (attributes.env ?? '').split('=');
-    const variables = name ? { [name]: value ?? '' } : {};
+    const named = (attributes.env ?? '').split(' ').filter((pair) => pair !== '');
+    const variables = Object.fromEntries(named.map((pair) => pair.split('=')));
     parseConfig('example', text, { variables, homeDir: '/home/x', workDir: '/' });
   });
 });

@@ -8,13 +8,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { GatewayWorkers } from '../../src/assembly/gateway-workers.ts';
 import type { SlottedSnapshot } from '../../src/planes/gateway/fleet-table.ts';
-import { createSharedMemory } from '../../src/planes/gateway/shared-state.ts';
+import { createSharedMemory } from '../../src/planes/gateway/shared-memory.ts';
 import { eventually, TEST_SETTINGS } from '../support/gateway-under-test.ts';
 
 const GOOD: SlottedSnapshot = {
   snapshot: { version: { epoch: 1, seq: 1 }, settings: TEST_SETTINGS, fleet: { pools: [] } },
   replicaSlots: {},
   poolSlots: {},
+  limitSlots: {},
 };
 const BROKEN = {} as SlottedSnapshot;
 
@@ -38,6 +39,7 @@ beforeEach(() => {
     gatewayId: 'test',
     enableFaults: true,
     storagePort: () => null,
+    cachePort: () => null,
     fileDir: '/nowhere',
     snapshot: () => handedOut,
     onTelemetry: () => {},

@@ -37,6 +37,7 @@ async function admittedBy(limits: BoundLimit[], requests: number): Promise<numbe
 
 const limit = (kind: BoundLimit['kind'], amount: number, cell: number): BoundLimit => ({
   kind,
+  scope: 'key',
   subject: 'key "k"',
   cell,
   rate: { amount, windowMs: 60_000 },

@@ -47,7 +47,7 @@ describe('serve --config config.yaml', () => {
     const launched = installation.serve();
     await launched.waitFor(/^ready: 2 replicas/m);
     expect(launched.output).toMatch(
-      /^not honoured: .*autoglm\.yaml:6:\d+: model_list\[0\]\.litellm_params\.rpm: there are no limits/m,
+      /^not honoured: .*autoglm\.yaml:6:\d+: model_list\[0\]\.litellm_params\.rpm: another deployment of this model has no rpm/m,
     );
     const { gatewayAddress } = installation.record();
     const ask = (model: string, key: string) =>

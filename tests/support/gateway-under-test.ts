@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { GatewayReport, GatewayToNode, NodeToGateway } from '../../src/contract/control-protocol.ts';
 import type { EngineCapabilities, PoolView, ReplicaView } from '../../src/contract/fleet.ts';
-import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
+import type { GatewaySettings, GatewaySnapshot } from '../../src/contract/gateway-snapshot.ts';
 import type { ControlLink } from '../../src/contract/ports/control-link.ts';
 import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
 
@@ -29,10 +29,14 @@ export const TEST_SETTINGS: GatewaySettings = {
   keys: [],
   bodyBytesMax: 1_000_000,
   queueSizeMax: 100,
+  queueAdaptive: false,
   queueTimeoutMs: 5_000,
   retryAttemptsMax: 2,
-  retryBudgetRatio: 0.2,
+  // Tests that are not about the budget fail attempts on purpose, one after another.
+  retryBudgetRatio: 1,
   continuationsMax: 3,
+  breakerFailures: 0,
+  slowStartMs: 0,
   ejectionMs: 0,
   keepAliveMs: 10_000,
   connectTimeoutMs: 1_000,
@@ -43,6 +47,8 @@ export const TEST_SETTINGS: GatewaySettings = {
   replayBytesMax: 4_194_304,
   responsesTtlMs: 3_600_000,
   idempotencyTtlMs: 3_600_000,
+  cache: null,
+  redis: null,
   storeLimits: { responsesBytesMax: 67_108_864, idempotencyBytesMax: 67_108_864 },
   files: { fileBytesMax: 5_000_000, totalBytesMax: 20_000_000, batchTtlMs: 2_592_000_000 },
   batches: {
@@ -60,6 +66,8 @@ export const TEST_SETTINGS: GatewaySettings = {
 export interface TestReplica {
   url: string;
   window?: number;
+  weight?: number;
+  gpuMetricsUrl?: string;
   /** The name by which the engine knows the model; default: the pool's. */
   servedModel?: string;
   engine?: ReplicaView['engine'];
@@ -84,6 +92,8 @@ export function poolOf(model: string, replicas: TestReplica[], aliases: string[]
       reason: '',
       window: replica.window ?? 64,
       capabilities: { ...FULL_CAPABILITIES, ...replica.capabilities },
+      ...(replica.gpuMetricsUrl !== undefined && { gpuMetricsUrl: replica.gpuMetricsUrl }),
+      ...(replica.weight !== undefined && { weight: replica.weight }),
       ...(replica.protocol !== undefined && { protocol: replica.protocol }),
       ...(replica.chatTemplate !== undefined && { chatTemplate: replica.chatTemplate }),
     })),
@@ -98,6 +108,10 @@ export interface RunningGateway {
   process: ChildProcess;
   /** What the gateway says of itself at this moment, asked as a node process asks. */
   report(): Promise<GatewayReport>;
+  /** Has a worker thread die of an exception that nobody caught. */
+  breakWorker(worker: number): Promise<void>;
+  /** Another fleet from here on, as a node process says it; it is in use a moment later. */
+  publish(pools: PoolView[]): Promise<void>;
   /** Where the state database lies. */
   stateDir: string;
   /** Lines of the request log, parsed. */
@@ -115,14 +129,13 @@ export async function startGateway(
   const stateDir = sharedStateDir ?? directory;
   const snapshotFile = join(directory, 'snapshot.json');
   const logFile = join(directory, 'gateway.log');
-  writeFileSync(
-    snapshotFile,
-    JSON.stringify({
-      version: { epoch: 1, seq: 1 },
-      settings: { ...TEST_SETTINGS, ...settings },
-      fleet: { pools },
-    }),
-  );
+  let seq = 0;
+  const snapshotOf = (fleetPools: PoolView[]): GatewaySnapshot => ({
+    version: { epoch: 1, seq: ++seq },
+    settings: { ...TEST_SETTINGS, ...settings },
+    fleet: { pools: fleetPools },
+  });
+  writeFileSync(snapshotFile, JSON.stringify(snapshotOf(pools)));
   const node = await listenAsNode(join(directory, 'node.sock'));
   const child = spawn(
     process.execPath,
@@ -150,6 +163,8 @@ export async function startGateway(
     stateDir,
     process: child,
     report: node.report,
+    breakWorker: node.breakWorker,
+    publish: (newPools) => node.publish(snapshotOf(newPools)),
     log: () =>
       readFileSync(logFile, 'utf8')
         .split('\n')
@@ -167,10 +182,13 @@ export async function startGateway(
   };
 }
 
-/** The node's end of the link, which only asks: the gateway keeps the snapshot that it was started with. */
-async function listenAsNode(
-  socketPath: string,
-): Promise<{ report(): Promise<GatewayReport>; close(): Promise<void> }> {
+/** The node's end of the link, as far as tests need one. */
+async function listenAsNode(socketPath: string): Promise<{
+  report(): Promise<GatewayReport>;
+  breakWorker(worker: number): Promise<void>;
+  publish(snapshot: GatewaySnapshot): Promise<void>;
+  close(): Promise<void>;
+}> {
   let link: ControlLink<GatewayToNode, NodeToGateway> | null = null;
   let onReport: (report: GatewayReport) => void = () => {};
   const server = await listenForLinks<GatewayToNode, NodeToGateway>([socketPath], (accepted) => {
@@ -187,6 +205,11 @@ async function listenAsNode(
         send({ type: 'collect', id: 1 });
       });
     },
+    breakWorker: async (worker) => {
+      const { send } = await eventually(() => link);
+      send({ type: 'fault', worker, kind: 'throw' });
+    },
+    publish: async (snapshot) => (await eventually(() => link)).send({ type: 'snapshot', snapshot }),
     close: () => server.close(),
   };
 }

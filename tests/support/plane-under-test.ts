@@ -5,10 +5,12 @@ import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
 import type { FileContents } from '../../src/contract/ports/file-contents.ts';
 import type { Stores } from '../../src/contract/ports/stores.ts';
 import type { Transport } from '../../src/contract/ports/transport.ts';
+import { CacheClient } from '../../src/planes/gateway/cache/cache-client.ts';
 import type { SlottedSnapshot } from '../../src/planes/gateway/fleet-table.ts';
 import { GatewayCounters } from '../../src/planes/gateway/gateway-counters.ts';
 import { GatewayPlane } from '../../src/planes/gateway/gateway-plane.ts';
-import { createSharedMemory, SharedState } from '../../src/planes/gateway/shared-state.ts';
+import { createSharedMemory } from '../../src/planes/gateway/shared-memory.ts';
+import { SharedState } from '../../src/planes/gateway/shared-state.ts';
 import { poolOf, TEST_SETTINGS } from './gateway-under-test.ts';
 
 /** `demo` has two replicas, in slots 0 and 1, of this generation. */
@@ -26,6 +28,7 @@ export function demoSnapshot(
     },
     replicaSlots: { 'demo/0': 0, 'demo/1': 1 },
     poolSlots: { demo: 0 },
+    limitSlots: {},
   };
 }
 
@@ -49,7 +52,8 @@ export function planeUnderTest({
   send = () => {},
   stores = {},
 }: PlaneParts = {}): PlaneUnderTest {
-  const shared = new SharedState(createSharedMemory(), 0);
+  const memory = createSharedMemory();
+  const shared = new SharedState(memory, 0);
   const logged: string[] = [];
   const plane = new GatewayPlane({
     clock: systemClock,
@@ -62,6 +66,11 @@ export function planeUnderTest({
       close: async () => {},
     },
     shared,
+    memory,
+    worker: 0,
+    sharedLimits: null,
+    cacheClient: new CacheClient(),
+    onHealth: () => {},
     snapshot,
     counters: new GatewayCounters(),
     stores: stores as Stores,

@@ -9,12 +9,15 @@ import { LORA_ENGINES } from '../../contract/lora.ts';
 import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedded/model-address.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { checkEngineOptions } from './engine-option-rules.ts';
+import { checkLimitCount, checkLimitedModels } from './limit-rules.ts';
 import { isLoopbackHost } from './loopback.ts';
 import { checkTexts } from './text-rules.ts';
 
 export interface RuleContext {
   /** How many keys AUTOGLM_API_KEYS adds. */
   environmentKeys: number;
+  /** Whether the environment says where Redis is. */
+  environmentRedis?: boolean;
   /** Port of the gateway that goes before the one of the file. Default: none. */
   environmentPort?: number | undefined;
   /** Whether the user wrote a value there; defaults give way to what was written instead of being a problem. */
@@ -24,7 +27,13 @@ export interface RuleContext {
 }
 
 export function checkConfigRules(config: Config, context: RuleContext): ConfigProblem[] {
-  const { environmentKeys, environmentPort, written, modelsMayBeGone = false } = context;
+  const {
+    environmentKeys,
+    environmentRedis = false,
+    environmentPort,
+    written,
+    modelsMayBeGone = false,
+  } = context;
   return [
     ...checkCounts(config),
     ...checkModelNames(config),
@@ -33,11 +42,14 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkEngineOptions(config),
     ...checkAdapters(config),
     ...checkUrls(config),
-    ...(modelsMayBeGone ? [] : checkFallbacks(config)),
+    ...(modelsMayBeGone ? [] : [...checkFallbacks(config), ...checkEmbeddingModels(config)]),
+    ...(modelsMayBeGone ? [] : checkLimitedModels(config, config.models.flatMap(namesOf))),
+    ...checkLimitCount(config),
     ...checkExposure(config, environmentKeys),
     ...checkKeyNames('gateway', config.gateway.keys),
     ...checkKeyNames('admin', config.admin.keys),
     ...checkPorts(config, environmentPort),
+    ...checkRedis(config, environmentRedis),
     ...checkTimes(config, written),
   ];
 }
@@ -187,6 +199,16 @@ function checkFallbacks({ models }: Config): ConfigProblem[] {
   );
 }
 
+function checkEmbeddingModels({ models }: Config): ConfigProblem[] {
+  const names = models.flatMap(namesOf);
+  return models.flatMap(({ cache }, index) => {
+    const name = cache?.semantic?.embedding_model;
+    if (name === undefined || names.includes(name)) return [];
+    const path = ['models', index, 'cache', 'semantic', 'embedding_model'];
+    return [{ path, message: `found "${name}", which is no model here; known: ${names.join(', ')}` }];
+  });
+}
+
 function urlFault(url: URL): string | undefined {
   if (url.username || url.password) {
     return 'found a user name or password in the address; put the key of the engine into `api_key`';
@@ -216,7 +238,7 @@ function checkExposure({ gateway, admin }: Config, environmentKeys: number): Con
   return problems;
 }
 
-function checkKeyNames(section: 'gateway' | 'admin', keys: Config['gateway']['keys']): ConfigProblem[] {
+function checkKeyNames(section: 'gateway' | 'admin', keys: readonly { name: string }[]): ConfigProblem[] {
   const seen = new Map<string, number>();
   return keys.flatMap(({ name }, index) => {
     const other = seen.get(name);
@@ -236,6 +258,19 @@ function checkPorts({ gateway, admin }: Config, environmentPort: number | undefi
   if (gateway.port === 0 || gateway.port !== admin.port) return [];
   const message = `found ${admin.port}, which is also gateway.port; give each its own port, or 0 for a free one`;
   return [{ path: ['admin', 'port'], message }];
+}
+
+/** Whether anything in the configuration uses Redis. */
+export function usesRedis({ cache, limits }: Pick<Config, 'cache' | 'limits'>): boolean {
+  return cache.store === 'redis' || limits.store === 'redis';
+}
+
+function checkRedis(config: Config, environmentRedis: boolean): ConfigProblem[] {
+  if (!usesRedis(config) || config.redis.url !== undefined || environmentRedis) return [];
+  const message =
+    'found "redis" without an address; set `redis.url` or the environment variable REDIS_URL, or leave `store` out';
+  const section = config.cache.store === 'redis' ? 'cache' : 'limits';
+  return [{ path: [section, 'store'], message }];
 }
 
 interface TimeRule {

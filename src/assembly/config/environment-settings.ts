@@ -1,4 +1,4 @@
-/** Settings that the environment may give beside the file: AUTOGLM_API_KEYS, AUTOGLM_STATE_DIR and PORT. */
+/** Settings that the environment may give beside the file: AUTOGLM_API_KEYS, AUTOGLM_STATE_DIR, PORT, and where Redis is. */
 import { isAbsolute, join, resolve } from 'node:path';
 import { Secret } from '../../base/secret.ts';
 import { configError } from './config-problem.ts';
@@ -32,7 +32,7 @@ export function readEnvironmentSettings({ variables, homeDir, workDir }: Environ
   const named = variables.AUTOGLM_STATE_DIR;
   return {
     keys: keys.map((key) => new Secret(key)),
-    gatewayPort: readPort(variables.PORT),
+    gatewayPort: readPort('PORT', variables.PORT),
     defaultStateDir: named
       ? isAbsolute(named)
         ? named
@@ -41,11 +41,34 @@ export function readEnvironmentSettings({ variables, homeDir, workDir }: Environ
   };
 }
 
-function readPort(text: string | undefined): number | undefined {
+/**
+ * From REDIS_URL, or REDIS_HOST and its neighbours; undefined: the environment does not say. Looked at only where Redis is used: the
+ * variables may be there for others. Throws PlatformError `config_invalid`.
+ */
+export function environmentRedisUrl({ variables }: Environment): Secret | undefined {
+  const {
+    REDIS_URL: url,
+    REDIS_HOST: host,
+    REDIS_USERNAME: user = '',
+    REDIS_PASSWORD: password = '',
+  } = variables;
+  if (url) {
+    if (/^rediss?:\/\/./.test(url) && URL.canParse(url)) return new Secret(url);
+    throw configError([
+      'environment variable REDIS_URL: found something else than an address; would be right: redis://user:password@host:6379, or rediss:// for TLS',
+    ]);
+  }
+  if (!host) return undefined;
+  const port = readPort('REDIS_PORT', variables.REDIS_PORT) ?? 6379;
+  const who = password === '' ? '' : `${encodeURIComponent(user)}:${encodeURIComponent(password)}@`;
+  return new Secret(`redis://${who}${host}:${port}`);
+}
+
+function readPort(name: string, text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (port >= 0 && port <= 65_535) return port;
   throw configError([
-    `environment variable PORT: found ${JSON.stringify(text.slice(0, 80))}; would be right: an integer from 0 to 65535`,
+    `environment variable ${name}: found ${JSON.stringify(text.slice(0, 80))}; would be right: an integer from 0 to 65535`,
   ]);
 }

@@ -72,12 +72,16 @@ export function describeExpectation(node: SchemaNode): string {
         node.items === undefined ? '' : `, each ${describeExpectation(node.items)}`
       }`;
     case 'object':
-      return node.properties === undefined
-        ? 'a map of names to strings'
-        : `a map with the keys ${Object.keys(node.properties).join(', ')}`;
+      return describeMap(node);
     default:
       return 'another value';
   }
+}
+
+function describeMap({ properties, additionalProperties }: SchemaNode): string {
+  if (properties !== undefined) return `a map with the keys ${Object.keys(properties).join(', ')}`;
+  const ofMaps = typeof additionalProperties === 'object' && additionalProperties.type === 'object';
+  return ofMaps ? 'a map of names to maps' : 'a map of names to strings';
 }
 
 function describeString(node: SchemaNode): string {

@@ -106,14 +106,14 @@ describe('messages of the configuration', () => {
       'an address that is none',
       'models:\n  - model_name: a\n    engine: vllm\n    urls: [localhost]\n',
       [
-        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000, or a map with the keys url, served_model_name, api_key, max_batch_size',
+        'a.yaml:4:12: models[0].urls[0]: found "localhost"; would be right: an address such as http://127.0.0.1:8000, or a map with the keys url, served_model_name, api_key, max_batch_size, weight',
       ],
     ],
     [
       'a list where a map should be',
       '- a\n',
       [
-        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, files, batches, admin, supervisor, models',
+        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, files, batches, cache, limits, redis, admin, supervisor, models',
       ],
     ],
     [

@@ -15,10 +15,10 @@ import {
   showPath,
   showProblem,
 } from './config-problem.ts';
-import { checkConfigRules } from './config-rules.ts';
+import { checkConfigRules, usesRedis } from './config-rules.ts';
 import type { Environment } from './environment.ts';
 import { named, overrideByEnvironment } from './environment-overrides.ts';
-import { readEnvironmentSettings } from './environment-settings.ts';
+import { environmentRedisUrl, readEnvironmentSettings } from './environment-settings.ts';
 import { schemaAt } from './expectation.ts';
 import { explainIssue, valueAt } from './explain-issue.ts';
 import { readFault } from './file-fault.ts';
@@ -88,6 +88,7 @@ export function parseConfig(
     checkConfigRules(config, {
       environmentKeys: keys.length,
       environmentPort: gatewayPort,
+      environmentRedis: usesRedis(config) && environmentRedisUrl(environment) !== undefined,
       written: (path) => valueAt(value, path) !== undefined,
     });
   const parsed = configSchema.safeParse(value);

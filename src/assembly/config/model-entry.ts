@@ -10,6 +10,7 @@ import { explainIssue } from './explain-issue.ts';
 
 /** Keys whose values are never printed. */
 export function isSecretPath(path: ConfigPath): boolean {
+  if (path[0] === 'redis' && path.at(-1) === 'url') return true;
   return path.at(-1) === 'key' || path.at(-1) === 'api_key' || path.includes('env');
 }
 

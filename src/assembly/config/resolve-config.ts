@@ -9,12 +9,20 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config, ModelConfig } from '../../contract/config-schema.ts';
-import type { ChatTemplate, EngineKind, EngineProtocol } from '../../contract/fleet.ts';
-import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { ChatTemplate, EngineKind, EngineProtocol, ModelCache } from '../../contract/fleet.ts';
+import type { GatewaySettings, RedisSettings } from '../../contract/gateway-snapshot.ts';
+import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
+import type { StrategyName } from '../../contract/scheduling.ts';
 import { readChatTemplate } from './chat-template-file.ts';
+import { usesRedis } from './config-rules.ts';
 import { type Environment, inheritedVariables } from './environment.ts';
-import { readEnvironmentSettings } from './environment-settings.ts';
+import {
+  type EnvironmentSettings,
+  environmentRedisUrl,
+  readEnvironmentSettings,
+} from './environment-settings.ts';
+import { keyLimits, limitSettings } from './limit-rules.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { locatePath } from './locate-path.ts';
 import { PACKAGE_ROOT } from './release.ts';
@@ -31,7 +39,17 @@ export interface ResolvedModel {
   urls: string[] | undefined;
   engineKey: Secret | undefined;
   /** What sets each of `urls` apart from the model, in the same order; empty for engines that we start. */
-  perUrl: { servedModel: string; engineKey: Secret | undefined; maxBatchSize: number | undefined }[];
+  perUrl: {
+    servedModel: string;
+    engineKey: Secret | undefined;
+    maxBatchSize: number | undefined;
+    weight: number | undefined;
+  }[];
+  strategy: StrategyName;
+  /** Of all callers together; undefined: none. */
+  limits: LimitSettings | undefined;
+  /** Address of an exporter of GPU metrics, with {host} and {port}. */
+  gpuMetricsUrl: string | undefined;
   /** Models to ask instead, in this order. */
   fallbacks: string[];
   /** Engines to start, or the number of `urls`. */
@@ -54,6 +72,8 @@ export interface ResolvedModel {
   protocol: EngineProtocol | undefined;
   chatTemplate: ChatTemplate | undefined;
   metricsUrl: string | undefined;
+  /** Undefined: its answers are not kept for others. */
+  cache: ModelCache | undefined;
 }
 
 export interface SupervisorSettings {
@@ -91,6 +111,7 @@ export interface ResolvedConfig {
 const HOUR_MS = 3_600_000;
 /** What a line of a batch has beyond the limit of the gateway, whose own answer says more. */
 const LINE_GRACE_MS = 60_000;
+const GB_BYTES = 1e9;
 
 /** The demo model that ships with the package. */
 export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
@@ -103,14 +124,14 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
     configPath: file,
     notHonoured,
     paths: statePaths(canonicalPath(stateDir)),
-    gateway: gatewaySettings(config, settings.keys, settings.gatewayPort),
+    gateway: gatewaySettings(config, settings, redisSettings(config, environment)),
     admin: {
       host: config.admin.host,
       port: config.admin.port,
       keys: config.admin.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
     },
     supervisor: supervisorSettings(config),
-    models: config.models.map((model) => resolveModel(model, fromHere)),
+    models: config.models.map((model) => resolveModel(model, config.cache, fromHere)),
     inherited: inheritedVariables(environment),
   });
 }
@@ -120,33 +141,47 @@ function pathsFrom(baseDir: string, { homeDir }: Environment): (path: string) =>
   return (path) => locatePath(path, { baseDir, homeDir });
 }
 
+/** Where models come from: what paths and settings that they do not name themselves are taken from. */
+export type ModelPlace = Pick<LoadedConfig, 'file' | 'environment'> & {
+  /** Default: the configuration of nobody, with all defaults. */
+  config?: Pick<Config, 'cache'>;
+};
+
 /** Models that do not come from the file alone, in the form that runs; relative paths start where those of the file do. */
 export function resolveModels(
-  { file, environment }: Pick<LoadedConfig, 'file' | 'environment'>,
+  { file, environment, config }: ModelPlace,
   models: readonly ModelConfig[],
 ): ResolvedModel[] {
   const fromHere = pathsFrom(file === null ? environment.workDir : dirname(file), environment);
-  return deepFreeze(models.map((model) => resolveModel(model, fromHere)));
+  return deepFreeze(models.map((model) => resolveModel(model, config?.cache, fromHere)));
 }
 
 function gatewaySettings(
-  { gateway, timeouts, files, batches }: Config,
-  environmentKeys: readonly Secret[],
-  environmentPort: number | undefined,
+  { gateway, timeouts, files, batches, cache, limits, models }: Config,
+  { keys: environmentKeys, gatewayPort }: EnvironmentSettings,
+  redis: RedisSettings | null,
 ): GatewaySettings {
   const totalTimeoutMs = timeouts.inference_timeout_ms;
   const firstTokenTimeoutMs = Math.min(timeouts.first_token_ms, totalTimeoutMs);
   return {
     host: gateway.host,
-    port: environmentPort ?? gateway.port,
+    port: gatewayPort ?? gateway.port,
     // One thread more than one core needs: a thread that dies must not take all connections with it.
     workers: gateway.workers ?? Math.max(2, availableParallelism()),
     keys: [
-      ...gateway.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
+      ...gateway.keys.map(({ name, key, weight, priority, explain, limits }) => ({
+        name,
+        sha256: sha256(key),
+        weight,
+        priority,
+        explain,
+        ...keyLimits(limits),
+      })),
       ...environmentKeys.map((key, index) => ({ name: `AUTOGLM_API_KEYS[${index}]`, sha256: sha256(key) })),
     ],
     bodyBytesMax: gateway.body_bytes_max,
     queueSizeMax: gateway.queue_size,
+    queueAdaptive: gateway.queue_adaptive,
     queueTimeoutMs: Math.min(gateway.queue_timeout_ms, totalTimeoutMs),
     retryAttemptsMax: gateway.retry_attempts,
     retryBudgetRatio: gateway.retry_budget,
@@ -157,10 +192,17 @@ function gatewaySettings(
     stallTimeoutMs: Math.min(timeouts.stall_ms, totalTimeoutMs),
     totalTimeoutMs,
     writeStallTimeoutMs: timeouts.write_stall_ms,
+    breakerFailures: gateway.breaker_failures,
+    slowStartMs: gateway.slow_start_ms,
     ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,
     responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),
     idempotencyTtlMs: Math.round(gateway.idempotency_ttl_h * HOUR_MS),
+    redis,
+    limitStore: limits.store,
+    cache: usesCache(cache, models)
+      ? { bytesMax: Math.round(cache.cache_capacity_gb * GB_BYTES), store: cache.store }
+      : null,
     storeLimits: {
       responsesBytesMax: gateway.responses_bytes_max,
       idempotencyBytesMax: gateway.idempotency_bytes_max,
@@ -183,6 +225,32 @@ function gatewaySettings(
   };
 }
 
+function redisSettings(config: Config, environment: Environment): RedisSettings | null {
+  const { redis } = config;
+  const url = usesRedis(config) ? (redis.url ?? environmentRedisUrl(environment)) : undefined;
+  if (url === undefined) return null;
+  return { url: url.reveal(), deadlineMs: redis.deadline_ms, prefix: redis.key_prefix };
+}
+
+function usesCache({ mode }: Config['cache'], models: readonly ModelConfig[]): boolean {
+  return mode !== 'never' || models.some(({ cache }) => cache?.mode !== undefined && cache.mode !== 'never');
+}
+
+function modelCache(own: ModelConfig['cache'], all: Config['cache'] | undefined): ModelCache | undefined {
+  const mode = own?.mode ?? all?.mode ?? 'never';
+  if (mode === 'never' || all === undefined) return undefined;
+  return {
+    mode,
+    ttlMs: (own?.ttl_s ?? all.ttl_s) * 1000,
+    sampled: own?.sampled ?? all.sampled,
+    endpoints: own?.endpoints ?? all.endpoints,
+    revision: own?.revision,
+    ...(own?.semantic !== undefined && {
+      semantic: { embeddingModel: own.semantic.embedding_model, threshold: own.semantic.threshold },
+    }),
+  };
+}
+
 function supervisorSettings({ supervisor, timeouts }: Config): SupervisorSettings {
   return {
     restartsMax: supervisor.restarts_max,
@@ -196,7 +264,11 @@ function supervisorSettings({ supervisor, timeouts }: Config): SupervisorSetting
   };
 }
 
-function resolveModel(model: ModelConfig, fromHere: (path: string) => string): ResolvedModel {
+function resolveModel(
+  model: ModelConfig,
+  cache: Config['cache'] | undefined,
+  fromHere: (path: string) => string,
+): ResolvedModel {
   const source = modelSource(model, fromHere);
   const servedModel = model.served_model_name ?? defaultServedModel(model, source);
   const urls = model.urls?.map((entry): UrlSettings => (typeof entry === 'string' ? { url: entry } : entry));
@@ -207,11 +279,15 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     servedModel,
     urls: urls?.map(({ url }) => originOf(url)),
     engineKey: model.api_key,
-    perUrl: (urls ?? []).map(({ served_model_name, api_key, max_batch_size }) => ({
+    perUrl: (urls ?? []).map(({ served_model_name, api_key, max_batch_size, weight }) => ({
       servedModel: served_model_name ?? servedModel,
       engineKey: api_key ?? model.api_key,
       maxBatchSize: max_batch_size ?? model.max_batch_size,
+      weight,
     })),
+    strategy: model.strategy,
+    limits: limitSettings(model.limits),
+    gpuMetricsUrl: model.gpu_metrics_url,
     fallbacks: model.fallbacks,
     replicas: model.urls?.length ?? model.replicas,
     model: source,
@@ -232,6 +308,7 @@ function resolveModel(model: ModelConfig, fromHere: (path: string) => string): R
     chatTemplate:
       model.chat_template === undefined ? undefined : readChatTemplate(model.chat_template, fromHere),
     metricsUrl: model.metrics_url,
+    cache: modelCache(model.cache, cache),
   };
 }
 

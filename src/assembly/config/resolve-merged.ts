@@ -5,15 +5,12 @@
  */
 import type { ModelConfig } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
-import type { LoadedConfig } from './load-config.ts';
 import type { MergedModels } from './merge-models.ts';
-import { type ResolvedModel, resolveModels } from './resolve-config.ts';
-
-type Place = Pick<LoadedConfig, 'file' | 'environment'>;
+import { type ModelPlace, type ResolvedModel, resolveModels } from './resolve-config.ts';
 
 /** `merged` comes back without what was left out, and with a note about it. Throws PlatformError for models of the file. */
 export function resolveMerged(
-  place: Place,
+  place: ModelPlace,
   merged: MergedModels,
   running: readonly ResolvedModel[],
 ): { merged: MergedModels; resolved: readonly ResolvedModel[] } {
@@ -34,7 +31,11 @@ export function resolveMerged(
   };
 }
 
-function resolveOne(place: Place, config: ModelConfig, running: readonly ResolvedModel[]): ResolvedModel {
+function resolveOne(
+  place: ModelPlace,
+  config: ModelConfig,
+  running: readonly ResolvedModel[],
+): ResolvedModel {
   try {
     return resolveModels(place, [config])[0] as ResolvedModel;
   } catch (error) {

@@ -32,6 +32,8 @@ const HARMLESS_KEYS = [
   'served_model_name',
   'aliases',
   'fallbacks',
+  'strategy',
+  'limits',
   'lora_adapters',
   'replicas',
   'urls',
@@ -42,6 +44,7 @@ const HARMLESS_KEYS = [
   'max_seq_length',
   'threads',
   'start_timeout_ms',
+  'cache',
 ];
 
 /** `trusted`: whether the caller has shown a key of the admin API. */

@@ -3,7 +3,24 @@
  * is picked, and of the places that clients leave free on a replica only a share is filled, so that the next client finds one
  * at once. Pure; the gateway calls it with what it sees at that moment.
  */
-import type { Candidate, Pick } from './pick-replica.ts';
+interface Candidate {
+  /** Names one life of a replica, so that a restarted one is not avoided for what the former did. */
+  id: string;
+  ready: boolean;
+  /** The gateway itself saw it fail a moment ago. */
+  ejected: boolean;
+  /** Requests in flight, all workers together. */
+  inFlight: number;
+  /** Requests it takes at once. */
+  window: number;
+}
+
+export type Pick =
+  | { kind: 'picked'; index: number; reason: string }
+  /** Serving replicas exist, and all their windows are full. */
+  | { kind: 'full' }
+  /** None is ready, or all ready ones are ejected. */
+  | { kind: 'none-ready' };
 
 export interface FillerCandidate extends Candidate {
   /** Of `inFlight`: requests that might have waited. */

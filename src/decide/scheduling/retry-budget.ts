@@ -4,7 +4,8 @@
  * anything is in flight then, and the few retries that are always allowed are used over and over.
  *
  * Invariant: over any span, retries <= ratio x requests + SAVED_MAX, but for one each RESERVE_S while there are no others, so
- * that a gateway with little traffic may retry at all. Cells: balance in thousandths of a retry | time of the last retry, s.
+ * that a gateway with little traffic may retry at all. Cells: how much of SAVED_MAX is spent, in thousandths of a retry | time
+ * of the last retry, s. So a gateway begins with all that calm times save up.
  */
 const WHOLE = 1_000;
 /** Retries that calm times save up. */
@@ -28,9 +29,9 @@ export class RetryBudget {
   requestStarted(ratio: number): void {
     const paid = Math.round(ratio * PAID_RATIO * WHOLE);
     for (;;) {
-      const balance = Atomics.load(this.#cells, 0);
-      const next = Math.min(SAVED_MAX * WHOLE, balance + paid);
-      if (next === balance || Atomics.compareExchange(this.#cells, 0, balance, next) === balance) return;
+      const spent = Atomics.load(this.#cells, 0);
+      const next = Math.max(0, spent - paid);
+      if (next === spent || Atomics.compareExchange(this.#cells, 0, spent, next) === spent) return;
     }
   }
 
@@ -38,9 +39,9 @@ export class RetryBudget {
   tryRetry(nowMs: number): boolean {
     const now = Math.max(1, Math.floor(nowMs / 1_000)) | 0;
     for (;;) {
-      const balance = Atomics.load(this.#cells, 0);
-      if (balance < WHOLE) break;
-      if (Atomics.compareExchange(this.#cells, 0, balance, balance - WHOLE) !== balance) continue;
+      const spent = Atomics.load(this.#cells, 0);
+      if (spent + WHOLE > SAVED_MAX * WHOLE) break;
+      if (Atomics.compareExchange(this.#cells, 0, spent, spent + WHOLE) !== spent) continue;
       Atomics.store(this.#cells, 1, now);
       return true;
     }

@@ -2,10 +2,10 @@
  * May a failed attempt be followed by another one? Before the first content token only; continuation after it has rules of
  * its own (continuation.ts).
  *
- * The budget guards against retry storms: attempts that an engine answered badly, or too late, may be repeated only while
- * such retries are a small share of all requests in flight. Attempts that lost their connection because the replica died
- * are bounded by that replica's window and do not count: refusing them would fail requests just when a replica dies, and
- * they add no load that the dead replica did not carry before (docs/adr/0006-retry-budget.md).
+ * The budget (retry-budget.ts) guards against retry storms: attempts that an engine answered badly, or too late, may be repeated
+ * only while such retries are a small share of all requests. Attempts that lost their connection because the replica died are
+ * bounded by that replica's window and do not count: refusing them would fail requests just when a replica dies, and they add
+ * no load that the dead replica did not carry before (docs/adr/0006-retry-budget.md).
  */
 import type { AttemptFailure } from '../../contract/facts.ts';
 
@@ -15,16 +15,9 @@ export interface RetryState {
   attempts: number;
   /** Further attempts allowed after the first. */
   retriesMax: number;
-  /** Requests in flight in this gateway, all workers. */
-  inFlight: number;
-  /** Budgeted retries in flight in this gateway. */
-  retriesInFlight: number;
-  budgetRatio: number;
 }
 
-/** Retries that are always allowed at once, whatever the ratio (Envoy: `min_retry_concurrency` 3). */
-const RETRIES_MIN = 3;
-
+/** `budgeted`: only if the budget gives one. */
 export type RetryDecision = { retry: true; budgeted: boolean } | { retry: false; reason: string };
 
 export function decideRetry(state: RetryState): RetryDecision {
@@ -32,13 +25,6 @@ export function decideRetry(state: RetryState): RetryDecision {
     return { retry: false, reason: `${state.attempts} attempts failed, the last with ${state.failure}` };
   }
   if (replicaDied(state.failure)) return { retry: true, budgeted: false };
-  const allowed = Math.max(RETRIES_MIN, Math.floor(state.inFlight * state.budgetRatio));
-  if (state.retriesInFlight >= allowed) {
-    return {
-      retry: false,
-      reason: `the retry budget is spent: ${state.retriesInFlight} of ${allowed} retries are under way`,
-    };
-  }
   return { retry: true, budgeted: true };
 }
 

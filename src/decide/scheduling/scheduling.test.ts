@@ -3,81 +3,17 @@ import { describe, expect, it } from 'vitest';
 import type { ContinuationRequest, DeliveredSummary } from '../../contract/continuation.ts';
 import type { EngineCapabilities } from '../../contract/fleet.ts';
 import { planContinuation } from './continuation.ts';
-import { type Candidate, pickReplica } from './pick-replica.ts';
 import { decideRetry } from './retry.ts';
 
-const candidate = (change: Partial<Candidate> = {}): Candidate => ({
-  id: 'a',
-  ready: true,
-  ejected: false,
-  inFlight: 0,
-  window: 4,
-  ...change,
-});
-
-describe('pickReplica', () => {
-  it('takes the one with the fewest in flight, and never one that is full, ejected or not ready (property)', () => {
-    const any = fc.array(
-      fc.record({
-        id: fc.uuid(),
-        ready: fc.boolean(),
-        ejected: fc.boolean(),
-        inFlight: fc.nat(5),
-        window: fc.integer({ min: 1, max: 5 }),
-      }),
-      { maxLength: 8 },
-    );
-    fc.assert(
-      fc.property(any, fc.nat(), (candidates, rotation) => {
-        const pick = pickReplica(candidates, { avoid: [], rotation });
-        const open = candidates.filter((one) => one.ready && !one.ejected && one.inFlight < one.window);
-        if (pick.kind !== 'picked') {
-          expect(open).toEqual([]);
-          return;
-        }
-        expect(open).toContain(candidates[pick.index]);
-        expect(candidates[pick.index]?.inFlight).toBe(Math.min(...open.map((one) => one.inFlight)));
-      }),
-    );
-  });
-
-  it('turns ties over', () => {
-    const equal = [candidate({ id: 'a' }), candidate({ id: 'b' }), candidate({ id: 'c' })];
-    const picked = [0, 1, 2, 3].map((rotation) => pickReplica(equal, { avoid: [], rotation }));
-    expect(picked.map((pick) => pick.kind === 'picked' && pick.index)).toEqual([0, 1, 2, 0]);
-  });
-
-  it('avoids what failed this request, as long as another serves, even if it must wait for it', () => {
-    const busy = candidate({ id: 'b', inFlight: 4 });
-    expect(pickReplica([candidate({ id: 'a' }), busy], { avoid: ['a'], rotation: 0 }).kind).toBe('full');
-    expect(pickReplica([candidate({ id: 'a' })], { avoid: ['a'], rotation: 0 })).toMatchObject({
-      kind: 'picked',
-      index: 0,
-    });
-  });
-});
-
 describe('decideRetry', () => {
-  const state = {
-    failure: 'engine-error' as const,
-    attempts: 1,
-    retriesMax: 2,
-    inFlight: 100,
-    retriesInFlight: 0,
-    budgetRatio: 0.2,
-  };
+  const state = { failure: 'engine-error' as const, attempts: 1, retriesMax: 2 };
 
-  it('keeps retries of bad answers within the budget', () => {
-    expect(decideRetry({ ...state, retriesInFlight: 19 })).toEqual({ retry: true, budgeted: true });
-    expect(decideRetry({ ...state, retriesInFlight: 20 })).toMatchObject({ retry: false });
-    expect(decideRetry({ ...state, inFlight: 1, retriesInFlight: 2 })).toMatchObject({ retry: true });
+  it('asks the budget for retries of bad answers', () => {
+    expect(decideRetry(state)).toEqual({ retry: true, budgeted: true });
   });
 
   it('lets the requests of a dead replica go on whatever the budget says', () => {
-    expect(decideRetry({ ...state, failure: 'connection-lost', retriesInFlight: 100 })).toEqual({
-      retry: true,
-      budgeted: false,
-    });
+    expect(decideRetry({ ...state, failure: 'connection-lost' })).toEqual({ retry: true, budgeted: false });
   });
 
   it('ends after the attempts that are allowed', () => {

@@ -2,10 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { FULL_CAPABILITIES, TEST_SETTINGS } from '../../../tests/support/gateway-under-test.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { AdapterView, PoolView, ReplicaView } from '../../contract/fleet.ts';
+import { parseEnvelope } from '../../wire/openai/envelope.ts';
 import { Admission, type Lease } from './admission.ts';
+import { ANYBODY } from './caller.ts';
 import { FleetTable } from './fleet-table.ts';
-import { createSharedMemory, SharedState } from './shared-state.ts';
+import { ReplicaGates } from './health/replica-gates.ts';
+import { Demand } from './places/demand.ts';
+import { GaugeCells } from './places/gauge-cells.ts';
+import { LoadCells } from './places/load-cells.ts';
+import { createSharedMemory } from './shared-memory.ts';
+import { SharedState } from './shared-state.ts';
 
+const BODY = Buffer.from('{"model":"m","messages":[]}');
 const adapter = (name: string): AdapterView => ({ name, servedModel: `m:${name}`, fields: { lora: name } });
 
 function replica(id: string, adapters: AdapterView[] = [], more: Partial<ReplicaView> = {}): ReplicaView {
@@ -41,16 +49,23 @@ const pool = (model: string, replicas: ReplicaView[], more: Partial<PoolView> = 
 });
 
 function setUp(table: FleetTable) {
-  const admission = new Admission(
-    new SharedState(createSharedMemory(), 0),
-    systemClock,
+  const memory = createSharedMemory();
+  const admission = new Admission({
+    shared: new SharedState(memory, 0),
+    clock: systemClock,
     table,
-    TEST_SETTINGS,
-  );
+    settings: TEST_SETTINGS,
+    prefixes: memory.prefixes,
+    gates: new ReplicaGates(memory.gates),
+    gauges: new GaugeCells(memory.gauges),
+    load: new LoadCells(memory.load),
+    onProbe: () => {},
+  });
   const order: string[] = [];
   const ask = (model: string) => {
     const deadlineMs = systemClock.monotonicMs() + 5_000;
-    const asked = admission.acquire({ model, avoid: [], urgent: false, deadlineMs }, () => {});
+    const demand = new Demand(parseEnvelope('chat', BODY), ANYBODY);
+    const asked = admission.acquire({ model, demand, avoid: [], urgent: false, deadlineMs }, () => {});
     asked.then(
       () => order.push(model),
       () => order.push(`no ${model}`),

@@ -1,17 +1,30 @@
 /**
- * Admits attempts to replicas: picks one with room, or lets the request wait in a bounded queue with a deadline. Fair enough
- * between the workers of a gateway: whoever frees a place wakes the others before it looks into its own queue.
+ * Admits attempts to replicas: takes a place where the pool's strategy says, or lets the request wait in the pool's queue
+ * (`decide/scheduling/queue`), which is bounded, fair between tenants, and knows priorities and deadlines. Fair enough between
+ * the workers of a gateway: whoever frees a place wakes the others before it looks into its own queue.
  *
  * Owner of a waiting request is the queue; it leaves by exactly one of: a lease, its deadline, its client's departure.
  */
-import { BoundedQueue } from '../../base/bounded-queue.ts';
 import type { Clock } from '../../base/clock.ts';
+import { createRandom } from '../../base/random.ts';
 import { PlatformError } from '../../contract/errors.ts';
-import type { PoolView, ReplicaView } from '../../contract/fleet.ts';
+import type { PoolView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
-import { type Pick, pickReplica } from '../../decide/scheduling/pick-replica.ts';
-import { servesThisMachineOnly } from './authenticate.ts';
+import { PrefixIndex } from '../../decide/scheduling/affinity/prefix-index.ts';
+import type { Explanation } from '../../decide/scheduling/pick/scheduler.ts';
+import { FairQueue, type QueueEntry } from '../../decide/scheduling/queue/fair-queue.ts';
 import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
+import type { ReplicaGates } from './health/replica-gates.ts';
+import type { Demand } from './places/demand.ts';
+import type { GaugeCells } from './places/gauge-cells.ts';
+import type { LoadCells } from './places/load-cells.ts';
+import {
+  type Moment,
+  type Place,
+  PoolScheduler,
+  type PoolSchedulerOptions,
+} from './places/pool-scheduler.ts';
+import { beingStopped, noReplica, saturated, unknownModel, waitedInVain } from './places/refusals.ts';
 import type { SharedState } from './shared-state.ts';
 
 /** A place on a replica. `release` gives it back, once. */
@@ -19,56 +32,93 @@ export interface Lease {
   replica: ReplicaEntry;
   /** Time spent waiting for it. */
   queuedMs: number;
+  /** The request is the one that shows whether the replica is well again, under this number; null: it is not. */
+  probe: number | null;
+  /** Why this replica; null unless it was asked for. */
+  explanation: Explanation | null;
+  /** The engine has read the prompt: that part of the work is done. Any number of calls. */
+  promptDone(): void;
   release(): void;
+  /** The request is over and used so many tokens, however many attempts it took: the turn of its tenant depends on it. */
+  settle(tokensUsed: number): void;
 }
 
 export interface AcquireOptions {
   model: string;
+  demand: Demand;
   /** Runs of replicas (`runOf`) that failed this request before. */
   avoid: readonly string[];
   /** A stream that must go on: ahead of the queue, and never refused for its length. */
   urgent: boolean;
   /** Monotonic. */
   deadlineMs: number;
+  /** The lease is to say why. Default false. */
+  explain?: boolean;
 }
 
-interface Waiting {
+interface Waiting extends QueueEntry {
   options: AcquireOptions;
-  /** Where it is counted in the shared state. */
-  poolIndex: number;
-  /** The adapter that it asks for; null: the model itself. All wait in one queue, in order. */
+  /** The adapter that it asks for; null: the model itself. All wait in one queue. */
   adapter: string | null;
   sinceMs: number;
   resolve(lease: Lease): void;
   reject(error: PlatformError): void;
 }
 
+interface PoolState {
+  /** Of the newest snapshot. */
+  pool: PoolEntry;
+  scheduler: PoolScheduler;
+  queue: FairQueue<Waiting>;
+}
+
+export interface AdmissionOptions {
+  shared: SharedState;
+  clock: Clock;
+  table: FleetTable;
+  settings: GatewaySettings;
+  /** Which replica has seen which beginning of a prompt; shared by all workers. */
+  prefixes: SharedArrayBuffer;
+  gates: ReplicaGates;
+  gauges: GaugeCells;
+  load: LoadCells;
+  onProbe(replica: ReplicaEntry, probe: number): void;
+}
+
 /** While requests wait, the queue is looked at this often besides the wake-ups: deadlines and ejections pass silently. */
 const SWEEP_MS = 50;
+/** Longest Retry-After of a request that waited in vain, s. */
+const RETRY_AFTER_MAX_S = 60;
 
 export class Admission {
   readonly #shared: SharedState;
   readonly #clock: Clock;
-  readonly #queues = new Map<string, BoundedQueue<Waiting>>();
+  readonly #load: LoadCells;
+  readonly #scheduling: PoolSchedulerOptions;
+  /** By model. */
+  readonly #pools = new Map<string, PoolState>();
   #table: FleetTable;
   #settings: GatewaySettings;
-  #rotation = 0;
   #sweeper: NodeJS.Timeout | null = null;
   #listening = false;
   #stopping = false;
-  /** Exponentially weighted mean of how long a lease is held, ms; for Retry-After. */
-  #meanHoldMs = 500;
 
-  constructor(shared: SharedState, clock: Clock, table: FleetTable, settings: GatewaySettings) {
+  constructor({ shared, clock, table, settings, prefixes, gates, gauges, load, onProbe }: AdmissionOptions) {
+    this.#load = load;
     this.#shared = shared;
     this.#clock = clock;
     this.#table = table;
     this.#settings = settings;
+    // Workers that see the same must not all choose the same.
+    const chance = createRandom(Math.floor(clock.machineMs() * 1_000));
+    this.#scheduling = { shared, gates, gauges, prefixIndex: new PrefixIndex(prefixes), chance, onProbe };
+    this.#assign();
   }
 
   update(table: FleetTable, settings: GatewaySettings): void {
     this.#table = table;
     this.#settings = settings;
+    this.#assign();
     this.#pumpAll();
   }
 
@@ -77,31 +127,43 @@ export class Admission {
    * `onCancel` hands out a function that takes the request out of the queue when its client leaves.
    */
   acquire(options: AcquireOptions, onCancel: (cancel: () => void) => void): Promise<Lease> {
-    const pool = this.#table.find(options.model);
-    if (pool === undefined) return Promise.reject(unknownModel(options.model, this.#table.names));
-    const queue = this.#queueOf(pool);
-    const now = this.#clock.monotonicMs();
+    const seen = this.#table.find(options.model);
+    if (seen === undefined) return Promise.reject(unknownModel(options.model, this.#table.names));
+    const state = this.#pools.get(seen.view.model)!;
+    const sinceMs = this.#clock.monotonicMs();
     // Whoever arrives must not overtake those that wait, unless it is urgent.
-    const pick = queue.size === 0 || options.urgent ? this.#take(pool, options, now) : null;
-    if (pick !== null && typeof pick === 'object' && 'release' in pick) return Promise.resolve(pick);
-    if (!this.#mayComeBack(pool)) return Promise.reject(noReplica(pool, this.#settings));
-    if (this.#stopping && !isAnyReady(pool)) return Promise.reject(beingStopped());
-    if (options.urgent) this.#shared.enqueue(pool.index);
-    else if (!this.#shared.tryEnqueue(pool.index, this.#queueSizeMax(pool))) {
-      return Promise.reject(this.#saturated(pool));
+    if (state.queue.size === 0 || options.urgent) {
+      const place = state.scheduler.take(seen, options, this.#moment());
+      if (typeof place !== 'string') {
+        return Promise.resolve(
+          this.#lease(state, { replica: seen.replicas[place.index]!, place, options, sinceMs }),
+        );
+      }
     }
+    if (!mayComeBack(seen)) return Promise.reject(noReplica(seen, this.#settings));
+    if (this.#stopping && !isAnyReady(seen)) return Promise.reject(beingStopped());
     return new Promise((resolve, reject) => {
-      const { adapter = null } = pool;
-      const waiting = { options, poolIndex: pool.index, adapter, sinceMs: now, resolve, reject };
-      if (options.urgent) queue.pushFront(waiting);
-      else queue.push(waiting);
-      onCancel(() => {
-        if (!queue.remove(waiting)) return;
-        this.#shared.dequeue(pool.index);
-        reject(new PlatformError('client_closed', 'the client left while its request waited in the queue'));
-      });
+      const waiting = newWaiting(options, { adapter: seen.adapter ?? null, sinceMs, resolve, reject });
+      const refusal = this.#enqueue(state, waiting);
+      if (refusal !== null) return reject(refusal);
+      onCancel(() =>
+        this.#leave(
+          state,
+          waiting,
+          new PlatformError('client_closed', 'the client left while its request waited in the queue'),
+        ),
+      );
       this.#keepLooking();
     });
+  }
+
+  /** Where a request that says nothing would go now. Throws `model_not_found`. */
+  explain(model: string): Explanation & { waiting: number } {
+    const seen = this.#table.find(model);
+    if (seen === undefined) throw unknownModel(model, this.#table.names);
+    const { scheduler } = this.#pools.get(seen.view.model)!;
+    const explanation = scheduler.preview(seen, this.#moment());
+    return { ...explanation, waiting: this.#shared.queued(seen.index) };
   }
 
   poolOf(model: string): PoolView | undefined {
@@ -110,141 +172,171 @@ export class Admission {
 
   get queued(): number {
     let sum = 0;
-    for (const queue of this.#queues.values()) sum += queue.size;
+    for (const { queue } of this.#pools.values()) sum += queue.size;
     return sum;
   }
 
   /** The whole system stops: no replica becomes ready any more, so nobody waits for one. */
   stopWaiting(): void {
     this.#stopping = true;
+    for (const state of this.#pools.values()) this.#rejectUnserved(state);
     this.#pumpAll();
   }
 
   /** Refuses all that wait; the worker stops. */
   close(): void {
-    for (const [model, queue] of this.#queues) {
-      const pool = this.#table.find(model);
-      for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift()) {
-        if (pool !== undefined) this.#shared.dequeue(pool.index);
-        waiting.reject(beingStopped());
+    for (const state of this.#pools.values()) this.#rejectAll(state, beingStopped());
+    this.#stopSweeping();
+  }
+
+  #assign(): void {
+    const gone = new Set(this.#pools.keys());
+    for (const pool of this.#table.pools) {
+      const { model } = pool.view;
+      gone.delete(model);
+      const known = this.#pools.get(model);
+      if (known === undefined) {
+        const scheduler = new PoolScheduler(pool, this.#scheduling);
+        this.#pools.set(model, { pool, scheduler, queue: new FairQueue() });
+      } else {
+        known.pool = pool;
+        known.scheduler.update(pool);
+        this.#rejectUnserved(known);
       }
     }
-    if (this.#sweeper !== null) clearInterval(this.#sweeper);
-    this.#sweeper = null;
-  }
-
-  #take(pool: PoolEntry, options: AcquireOptions, sinceMs: number): Lease | Pick['kind'] {
-    const wallMs = this.#clock.wallMs();
-    for (;;) {
-      const candidates = pool.replicas.map(({ view, slot }) => ({
-        id: runOf(view),
-        ready: view.state === 'ready',
-        ejected: this.#shared.isEjected(slot, wallMs),
-        inFlight: this.#shared.inFlight(slot),
-        window: view.window,
-      }));
-      const pick = pickReplica(candidates, { avoid: options.avoid, rotation: this.#rotation++ });
-      if (pick.kind !== 'picked') return pick.kind;
-      const replica = pool.replicas[pick.index]!;
-      // Another worker may have taken the last place in between: look again.
-      if (this.#shared.tryAcquire(replica.slot, replica.view.window))
-        return this.#lease(pool, replica, sinceMs);
+    for (const model of gone) {
+      this.#rejectAll(this.#pools.get(model)!, unknownModel(model, this.#table.names));
+      this.#pools.delete(model);
     }
   }
 
-  #lease(pool: PoolEntry, replica: ReplicaEntry, sinceMs: number): Lease {
-    const takenMs = this.#clock.monotonicMs();
+  #moment(): Moment {
+    return { wallMs: this.#clock.wallMs(), machineMs: this.#clock.machineMs() };
+  }
+
+  /** Null: it waits. */
+  #enqueue({ pool, queue }: PoolState, waiting: Waiting): PlatformError | null {
+    const shared = this.#shared;
+    const limit = this.#queueSizeMax(pool);
+    if (waiting.urgent) shared.enqueue(pool.index);
+    const counted = waiting.urgent || shared.tryEnqueue(pool.index, limit);
+    // What waits in other workers takes room, and is none of this queue's to share out.
+    const others = Math.max(0, shared.queued(pool.index) - queue.size - (counted ? 1 : 0));
+    const offer = queue.offer(waiting, counted ? Math.max(1, limit - others) : 0, waiting.sinceMs);
+    if (offer.kind === 'queued') return null;
+    if (counted) shared.dequeue(pool.index);
+    this.#load.refused(pool.index);
+    const { reason, retryAfterS } = offer;
+    return saturated(reason, pool, { waiting: shared.queued(pool.index), limit, retryAfterS });
+  }
+
+  #lease(
+    { pool, queue, scheduler }: PoolState,
+    taken: { replica: ReplicaEntry; place: Place; options: AcquireOptions; sinceMs: number; entry?: Waiting },
+  ): Lease {
+    const { replica, place, options, sinceMs, entry } = taken;
+    const { slot } = replica;
+    let { promptTokens } = place;
     let held = true;
+    const promptDone = () => {
+      if (promptTokens > 0) this.#shared.addWork(slot, -promptTokens);
+      promptTokens = 0;
+    };
     return {
       replica,
-      queuedMs: takenMs - sinceMs,
+      queuedMs: this.#clock.monotonicMs() - sinceMs,
+      probe: place.probe,
+      explanation: options.explain === true ? scheduler.explain() : null,
+      promptDone,
+      settle: (tokensUsed) => {
+        if (entry !== undefined) queue.settle(entry, tokensUsed);
+      },
       release: () => {
         if (!held) return;
         held = false;
-        this.#meanHoldMs += 0.05 * (this.#clock.monotonicMs() - takenMs - this.#meanHoldMs);
-        this.#shared.release(replica.slot);
-        const queue = this.#queues.get(pool.view.model);
-        if (this.#shared.queued(pool.index) > (queue?.size ?? 0)) this.#shared.wake();
-        if (queue !== undefined && queue.size > 0) setImmediate(() => this.#pumpAll());
+        promptDone();
+        if (place.answerTokens > 0) this.#shared.addWork(slot, -place.answerTokens);
+        this.#shared.release(slot);
+        if (this.#shared.queued(pool.index) > queue.size) this.#shared.wake();
+        if (queue.size > 0) setImmediate(() => this.#pumpAll());
       },
     };
   }
 
   #pumpAll(): void {
-    for (const [model, queue] of this.#queues) {
-      const pool = this.#table.find(model);
-      if (pool === undefined) this.#failAll(queue, unknownModel(model, this.#table.names));
-      else this.#pump(pool, queue);
-    }
-    if (this.queued === 0 && this.#sweeper !== null) {
-      clearInterval(this.#sweeper);
-      this.#sweeper = null;
-    }
+    for (const state of this.#pools.values()) if (state.queue.size > 0) this.#pump(state);
+    if (this.queued === 0) this.#stopSweeping();
   }
 
-  #pump(pool: PoolEntry, queue: BoundedQueue<Waiting>): void {
-    const now = this.#clock.monotonicMs();
-    for (;;) {
-      const expired = queue.take((waiting) => waiting.options.deadlineMs <= now);
-      if (expired === undefined) break;
+  #pump(state: PoolState): void {
+    const { queue, scheduler, pool } = state;
+    const nowMs = this.#clock.monotonicMs();
+    this.#rejectExpired(state, nowMs);
+    const now = this.#moment();
+    /** Nobody is less choosy than a request that any replica could serve. */
+    let full = false;
+    const offered: { place: Place | null } = { place: null };
+    const accept = ({ adapter, options }: Waiting) => {
+      if (full) return false;
+      const place = scheduler.take(this.#seenBy(pool, adapter), options, now);
+      if (typeof place !== 'string') offered.place = place;
+      else if (adapter === null && options.avoid.length === 0) full = true;
+      return typeof place !== 'string';
+    };
+    for (let entry = queue.take(accept, nowMs); entry !== undefined; entry = queue.take(accept, nowMs)) {
+      const { options, sinceMs, adapter } = entry;
+      const place = offered.place!;
+      const replica = this.#seenBy(pool, adapter).replicas[place.index]!;
       this.#shared.dequeue(pool.index);
-      const { adapter, sinceMs } = expired;
-      const seen = adapter === null ? pool : (this.#table.find(adapter) ?? pool);
-      expired.reject(this.#expired(seen, now - sinceMs));
+      this.#load.waited(nowMs - sinceMs);
+      entry.resolve(this.#lease(state, { replica, place, options, sinceMs, entry }));
     }
-    if (this.#stopping && !isAnyReady(pool)) return this.#failAll(queue, beingStopped());
-    /** Adapters that no replica has a place for now: whoever asks for one further behind gets none either. */
-    const full = new Set<string>();
-    for (const waiting of [...queue]) {
-      const { adapter, options } = waiting;
-      if (adapter !== null && full.has(adapter) && options.avoid.length === 0) continue;
+  }
+
+  /** The pool as a request sees it that waits: itself, or through an adapter. */
+  #seenBy(pool: PoolEntry, adapter: string | null): PoolEntry {
+    return adapter === null ? pool : (this.#table.find(adapter) ?? pool);
+  }
+
+  #rejectExpired(state: PoolState, nowMs: number): void {
+    const { pool, queue } = state;
+    for (let late = queue.expired(nowMs); late !== undefined; late = queue.expired(nowMs)) {
+      this.#shared.dequeue(pool.index);
+      const drainS = this.#shared.queued(pool.index) / Math.max(queue.drainPerS, 1 / RETRY_AFTER_MAX_S);
+      const retryAfterS = Math.min(RETRY_AFTER_MAX_S, Math.max(1, Math.ceil(drainS)));
+      late.reject(
+        waitedInVain(this.#seenBy(pool, late.adapter), this.#settings, {
+          waitedMs: nowMs - late.sinceMs,
+          retryAfterS,
+        }),
+      );
+    }
+  }
+
+  /** A new snapshot may take away adapters, all replicas or the model itself while requests wait for them. */
+  #rejectUnserved(state: PoolState): void {
+    const { pool, queue } = state;
+    if (queue.size === 0) return;
+    const { names } = this.#table;
+    if (pool.view.leaving === true) this.#rejectAll(state, unknownModel(pool.view.model, names));
+    else if (!mayComeBack(pool)) this.#rejectAll(state, noReplica(pool, this.#settings));
+    else if (this.#stopping && !isAnyReady(pool)) this.#rejectAll(state, beingStopped());
+    for (const waiting of [...queue.entries()]) {
+      const { adapter } = waiting;
       const seen = adapter === null ? pool : this.#table.find(adapter);
-      const taken = seen?.view === pool.view ? this.#take(seen, options, waiting.sinceMs) : 'unknown';
-      if (typeof taken !== 'string') {
-        this.#leave(queue, waiting);
-        waiting.resolve(taken);
-      } else if (taken === 'unknown') {
-        this.#leave(queue, waiting);
-        waiting.reject(unknownModel(options.model, this.#table.names));
-      } else if (taken === 'none-ready' && !this.#mayComeBack(pool)) {
-        return this.#failAll(queue, noReplica(pool, this.#settings));
-      } else if (adapter !== null && taken === 'none-ready' && !this.#mayComeBack(seen!)) {
-        this.#leave(queue, waiting);
-        waiting.reject(noReplica(seen!, this.#settings));
-      } else if (options.avoid.length === 0) {
-        // Nobody behind it is less choosy, but for those who ask for what other replicas have loaded.
-        if (adapter === null) return;
-        full.add(adapter);
-      }
+      if (seen?.view !== pool.view) this.#leave(state, waiting, unknownModel(adapter ?? '', names));
+      else if (!mayComeBack(seen)) this.#leave(state, waiting, noReplica(seen, this.#settings));
     }
   }
 
-  #leave(queue: BoundedQueue<Waiting>, waiting: Waiting): void {
-    queue.remove(waiting);
-    this.#shared.dequeue(waiting.poolIndex);
+  #rejectAll(state: PoolState, error: PlatformError): void {
+    for (const waiting of [...state.queue.entries()]) this.#leave(state, waiting, error);
   }
 
-  #failAll(queue: BoundedQueue<Waiting>, error: PlatformError): void {
-    for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift()) {
-      this.#shared.dequeue(waiting.poolIndex);
-      waiting.reject(error);
-    }
-  }
-
-  /** Some replica serves, or is on its way (back). */
-  #mayComeBack(pool: PoolEntry): boolean {
-    return pool.replicas.some(
-      ({ view }) => !['stopped', 'stopping', 'draining', 'quarantined'].includes(view.state),
-    );
-  }
-
-  #queueOf(pool: PoolEntry): BoundedQueue<Waiting> {
-    let queue = this.#queues.get(pool.view.model);
-    if (queue === undefined) {
-      queue = new BoundedQueue(Number.POSITIVE_INFINITY);
-      this.#queues.set(pool.view.model, queue);
-    }
-    return queue;
+  #leave({ pool, queue }: PoolState, waiting: Waiting, error: PlatformError): void {
+    if (!queue.remove(waiting)) return;
+    this.#shared.dequeue(pool.index);
+    waiting.reject(error);
   }
 
   /** Looks at the queues at each wake-up of another worker, and from time to time, as long as anything waits. */
@@ -259,87 +351,37 @@ export class Admission {
     });
   }
 
+  #stopSweeping(): void {
+    if (this.#sweeper !== null) clearInterval(this.#sweeper);
+    this.#sweeper = null;
+  }
+
   /** A place that filler holds would be a client's: for each, one client more may wait, so that none is refused for filler. */
   #queueSizeMax(pool: PoolEntry): number {
     const filler = pool.replicas.reduce((sum, { slot }) => sum + this.#shared.fillerInFlight(slot), 0);
-    return this.#settings.queueSizeMax + filler;
-  }
-
-  #retryAfterS(pool: PoolEntry): number {
-    const places = pool.replicas
-      .filter(({ view }) => view.state === 'ready')
-      .reduce((sum, { view }) => sum + view.window, 0);
-    const waitMs = (this.#shared.queued(pool.index) * this.#meanHoldMs) / Math.max(1, places);
-    return Math.min(60, Math.max(0.5, waitMs / 1000));
-  }
-
-  #saturated(pool: PoolEntry): PlatformError {
     const { queueSizeMax } = this.#settings;
-    return new PlatformError(
-      'saturated',
-      `the queue of model "${pool.view.model}" is full: ${queueSizeMax} requests wait already`,
-      {
-        retryAfterS: this.#retryAfterS(pool),
-      },
-    );
-  }
-
-  #expired(pool: PoolEntry, waitedMs: number): PlatformError {
-    const ready = pool.replicas.filter(({ view }) => view.state === 'ready').length;
-    const why =
-      ready === 0
-        ? statesOf(pool, servesThisMachineOnly(this.#settings))
-        : `${ready} of ${pool.replicas.length} replicas are ready, and busy`;
-    const message = `no place on a replica of "${pool.view.model}" within ${Math.round(waitedMs)} ms: ${why}`;
-    return new PlatformError(ready === 0 ? 'no_replica' : 'queue_timeout', message, {
-      retryAfterS: this.#retryAfterS(pool),
-    });
+    return Math.max(Math.min(1, queueSizeMax), Math.floor(queueSizeMax * this.#load.queueShare)) + filler;
   }
 }
 
-/** One life of a replica: what failed under one generation may be well under the next. */
-export function runOf({ id, generation }: ReplicaView): string {
-  return `${id}@${generation}`;
-}
-
-/** The name that stays with a request, whatever becomes of the alias that it used. */
-export function poolName({ view, adapter }: PoolEntry): string {
-  return adapter ?? view.model;
-}
-
-export function unknownModel(model: string, known: readonly string[]): PlatformError {
-  const list = known.length === 0 ? 'none' : known.slice(0, 20).join(', ');
-  return new PlatformError(
-    'model_not_found',
-    `model "${model.slice(0, 200)}" does not exist; known: ${list}`,
-    { param: 'model' },
-  );
+function newWaiting(
+  options: AcquireOptions,
+  more: Pick<Waiting, 'adapter' | 'sinceMs' | 'resolve' | 'reject'>,
+): Waiting {
+  const { demand, urgent, deadlineMs } = options;
+  const { tenant, weight, priority } = demand.caller;
+  const tokens = demand.promptTokens + demand.answerTokens;
+  const ticket = urgent ? '' : demand.ticket();
+  return { ...more, options, tenant, weight, priority, tokens, urgent, ticket, deadlineMs, heapAt: -1 };
 }
 
 function isAnyReady({ replicas }: PoolEntry): boolean {
   return replicas.some(({ view }) => view.state === 'ready');
 }
 
-function beingStopped(): PlatformError {
-  return new PlatformError('shutting_down', 'the gateway is being stopped', { retryAfterS: 1 });
-}
-
-function noReplica(pool: PoolEntry, settings: GatewaySettings): PlatformError {
-  const { adapter, view } = pool;
-  const what = adapter === undefined ? '' : ` adapter "${adapter}"`;
-  const message = `no replica of model "${view.model}" can serve${what}: ${statesOf(pool, servesThisMachineOnly(settings))}`;
-  return new PlatformError('no_replica', message, { retryAfterS: 5 });
-}
-
-/** Each replica with its state; why, only for callers of this machine: reasons may name files and addresses. */
-function statesOf({ view: { replicas: all }, replicas, adapter }: PoolEntry, withReasons: boolean): string {
-  if (all.length === 0) return 'it has no replicas';
-  return replicas
-    .map(({ view: { id, state, reason, adapterProblems } }) => {
-      const why = withReasons && reason !== '' ? ` (${reason})` : '';
-      // It serves other names meanwhile.
-      const failed = adapter !== undefined && state === 'stopped' && adapterProblems?.[adapter] !== undefined;
-      return `${id} ${failed ? 'could not load it' : `is ${state}`}${why}`;
-    })
-    .join('; ');
+/** Some replica serves, or is on its way (back). */
+function mayComeBack(pool: PoolEntry): boolean {
+  return pool.replicas.some(
+    ({ view }) => !['stopped', 'stopping', 'draining', 'quarantined'].includes(view.state),
+  );
 }

@@ -3,6 +3,7 @@
  * compile, and a path that no API lists does not exist. One file per API stands in `apis/`.
  */
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { ErrorDialect } from './error-dialect.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
@@ -35,9 +36,6 @@ export interface ApiCall {
 export function ownerOf({ record }: ApiCall): string {
   return record.keyName ?? '';
 }
-
-/** In whose shape errors of a route are written. */
-export type ErrorDialect = 'openai' | 'anthropic';
 
 export interface ApiRoute {
   method: 'GET' | 'POST' | 'DELETE';

@@ -18,7 +18,7 @@ describe('keys', () => {
         const headers: Record<string, string> = isBearer
           ? { authorization: `Bearer ${sent}` }
           : { 'x-api-key': sent };
-        return ring.authenticate(withHeaders(headers)) === name;
+        return ring.authenticate(withHeaders(headers))?.name === name;
       }),
       { numRuns: 10_000 },
     );
@@ -37,7 +37,7 @@ describe('keys', () => {
         const read = valueOrRefusal(() => ring.authenticate(withHeaders(sent as Record<string, string>)));
         if ('refusal' in read) return read.refusal.code === 'invalid_api_key';
         const bearer = /^bearer +sk-ada$/i.test(sent.authorization ?? '');
-        return read.value === 'ada' && (bearer || sent['x-api-key'] === 'sk-ada');
+        return read.value?.name === 'ada' && (bearer || sent['x-api-key'] === 'sk-ada');
       }),
       { numRuns: 10_000 },
     );

@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto';
 import { PlatformError } from '../../contract/errors.ts';
 import { FILLER_OWNER_HEADER } from '../../contract/filler.ts';
-import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
+import type { GatewaySettings, KeySettings } from '../../contract/gateway-snapshot.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 
 /** Whether everybody who can reach the gateway is on this machine and needs no key: such callers may read reasons. */
@@ -14,18 +14,18 @@ export function servesThisMachineOnly({ keys, host }: Pick<GatewaySettings, 'key
 }
 
 export class KeyRing {
-  readonly #nameByHash: ReadonlyMap<string, string>;
+  readonly #byHash: ReadonlyMap<string, KeySettings>;
   readonly #loopbackOnly: boolean;
 
   /** @param host the address that the gateway listens on. */
-  constructor(keys: readonly { name: string; sha256: string }[], host: string) {
-    this.#nameByHash = new Map(keys.map(({ name, sha256 }) => [sha256, name]));
+  constructor(keys: readonly KeySettings[], host: string) {
+    this.#byHash = new Map(keys.map((key) => [key.sha256, key]));
     this.#loopbackOnly = LOOPBACK_HOST.test(host);
   }
 
-  /** Name of the caller's key; null when no key is needed. Throws `invalid_api_key`, or `forbidden` for foreign web pages. */
-  authenticate(exchange: HttpExchange): string | null {
-    if (this.#nameByHash.size === 0) {
+  /** The caller's key; null when no key is needed. Throws `invalid_api_key`, or `forbidden` for foreign web pages. */
+  authenticate(exchange: HttpExchange): KeySettings | null {
+    if (this.#byHash.size === 0) {
       if (this.#loopbackOnly) refuseForeignPages(exchange);
       return null;
     }
@@ -33,9 +33,9 @@ export class KeyRing {
     if (key === null) {
       throw new PlatformError('invalid_api_key', 'no key was sent; send "Authorization: Bearer KEY"');
     }
-    const name = this.#nameByHash.get(hash('sha256', key, 'hex'));
-    if (name === undefined) throw new PlatformError('invalid_api_key', 'the key is not known');
-    return name;
+    const known = this.#byHash.get(hash('sha256', key, 'hex'));
+    if (known === undefined) throw new PlatformError('invalid_api_key', 'the key is not known');
+    return known;
   }
 }
 

@@ -44,7 +44,11 @@ export async function continueStream(run: StreamRun, cut: Cut): Promise<void> {
     if (lease === null) return;
     try {
       const end = await continueOn(run, lease, delivered, cutMs, last);
-      if (end.kind === 'ended') return;
+      if (end.kind === 'ended') {
+        context.observeHealth(lease, { kind: run.cancelled ? 'cancelled' : 'streamed' });
+        return;
+      }
+      context.observeHealth(lease, { ...end, kind: 'failed', answer: null });
       run.reportFailure(lease, end.failure);
       last = { lease, failure: end.failure, detail: end.detail };
     } finally {

@@ -7,7 +7,8 @@ import type { ContinuedOutput, ContinuedStream } from '../../wire/openai/continu
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
 import { sseData } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
-import type { AttemptEnd, StreamRun } from './stream-run.ts';
+import type { AttemptEnd } from './attempt-end.ts';
+import type { StreamRun } from './stream-run.ts';
 
 /** Of an answer that refuses the continuation, only so much is read. */
 const REFUSAL_BYTES_MAX = 65_536;

@@ -10,8 +10,9 @@ import { allFinished, type Delivered, parseChunk } from '../../wire/openai/deliv
 import { SseFrameSplitter } from '../../wire/sse/frame-splitter.ts';
 import { parseSseEvents, sseData } from '../../wire/sse/parse-event.ts';
 import type { Attempt, AttemptEvents, ResponseHeaders } from './attempt.ts';
+import type { AttemptEnd, EngineAnswer } from './attempt-end.ts';
 import type { Watched } from './deadline-sweep.ts';
-import type { AttemptEnd, EngineAnswer, StreamRun } from './stream-run.ts';
+import type { StreamRun } from './stream-run.ts';
 
 /** A unary answer is held until it is whole, so that a death in the middle can be retried; larger ones are refused. */
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024;

@@ -11,8 +11,10 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import { CEILING_START } from '../../decide/scheduling/filler-ceiling.ts';
 import { type FillerCandidate, pickFiller } from '../../decide/scheduling/pick-filler.ts';
-import { type AcquireOptions, type Lease, runOf, unknownModel } from './admission.ts';
-import type { FleetTable, PoolEntry, ReplicaEntry } from './fleet-table.ts';
+import type { AcquireOptions, AdmissionOptions, Lease } from './admission.ts';
+import { type FleetTable, type PoolEntry, type ReplicaEntry, runOf } from './fleet-table.ts';
+import type { ReplicaGates } from './health/replica-gates.ts';
+import { beingStopped, unknownModel } from './places/refusals.ts';
 import type { SharedState } from './shared-state.ts';
 
 interface Waiting {
@@ -34,8 +36,11 @@ const FILLER_WAIT_MS = 60_000;
 /** More than the runner of batches has under way at once. */
 const WAITING_MAX = 8_192;
 
+type FillerAdmissionOptions = Pick<AdmissionOptions, 'shared' | 'clock' | 'table' | 'settings' | 'gates'>;
+
 export class FillerAdmission {
   readonly #shared: SharedState;
+  readonly #gates: ReplicaGates;
   readonly #clock: Clock;
   readonly #queues = new Map<string, BoundedQueue<Waiting>>();
   #table: FleetTable;
@@ -46,8 +51,9 @@ export class FillerAdmission {
   #sweeper: NodeJS.Timeout | null = null;
   #closed = false;
 
-  constructor(shared: SharedState, clock: Clock, table: FleetTable, settings: GatewaySettings) {
+  constructor({ shared, clock, table, settings, gates }: FillerAdmissionOptions) {
     this.#shared = shared;
+    this.#gates = gates;
     this.#clock = clock;
     this.#table = table;
     this.#settings = settings;
@@ -63,7 +69,7 @@ export class FillerAdmission {
   acquire(options: AcquireOptions, onCancel: (cancel: () => void) => void): Promise<Lease> {
     const pool = this.#table.find(options.model);
     if (pool === undefined) return Promise.reject(unknownModel(options.model, this.#table.names));
-    if (this.#closed) return Promise.reject(shuttingDown());
+    if (this.#closed) return Promise.reject(beingStopped());
     const queue = this.#queueOf(pool);
     const sinceMs = this.#clock.monotonicMs();
     const lease = queue.size === 0 ? this.#take(pool, options, sinceMs) : null;
@@ -92,7 +98,7 @@ export class FillerAdmission {
     this.#closed = true;
     for (const queue of this.#queues.values()) {
       for (let waiting = queue.shift(); waiting !== undefined; waiting = queue.shift())
-        waiting.reject(shuttingDown());
+        waiting.reject(beingStopped());
     }
     this.#stopSweeping();
   }
@@ -125,7 +131,9 @@ export class FillerAdmission {
     return {
       id: runOf(view),
       ready: view.state === 'ready',
-      ejected: this.#shared.isEjected(slot, wallMs),
+      // What the breaker watches is for clients alone.
+      ejected:
+        this.#shared.isEjected(slot, wallMs) || this.#gates.isClosed(slot) || this.#gates.wantsProbe(slot),
       inFlight,
       window: view.window,
       filler,
@@ -138,6 +146,10 @@ export class FillerAdmission {
     return {
       replica,
       queuedMs: this.#clock.monotonicMs() - sinceMs,
+      probe: null,
+      explanation: null,
+      promptDone: () => {},
+      settle: () => {},
       release: () => {
         if (!held) return;
         held = false;
@@ -203,8 +215,4 @@ function tooMany(): PlatformError {
   return new PlatformError('queue_timeout', `${WAITING_MAX} requests wait for free places already`, {
     retryAfterS: 1,
   });
-}
-
-function shuttingDown(): PlatformError {
-  return new PlatformError('shutting_down', 'the gateway is being stopped or replaced', { retryAfterS: 1 });
 }

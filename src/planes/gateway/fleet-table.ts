@@ -4,6 +4,7 @@
  */
 import type { FleetSnapshot, PoolView, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
+import { limitedIds } from './limits/limited.ts';
 
 export interface ReplicaEntry {
   view: ReplicaView;
@@ -26,6 +27,8 @@ export interface SlottedSnapshot {
   replicaSlots: Record<string, number>;
   /** By pool name. */
   poolSlots: Record<string, number>;
+  /** Of what is limited, by its id. */
+  limitSlots: Record<string, number>;
 }
 
 export class FleetTable {
@@ -93,56 +96,71 @@ function withoutAdapter(view: ReplicaView, adapter: string): ReplicaView {
   return { ...view, state: 'stopped', reason: `adapter "${adapter}" could not be loaded: ${problem}` };
 }
 
-/**
- * Assigns slots to replicas and pools; a name keeps its slot as long as it is known, and a slot is used anew only when
- * `isFree` says that nothing is in flight on it.
- */
+/** One life of a replica: what failed under one generation may be well under the next. */
+export function runOf({ id, generation }: ReplicaView): string {
+  return `${id}@${generation}`;
+}
+
+/** The name that stays with a request, whatever becomes of the alias that it used. */
+export function poolName({ view, adapter }: PoolEntry): string {
+  return adapter ?? view.model;
+}
+
+/** Slots of one kind. */
+export interface SlotTable {
+  max: number;
+  /** Nothing is in flight on it that belongs to its former owner. */
+  isFree(slot: number): boolean;
+  /** It is about to have a new owner. */
+  onTaken(slot: number): void;
+}
+
+export interface SlotTables {
+  replicas: SlotTable;
+  pools: SlotTable;
+  limits: SlotTable;
+}
+
+/** Assigns slots; a name keeps its slot as long as it is known, and a slot is used anew only when it is free. */
 export class SlotAssigner {
+  readonly #tables: SlotTables;
   readonly #replicas = new Map<string, number>();
   readonly #pools = new Map<string, number>();
-  readonly #replicaSlotsMax: number;
-  readonly #poolSlotsMax: number;
-  readonly #isFree: (slot: number) => boolean;
+  readonly #limits = new Map<string, number>();
 
-  constructor(replicaSlotsMax: number, poolSlotsMax: number, isFree: (slot: number) => boolean) {
-    this.#replicaSlotsMax = replicaSlotsMax;
-    this.#poolSlotsMax = poolSlotsMax;
-    this.#isFree = isFree;
+  constructor(tables: SlotTables) {
+    this.#tables = tables;
   }
 
+  /** Throws RangeError when there are more names than slots. */
   assign(snapshot: GatewaySnapshot): SlottedSnapshot {
     const { pools } = snapshot.fleet;
-    assignSlots(
-      this.#pools,
-      pools.map((pool) => pool.model),
-      this.#poolSlotsMax,
-      () => true,
-    );
     const replicas = pools.flatMap((pool) => pool.replicas.map((replica) => replica.id));
-    assignSlots(this.#replicas, replicas, this.#replicaSlotsMax, this.#isFree);
+    const names = pools.map((pool) => pool.model);
+    assignSlots(this.#pools, names, this.#tables.pools);
+    assignSlots(this.#replicas, replicas, this.#tables.replicas);
+    assignSlots(this.#limits, limitedIds(snapshot), this.#tables.limits);
     return {
       snapshot,
       replicaSlots: Object.fromEntries(this.#replicas),
       poolSlots: Object.fromEntries(this.#pools),
+      limitSlots: Object.fromEntries(this.#limits),
     };
   }
 }
 
-function assignSlots(
-  slots: Map<string, number>,
-  names: string[],
-  max: number,
-  isFree: (slot: number) => boolean,
-): void {
+function assignSlots(slots: Map<string, number>, names: string[], { max, isFree, onTaken }: SlotTable): void {
+  const wanted = new Set(names);
   for (const known of [...slots.keys()]) {
-    if (!names.includes(known)) slots.delete(known);
+    if (!wanted.has(known)) slots.delete(known);
   }
   const used = new Set(slots.values());
+  let slot = 0;
   for (const name of names) {
     if (slots.has(name)) continue;
-    let slot = 0;
     while (slot < max && (used.has(slot) || !isFree(slot))) slot++;
-    if (slot >= max) throw new RangeError(`more than ${max} replicas or pools in one gateway`);
+    if (slot >= max) throw new RangeError(`more than ${max} replicas, pools or limits in one gateway`);
+    onTaken(slot);
     slots.set(name, slot);
     used.add(slot);
   }

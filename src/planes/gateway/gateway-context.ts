@@ -8,11 +8,15 @@ import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
-import type { Admission } from './admission.ts';
+import type { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
+import type { Admission, Lease } from './admission.ts';
+import type { AttemptEnd } from './attempt-end.ts';
+import type { RequestCache } from './cache/cached-request.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
 import type { FillerPace } from './filler-pace.ts';
 import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
+import type { LimitGate } from './limits/limit-gate.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -21,10 +25,15 @@ export interface GatewayContext {
   readonly transport: Transport;
   readonly sweep: DeadlineSweep;
   readonly shared: SharedState;
+  /** Before admission: what keys and models may use. */
+  readonly limits: LimitGate;
   readonly admission: Admission;
+  readonly retryBudget: RetryBudget;
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;
+  /** Answers that are given to more than one request. */
+  readonly cache: RequestCache;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */
   readonly stores: Stores;
   /** The bytes of files. */
@@ -37,6 +46,8 @@ export interface GatewayContext {
   isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */
   ejectBriefly(replica: ReplicaEntry): void;
+  /** Tells the breaker how an attempt ended, where that matters. */
+  observeHealth(lease: Lease, end: AttemptEnd): void;
   report(fact: Fact): void;
   /** The request has ended: counters and log line. */
   settle(record: RequestRecord): void;

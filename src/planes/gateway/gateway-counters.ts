@@ -70,9 +70,51 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'From the cut of a stream to its next token.',
   },
   {
+    name: 'autoglm_rate_limited_total',
+    type: 'counter',
+    help: 'Requests that a limit refused, by model, whose limit it is (key, key-model, model) and its kind (requests, tokens, concurrency).',
+  },
+  {
+    name: 'autoglm_rate_limits_alone_total',
+    type: 'counter',
+    help: 'Requests whose limits this gateway looked at without the others, because Redis gave no answer in time.',
+  },
+  {
     name: 'autoglm_filler_requests_total',
     type: 'counter',
     help: 'Lines of batches that were sent to replicas, by model and outcome; no other metric of requests counts them.',
+  },
+  {
+    name: 'autoglm_cache_requests_total',
+    type: 'counter',
+    help: 'Requests by what the response cache did: hit, joined (given the answer to one that ran), similar (to one that means the same), miss, bypass.',
+  },
+  {
+    name: 'autoglm_cache_saved_tokens_total',
+    type: 'counter',
+    help: 'Tokens of answers that no engine had to make, by type; autoglm_tokens_total does not count them.',
+  },
+  {
+    name: 'autoglm_cache_evictions_total',
+    type: 'counter',
+    help: 'Answers that left the response cache because others needed the room.',
+  },
+  { name: 'autoglm_cache_bytes', type: 'gauge', help: 'Size of the response cache.' },
+  { name: 'autoglm_cache_entries', type: 'gauge', help: 'Answers in the response cache.' },
+  {
+    name: 'autoglm_cache_flights',
+    type: 'gauge',
+    help: 'Requests that run and may be joined by equal ones.',
+  },
+  {
+    name: 'autoglm_redis_calls_total',
+    type: 'counter',
+    help: 'Calls to Redis by who made them and result: answered, failed (Redis refused), late (no answer in time, or the connection broke), refused (not sent, Redis is away).',
+  },
+  {
+    name: 'autoglm_redis_up',
+    type: 'gauge',
+    help: 'Whether Redis can be used (1) or is away (0), by who uses it.',
   },
   {
     name: 'autoglm_worker_restarts_total',
@@ -81,6 +123,21 @@ export const GATEWAY_METRICS: readonly Family[] = [
   },
   { name: 'autoglm_in_flight_requests', type: 'gauge', help: 'Inference requests in flight.' },
   { name: 'autoglm_queued_requests', type: 'gauge', help: 'Requests that wait for a place, by model.' },
+  {
+    name: 'autoglm_scale_out_ratio',
+    type: 'gauge',
+    help: 'Requests in flight, waiting and refused, against 80 % of what the ready replicas of a model take at once; above 1, more are needed.',
+  },
+  {
+    name: 'autoglm_replicas_wanted',
+    type: 'gauge',
+    help: 'Replicas that would carry the requests of a model, by autoglm_scale_out_ratio.',
+  },
+  {
+    name: 'autoglm_queue_share_ratio',
+    type: 'gauge',
+    help: 'Share of their configured length that queues may have; below 1 while the gateway can not keep up.',
+  },
   { name: 'autoglm_replica_in_flight_requests', type: 'gauge', help: 'Attempts in flight, by deployment.' },
 ];
 
@@ -103,7 +160,9 @@ export class GatewayCounters {
     this.#metrics.observe('autoglm_request_duration_seconds', labels, (endedMs - record.startedMs) / 1000);
     if (record.errorCode !== null)
       this.#metrics.add('autoglm_request_errors_total', { model, error_type: record.errorCode });
+    if (record.limited !== null) this.#countLimited(model, record.limited);
     if (record.clientRetries > 0) this.#metrics.add('autoglm_client_retries_total', { model });
+    if (record.cache !== null) this.#countCache(record, record.cache, model);
     if (record.attempts === 0) return;
     this.#metrics.observe('autoglm_queue_time_seconds', { model }, record.queuedMs / 1000);
     if (record.attempts > 1) this.#metrics.add('autoglm_retries_total', { model }, record.attempts - 1);
@@ -111,6 +170,21 @@ export class GatewayCounters {
       this.#metrics.observe('autoglm_time_to_first_token_seconds', { model }, record.firstTokenMs / 1000);
     }
     this.#countTokens(record, model);
+  }
+
+  #countLimited(model: string, { scope, kind }: NonNullable<RequestRecord['limited']>): void {
+    this.#metrics.add('autoglm_rate_limited_total', { model, limit: scope, kind });
+  }
+
+  #countCache(record: RequestRecord, result: string, model: string): void {
+    this.#metrics.add('autoglm_cache_requests_total', { model, result });
+    if (result === 'miss' || result === 'bypass') return;
+    const saved = {
+      prompt: record.promptTokens,
+      completion: record.completionTokens ?? record.estimatedTokens,
+    };
+    for (const [type, tokens] of Object.entries(saved))
+      if (tokens !== null) this.#metrics.add('autoglm_cache_saved_tokens_total', { model, type }, tokens);
   }
 
   #countTokens(record: RequestRecord, model: string): void {
@@ -126,6 +200,15 @@ export class GatewayCounters {
         record.estimatedTokens,
       );
     }
+  }
+
+  limitsAlone(): void {
+    this.#metrics.add('autoglm_rate_limits_alone_total', {});
+  }
+
+  redisCalls(user: string, counts: Readonly<Record<string, number>>): void {
+    for (const [result, count] of Object.entries(counts))
+      if (count > 0) this.#metrics.add('autoglm_redis_calls_total', { user, result }, count);
   }
 
   attemptFailed(model: string, failure: AttemptFailure): void {

@@ -11,25 +11,38 @@ import type { ReplicaState, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySettings } from '../../contract/gateway-snapshot.ts';
 import type { FileContents } from '../../contract/ports/file-contents.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
+import type { SharedLimits } from '../../contract/ports/shared-limits.ts';
 import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
-import { Admission } from './admission.ts';
-import type { ApiCall, ApiContext, ErrorDialect } from './api-route.ts';
+import { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
+import { Admission, type Lease } from './admission.ts';
+import type { ApiCall, ApiContext } from './api-route.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { AnswerCache } from './cache/answer-cache.ts';
+import type { CacheClient } from './cache/cache-client.ts';
+import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
 import { clientHints } from './client-hints.ts';
 import { DeadlineSweep } from './deadline-sweep.ts';
+import type { ErrorDialect } from './error-dialect.ts';
 import { FillerAdmission } from './filler-admission.ts';
 import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
+import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ReplicaGates } from './health/replica-gates.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
+import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
+import { GaugeCells } from './places/gauge-cells.ts';
+import { LoadCells } from './places/load-cells.ts';
 import { outcomeOf } from './request-end.ts';
 import { logLine, newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
 import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
+import type { SharedMemory } from './shared-memory.ts';
 import type { SharedState } from './shared-state.ts';
 import { unknownPath } from './unknown-path.ts';
 
@@ -37,15 +50,23 @@ export interface GatewayPlaneOptions {
   clock: Clock;
   transport: Transport;
   shared: SharedState;
+  memory: SharedMemory;
+  /** Index of this worker. */
+  worker: number;
+  /** Where several gateways keep count of rates together; null: this one counts for itself. */
+  sharedLimits: SharedLimits | null;
   snapshot: SlottedSnapshot;
   counters: GatewayCounters;
   stores: Stores;
+  cacheClient: CacheClient;
   /** Tells the other workers of this process to stop a background response. */
   announceCancel(id: string): void;
   fileContents: FileContents;
   /** Unique per request: what clients did not name. */
   newRequestId(): string;
   onFact(fact: Fact): void;
+  /** For the breaker. */
+  onHealth(report: HealthReport): void;
   writeLog(line: string): void;
 }
 
@@ -58,14 +79,18 @@ export class GatewayPlane implements ApiContext {
   readonly transport: Transport;
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
+  readonly limits: LimitGate;
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
+  readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
+  readonly cache: AnswerCache;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
+  readonly #gates: ReplicaGates;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -82,14 +107,31 @@ export class GatewayPlane implements ApiContext {
     this.shared = options.shared;
     this.stores = options.stores;
     this.fileContents = options.fileContents;
+    this.cache = new AnswerCache(this, options.cacheClient);
     this.#counters = options.counters;
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
-    this.admission = new Admission(options.shared, options.clock, this.#table, this.#settings);
+    const { shared, clock, memory, worker, snapshot: slotted } = options;
+    this.limits = new LimitGate({
+      ...{ clock, memory: memory.limits, worker, slotted, table: this.#table },
+      shared: options.sharedLimits,
+      onAlone: () => this.#counters.limitsAlone(),
+    });
+    this.#gates = new ReplicaGates(memory.gates);
+    this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
+    const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
+    this.admission = new Admission({
+      ...parts,
+      prefixes: memory.prefixes,
+      gauges: new GaugeCells(memory.gauges),
+      load: new LoadCells(memory.load),
+      onProbe: ({ slot, view: { generation } }, probe) =>
+        options.onHealth({ type: 'probeTaken', slot, generation, probe }),
+    });
     this.fillerPace = new FillerPace(options.shared, options.clock);
-    this.fillerAdmission = new FillerAdmission(options.shared, options.clock, this.#table, this.#settings);
+    this.fillerAdmission = new FillerAdmission(parts);
   }
 
   get settings(): GatewaySettings {
@@ -112,6 +154,7 @@ export class GatewayPlane implements ApiContext {
     this.#table = new FleetTable(slotted.snapshot.fleet, slotted);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.#liftEjections();
+    this.limits.update(slotted, this.#table);
     this.admission.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
@@ -134,7 +177,9 @@ export class GatewayPlane implements ApiContext {
     const asked = exchange.headers['x-request-id'];
     const match = this.#routes.match(exchange.method, exchange.path);
     const hints = clientHints(exchange.headers);
+    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     const record = newRecord({
+      dialect: errors,
       requestId: asked !== undefined && REQUEST_ID.test(asked) ? asked : this.#options.newRequestId(),
       method: exchange.method,
       route: match.kind === 'found' ? match.route.template : 'unknown',
@@ -143,7 +188,6 @@ export class GatewayPlane implements ApiContext {
       clientRetries: hints.retries,
       clientTimeoutMs: hints.timeoutMs,
     });
-    const errors = match.kind === 'found' ? (match.route.errors ?? 'openai') : guessedDialect(exchange);
     this.#dispatch(exchange, record, match).catch((thrown) =>
       this.#refuse(exchange, record, PlatformError.from(thrown), errors),
     );
@@ -173,10 +217,18 @@ export class GatewayPlane implements ApiContext {
   #authenticate(exchange: HttpExchange, record: RequestRecord): void {
     const filler = exchange.headers[FILLER_KEY_HEADER];
     record.filler = filler !== undefined;
-    record.keyName =
-      filler === undefined
-        ? this.#keys.authenticate(exchange)
-        : fillerOwner(exchange, filler, this.#settings.fillerKeySha256);
+    if (record.filler) {
+      record.keyName = fillerOwner(exchange, filler ?? '', this.#settings.fillerKeySha256);
+    } else {
+      const key = this.#keys.authenticate(exchange);
+      record.keyName = key?.name ?? null;
+      record.caller = callerOf(key, exchange.headers);
+      record.mayExplain = mayExplain(key, this.#settings);
+      if (record.caller.explain && !record.mayExplain) {
+        record.caller.explain = false;
+        record.explanation = MAY_NOT_EXPLAIN;
+      }
+    }
   }
 
   #refuse(exchange: HttpExchange, record: RequestRecord, error: PlatformError, errors: ErrorDialect): void {
@@ -230,11 +282,18 @@ export class GatewayPlane implements ApiContext {
     }
   }
 
+  observeHealth(lease: Lease, end: AttemptEnd): void {
+    const report = healthReport(lease, end);
+    if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
+  }
+
   report(fact: Fact): void {
     this.#options.onFact(fact);
   }
 
   settle(record: RequestRecord): void {
+    // Whoever reached an engine has said what was used.
+    record.hold?.settle(null);
     const endedMs = this.clock.monotonicMs();
     this.#counters.settled(record, endedMs);
     this.#options.writeLog(logLine(record, endedMs));

@@ -14,19 +14,23 @@ import { addTopLevel, replaceTopLevel } from '../../wire/json/top-level-span.ts'
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
-import { type Lease, poolName, runOf } from './admission.ts';
+import type { Lease } from './admission.ts';
 import { Attempt, type AttemptEvents } from './attempt.ts';
+import type { AttemptEnd, EngineAnswer } from './attempt-end.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
 import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
+import { poolName, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { Demand } from './places/demand.ts';
+import { explanationText } from './places/explanation-text.ts';
 import { ReaderWatch } from './reader-watch.ts';
 import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
-import type { AttemptEnd, AttemptTarget, EngineAnswer, StreamRun } from './stream-run.ts';
+import type { AttemptTarget, StreamRun } from './stream-run.ts';
 
 /** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
@@ -48,12 +52,16 @@ export class InferenceRun implements StreamRun, Watched {
   readonly failed: string[] = [];
   /** The name that it is served by, which no alias is: that of the pool or adapter that the client meant, or of a fallback. */
   #model: string;
+  readonly #demand: Demand;
+  /** Attempts that got no connection to an engine. */
+  #unreached = 0;
+  /** The place that it has, or had last; null before the first. */
+  #lease: Lease | null = null;
   /** Pools that may be asked when this one can not serve, in this order. */
   #fallbacks: string[];
   #attemptsOnPool = 0;
   #cancelled = false;
   #cancelCurrent: (() => void) | null = null;
-  #budgetedRetry = false;
   #keptAliveMs = 0;
   /** When the first place on a replica was had; null while the request waits for it. */
   #admittedMs: number | null = null;
@@ -75,6 +83,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.envelope = envelope;
     this.record = record;
     this.#model = record.model ?? envelope.model;
+    this.#demand = new Demand(envelope, record.caller);
     this.#fallbacks = [...fallbacks];
     this.deadlineMs = record.startedMs + context.settings.totalTimeoutMs;
     this.stream = new ClientStream(exchange, context.settings.replayBytesMax, () => ({
@@ -97,7 +106,8 @@ export class InferenceRun implements StreamRun, Watched {
     const { context } = this;
     context.shared.addRequests(1);
     // What the client repeats is a retry as much as what we repeat: together they keep to one budget.
-    if (this.record.clientRetries > 0) this.#spendRetry();
+    context.retryBudget.requestStarted(context.settings.retryBudgetRatio);
+    if (this.record.clientRetries > 0) context.retryBudget.tryRetry(context.clock.machineMs());
     context.sweep.add(this);
     try {
       await this.#run();
@@ -105,15 +115,32 @@ export class InferenceRun implements StreamRun, Watched {
       this.#endWithError(PlatformError.from(thrown));
     }
     this.#over = true;
+    this.record.hold?.settle(this.#tokensCharged());
     // The answer is not over for us before the client has it: a slow reader stays under watch.
     await new Promise<void>((resolve) => this.exchange.onFinished(resolve));
     if (this.exchange.clientGone && this.record.outcome === 'completed') this.#endCancelled();
     context.sweep.remove(this);
     context.shared.addRequests(-1);
-    if (this.#budgetedRetry) context.shared.addRetries(-1);
+    this.#lease?.settle(this.#tokensUsed());
+    this.#demand.dispose();
     this.record.bytesOut += this.stream.bytesOut;
     if (this.stream.committed && this.record.completionTokens === null)
       this.record.estimatedTokens = Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
+  }
+
+  /** As the engine reported, or as far as is known without. */
+  #tokensUsed(): number {
+    const { promptTokens, completionTokens } = this.record;
+    const answered = completionTokens ?? Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
+    return (promptTokens ?? this.#demand.promptTokens) + answered;
+  }
+
+  /** What limits on tokens are charged; null: no engine was reached. An engine that only refused used nothing. */
+  #tokensCharged(): number | null {
+    const { attempts, status, outcome } = this.record;
+    if (attempts === this.#unreached) return null;
+    const refused = status >= 400 && !this.stream.opened && outcome !== 'cancelled-by-client';
+    return refused ? 0 : this.#tokensUsed();
   }
 
   onSweep(nowMs: number): void {
@@ -148,6 +175,7 @@ export class InferenceRun implements StreamRun, Watched {
       const beganMs = this.context.clock.monotonicMs();
       const end = await this.#firstAttempt(lease);
       const serviceMs = this.context.clock.monotonicMs() - beganMs;
+      this.context.observeHealth(lease, end);
       if (end.kind === 'streamed') this.#completed(200);
       if (end.kind === 'answered') this.#answer(end);
       if (end.kind === 'streamed' || end.kind === 'answered')
@@ -155,13 +183,13 @@ export class InferenceRun implements StreamRun, Watched {
       if (end.kind === 'cancelled') return this.#endCancelled();
       // The total limit is ours and says nothing about the replica.
       if (this.#timeUp !== null) throw this.#timeUp;
-      this.reportFailure(lease, end.failure, end.answer?.status);
+      this.reportFailure(lease, end.failure);
       if (this.stream.committed) {
         await continueStream(this, { lease, failure: end.failure, detail: end.detail });
         return;
       }
       this.stream.dropHeld();
-      if (!this.#mayRetry(end.failure) && !this.#fallBack()) return this.#giveUp(end);
+      if (!this.#mayRetry(end.failure) && !(await this.#fallBack())) return this.#giveUp(end);
     }
   }
 
@@ -172,18 +200,19 @@ export class InferenceRun implements StreamRun, Watched {
         return await this.acquire(this.failed, false);
       } catch (thrown) {
         const { code } = PlatformError.from(thrown);
-        if (!UNSERVED.includes(code) || !this.#fallBack()) throw thrown;
+        if (!UNSERVED.includes(code) || !(await this.#fallBack())) throw thrown;
       }
     }
   }
 
   /** Goes on with the next fallback, if there is one and the request may still be served. */
-  #fallBack(): boolean {
+  async #fallBack(): Promise<boolean> {
     if (this.#cancelled || this.#timeUp !== null) return false;
     for (let next = this.#fallbacks.shift(); next !== undefined; next = this.#fallbacks.shift()) {
       const pool = this.context.table.find(next);
       // Models and aliases change at run time: one that is gone, or has become this model itself, is passed over.
       if (pool === undefined || poolName(pool) === this.#model) continue;
+      if (!(await this.context.limits.admitFallback(this.record, pool, this.envelope))) continue;
       this.#model = poolName(pool);
       this.#attemptsOnPool = 0;
       this.record.fallback = next;
@@ -205,12 +234,18 @@ export class InferenceRun implements StreamRun, Watched {
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record } = this;
     this.throwIfOver();
-    const lease = await this.#lease(avoid, urgent);
+    // What was counted for the place before is not what the request will have used.
+    this.#lease?.settle(0);
+    this.#lease = null;
+    const lease = await this.#waitForPlace(avoid, urgent);
+    this.#lease = lease;
     this.#cancelCurrent = null;
     this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
     record.replica = lease.replica.view.id;
+    if (lease.explanation !== null) record.explanation = explanationText(lease.explanation);
     if (this.#cancelled) {
+      context.observeHealth(lease, { kind: 'cancelled' });
       lease.release();
       this.throwIfOver();
     }
@@ -221,13 +256,20 @@ export class InferenceRun implements StreamRun, Watched {
    * From the model that the request was taken in for, also when its alias has moved meanwhile: an answer that has begun is not
    * continued by another model. One that has not begun follows its alias when the model is gone.
    */
-  async #lease(avoid: readonly string[], urgent: boolean): Promise<Lease> {
+  async #waitForPlace(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record, envelope, stream } = this;
     const admission = record.filler ? context.fillerAdmission : context.admission;
     for (let turn = 0; ; turn++) {
       try {
         return await admission.acquire(
-          { model: this.#model, avoid, urgent, deadlineMs: this.#placeDeadlineMs() },
+          {
+            model: this.#model,
+            demand: this.#demand,
+            avoid,
+            urgent,
+            deadlineMs: this.#placeDeadlineMs(),
+            explain: record.caller.explain,
+          },
           (cancel) => {
             this.#cancelCurrent = cancel;
           },
@@ -315,11 +357,11 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   /** Tells the supervisor, and keeps the replica out of rotation for a moment when it seems dead. */
-  reportFailure({ replica }: Lease, failure: AttemptFailure, status?: number): void {
+  reportFailure({ replica }: Lease, failure: AttemptFailure): void {
     const { context, record } = this;
     this.failed.push(runOf(replica.view));
-    // An engine that refuses work has the fewest requests in flight, and would be given all of it.
-    if (replicaDied(failure) || status === 503) context.ejectBriefly(replica);
+    if (failure === 'connect-refused' || failure === 'connect-timeout') this.#unreached++;
+    if (replicaDied(failure)) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);
     context.report({
       type: 'attemptFailed',
@@ -338,20 +380,9 @@ export class InferenceRun implements StreamRun, Watched {
       failure,
       attempts: this.#attemptsOnPool,
       retriesMax: context.settings.retryAttemptsMax,
-      inFlight: context.shared.requests(),
-      retriesInFlight: context.shared.retries(),
-      budgetRatio: context.settings.retryBudgetRatio,
     });
     if (!decision.retry) return false;
-    if (decision.budgeted) this.#spendRetry();
-    return true;
-  }
-
-  /** Counts this request among the retries in flight, once, until it is over. */
-  #spendRetry(): void {
-    if (this.#budgetedRetry) return;
-    this.#budgetedRetry = true;
-    this.context.shared.addRetries(1);
+    return !decision.budgeted || context.retryBudget.tryRetry(context.clock.machineMs());
   }
 
   /** Passes on the engine's own error when it gave one, else says what happened. */
@@ -380,6 +411,8 @@ export class InferenceRun implements StreamRun, Watched {
     record.status = status;
     record.bytesOut = body.length;
     if (status < 400) this.countUsage(body);
+    // Before the client has the answer: its next request finds the place free.
+    record.hold?.settle(this.#tokensCharged());
     this.exchange.send(status, { ...this.#headers(), ...passedOn(status, headers) }, body);
   }
 
@@ -443,6 +476,7 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   noteFirstToken(): void {
+    this.#lease?.promptDone();
     this.record.firstTokenMs ??= this.context.clock.monotonicMs() - this.record.startedMs;
   }
 

@@ -1,8 +1,8 @@
 /** How an inference request ends, in words and headers: outcomes of errors, what of an engine's answer goes on, what to say of failed attempts. */
 import { type ErrorCode, PlatformError } from '../../contract/errors.ts';
 import type { ResponseHeaders } from './attempt.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import type { RequestRecord } from './request-record.ts';
-import type { AttemptEnd } from './stream-run.ts';
 
 /** What to say when no attempt is left and the engine said nothing itself. */
 export function attemptsFailed(
@@ -41,6 +41,9 @@ export function passedOn(status: number, headers: ResponseHeaders): Record<strin
 
 export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['outcome'] {
   switch (code) {
+    case 'rate_limit_exceeded':
+    case 'tokens_exceed_limit':
+      return 'rejected-rate-limited';
     case 'saturated':
       return 'rejected-saturated';
     case 'no_replica':

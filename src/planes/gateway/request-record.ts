@@ -3,7 +3,11 @@
  */
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
+import type { LimitKind, LimitScope } from '../../contract/limits.ts';
 import type { RequestOutcome } from '../../contract/outcomes.ts';
+import { ANYBODY, type Caller } from './caller.ts';
+import type { ErrorDialect } from './error-dialect.ts';
+import type { LimitHold } from './limits/limit-hold.ts';
 
 export interface RequestRecord {
   requestId: string;
@@ -17,12 +21,23 @@ export interface RequestRecord {
   /** How long after its request the client gives up; null when it did not say. */
   clientTimeoutMs: number | null;
   keyName: string | null;
+  caller: Caller;
+  /** What its client speaks. */
+  dialect: ErrorDialect;
+  /** What it has of the limits that it meets; null when it meets none. */
+  hold: LimitHold | null;
+  /** The limit that it was refused for. */
+  limited: { scope: LimitScope; kind: LimitKind } | null;
+  /** The caller may see how requests are shared out. */
+  mayExplain: boolean;
   /** A line of a batch: it waits while clients are served. */
   filler: boolean;
   model: string | null;
   /** Pool that served instead of the one that was named. */
   fallback: string | null;
   stream: boolean;
+  /** What the response cache had to do with it; `joined`: it was given the answer to a request that ran. Null: nothing. */
+  cache: 'hit' | 'joined' | 'similar' | 'miss' | 'bypass' | null;
   bytesIn: number;
   bytesOut: number;
   /** Status that the client saw; 0 when it saw none. */
@@ -30,6 +45,8 @@ export interface RequestRecord {
   outcome: RequestOutcome;
   errorCode: ErrorCode | null;
   replica: string | null;
+  /** Why that replica, or why the caller is not told; null: nobody asked. */
+  explanation: string | null;
   attempts: number;
   continuations: number;
   tier: ContinuationTier | null;
@@ -45,23 +62,30 @@ export interface RequestRecord {
 
 export function newRecord(
   seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'> &
-    Partial<Pick<RequestRecord, 'clientRetries' | 'clientTimeoutMs'>>,
+    Partial<Pick<RequestRecord, 'clientRetries' | 'clientTimeoutMs' | 'dialect'>>,
 ): RequestRecord {
   return {
     clientRetries: 0,
     clientTimeoutMs: null,
+    dialect: 'openai',
     ...seed,
     keyName: null,
+    caller: ANYBODY,
+    hold: null,
+    limited: null,
+    mayExplain: false,
     filler: false,
     model: null,
     fallback: null,
     stream: false,
+    cache: null,
     bytesIn: 0,
     bytesOut: 0,
     status: 0,
     outcome: 'failed-internal',
     errorCode: null,
     replica: null,
+    explanation: null,
     attempts: 0,
     continuations: 0,
     tier: null,
@@ -89,11 +113,13 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     'http.response.body.bytes': record.bytesOut,
     outcome: record.outcome,
     error_code: record.errorCode,
+    limited_by: record.limited === null ? undefined : `${record.limited.scope}/${record.limited.kind}`,
     key: record.keyName,
     filler: record.filler || undefined,
     model: record.model,
     fallback: record.fallback,
     stream: record.stream,
+    cache: record.cache ?? undefined,
     replica: record.replica,
     attempts: record.attempts,
     client_retries: record.clientRetries,

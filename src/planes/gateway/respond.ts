@@ -3,7 +3,8 @@ import type { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { errorAnswerFrom } from '../../wire/anthropic/error-object.ts';
 import { openAiErrorFrom } from '../../wire/openai/error-object.ts';
-import type { ErrorDialect } from './api-route.ts';
+import { EXPLAIN_HEADER } from './caller.ts';
+import type { ErrorDialect } from './error-dialect.ts';
 import type { RequestRecord } from './request-record.ts';
 
 interface ErrorAnswer {
@@ -27,6 +28,8 @@ export function answerHeaders(record: RequestRecord): Record<string, string> {
   if (record.replica !== null) headers['x-autoglm-replica'] = record.replica;
   if (record.attempts > 1) headers['x-autoglm-attempts'] = String(record.attempts);
   if (record.fallback !== null) headers['x-autoglm-fallback'] = record.fallback;
+  if (record.explanation !== null) headers[EXPLAIN_HEADER] = record.explanation;
+  if (record.hold !== null) Object.assign(headers, record.hold.headers(record.dialect));
   return headers;
 }
 

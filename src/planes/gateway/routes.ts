@@ -7,6 +7,7 @@ import { healthRoutes } from './apis/health.ts';
 import { modelRoutes } from './apis/models.ts';
 import { openAiInferenceRoutes } from './apis/openai-inference.ts';
 import { responsesRoutes } from './apis/responses.ts';
+import { schedulingRoutes } from './apis/scheduling.ts';
 
 export const ROUTES: readonly ApiRoute[] = [
   ...openAiInferenceRoutes,
@@ -15,5 +16,6 @@ export const ROUTES: readonly ApiRoute[] = [
   ...fileRoutes,
   ...batchRoutes,
   ...modelRoutes,
+  ...schedulingRoutes,
   ...healthRoutes,
 ];

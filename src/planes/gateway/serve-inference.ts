@@ -1,14 +1,16 @@
 /** The way of every inference request into the pool that it names, whatever dialect its client speaks. */
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
-import { poolName, unknownModel } from './admission.ts';
 import type { ApiContext } from './api-route.ts';
 import { refuseUnlessOffered } from './engine-endpoints.ts';
+import { poolName } from './fleet-table.ts';
 import { InferenceRun } from './inference.ts';
+import { unknownModel } from './places/refusals.ts';
 import type { RequestRecord } from './request-record.ts';
 
 /**
- * Runs to the end and fills in the record. Rejects with `model_not_found` or `not_supported` before anything was sent.
+ * Runs to the end and fills in the record. Rejects with `model_not_found`, `not_supported` or what a limit says before anything
+ * was sent.
  * `exchange` may be a `TranslatedExchange`: what is written to it is always the OpenAI dialect.
  */
 export async function serveInference(
@@ -22,5 +24,8 @@ export async function serveInference(
   refuseUnlessOffered(pool.view, envelope.endpoint);
   record.model = poolName(pool);
   record.stream = envelope.stream;
-  await new InferenceRun(gateway, exchange, envelope, record, pool.view.fallbacks).serve();
+  await gateway.limits.admit(record, pool, envelope);
+  const attempt = (to: HttpExchange) =>
+    new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
+  await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));
 }

@@ -1,27 +1,32 @@
 /**
- * What the worker threads of one gateway share: in-flight and queue counts, retries, and ejections, in one
- * SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
+ * What the worker threads of one gateway count together: in-flight and queue counts, tokens of work, and ejections, in
+ * one SharedArrayBuffer. Each worker has a row of its own beside the totals, so that the row of a worker that died can be taken
  * back. Nothing on the request path sends a message.
  *
  * Layout (32-bit integers): totals | rows by worker | ejections and ends of listening (64-bit, wall milliseconds) |
  * ceilings of filler | wake counter.
  */
-export const REPLICA_SLOTS = 512;
-export const POOL_SLOTS = 128;
-const WORKERS_MAX = 128;
+import { REPLICA_SLOTS_MAX } from '../../decide/scheduling/pick/replica-columns.ts';
 
-/** Cells of a row: in flight per replica, queued per pool, filler in flight per replica, requests, budgeted retries. */
-const ROW_CELLS = 2 * REPLICA_SLOTS + POOL_SLOTS + 2;
+export const REPLICA_SLOTS = REPLICA_SLOTS_MAX;
+export const POOL_SLOTS = 128;
+export const WORKERS_MAX = 128;
+
+/** Cells of a row: in flight per replica, queued per pool, filler in flight and tokens of work per replica, requests. */
+const ROW_CELLS = 3 * REPLICA_SLOTS + POOL_SLOTS + 1;
 const FILLER_AT = REPLICA_SLOTS + POOL_SLOTS;
-const REQUESTS_CELL = 2 * REPLICA_SLOTS + POOL_SLOTS;
-const RETRIES_CELL = REQUESTS_CELL + 1;
-const EJECTIONS_AT = (WORKERS_MAX + 1) * ROW_CELLS * 4;
+const WORK_AT = FILLER_AT + REPLICA_SLOTS;
+const REQUESTS_CELL = WORK_AT + REPLICA_SLOTS;
+/** 64-bit cells stand at multiples of 8. */
+const EJECTIONS_AT = Math.ceil(((WORKERS_MAX + 1) * ROW_CELLS * 4) / 8) * 8;
 const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
 const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
 const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
 
-export function createSharedMemory(): SharedArrayBuffer {
-  return new SharedArrayBuffer(WAKE_AT + 8);
+export const COUNT_BYTES = WAKE_AT + 8;
+
+interface SharedCounts {
+  counts: SharedArrayBuffer;
 }
 
 export class SharedState {
@@ -33,7 +38,7 @@ export class SharedState {
   readonly #row: number;
 
   /** @param worker index of the calling worker, 0 to WORKERS_MAX - 1. */
-  constructor(memory: SharedArrayBuffer, worker: number) {
+  constructor({ counts: memory }: SharedCounts, worker: number) {
     this.#cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
     this.#ejections = new BigInt64Array(memory, EJECTIONS_AT, REPLICA_SLOTS);
     this.#listening = new BigInt64Array(memory, LISTENING_AT, REPLICA_SLOTS);
@@ -59,6 +64,16 @@ export class SharedState {
 
   release(slot: number): void {
     this.#add(slot, -1);
+  }
+
+  /** Tokens of work in flight on a replica: prompts to be read and answers to be written. */
+  work(slot: number): number {
+    return Atomics.load(this.#cells, WORK_AT + slot);
+  }
+
+  /** @param tokens whole; below 0 when work is done. */
+  addWork(slot: number, tokens: number): void {
+    this.#add(WORK_AT + slot, tokens);
   }
 
   /** Of `inFlight`: requests that might have waited. */
@@ -133,14 +148,6 @@ export class SharedState {
     this.#add(REQUESTS_CELL, change);
   }
 
-  retries(): number {
-    return Atomics.load(this.#cells, RETRIES_CELL);
-  }
-
-  addRetries(change: 1 | -1): void {
-    this.#add(RETRIES_CELL, change);
-  }
-
   eject(slot: number, untilWallMs: number): void {
     Atomics.store(this.#ejections, slot, BigInt(Math.round(untilWallMs)));
   }
@@ -162,8 +169,8 @@ export class SharedState {
   }
 
   /** Gives back all that a dead worker held. */
-  static reclaim(memory: SharedArrayBuffer, worker: number): void {
-    const cells = new Int32Array(memory, 0, (WORKERS_MAX + 1) * ROW_CELLS);
+  static reclaim(memory: SharedCounts, worker: number): void {
+    const cells = new Int32Array(memory.counts, 0, (WORKERS_MAX + 1) * ROW_CELLS);
     const row = (worker + 1) * ROW_CELLS;
     for (let cell = 0; cell < ROW_CELLS; cell++) {
       const held = Atomics.exchange(cells, row + cell, 0);

@@ -6,23 +6,11 @@ import type { PlatformError } from '../../contract/errors.ts';
 import type { AttemptFailure } from '../../contract/facts.ts';
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import type { Lease } from './admission.ts';
-import type { Attempt, AttemptEvents, AttemptRequest, ResponseHeaders } from './attempt.ts';
+import type { Attempt, AttemptEvents, AttemptRequest } from './attempt.ts';
+import type { AttemptEnd } from './attempt-end.ts';
 import type { ClientStream } from './client-stream.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { RequestRecord } from './request-record.ts';
-
-/** How one attempt ended. */
-export type AttemptEnd =
-  | { kind: 'streamed' }
-  | { kind: 'answered'; status: number; headers: ResponseHeaders; body: Buffer }
-  | { kind: 'failed'; failure: AttemptFailure; detail: string; answer: EngineAnswer | null }
-  | { kind: 'cancelled' };
-
-export interface EngineAnswer {
-  status: number;
-  headers: ResponseHeaders;
-  body: Buffer;
-}
 
 export type AttemptTarget = Pick<AttemptRequest, 'replica' | 'path' | 'body'>;
 

@@ -5,12 +5,14 @@ import type {
   EngineCapabilities,
   EngineKind,
   FleetSnapshot,
+  PoolCache,
   PoolView,
   ReplicaView,
 } from '../../contract/fleet.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
+import { poolCache } from './model-revision.ts';
 import type { Moment } from './record-times.ts';
 import type { SupervisedReplica } from './supervised-replica.ts';
 import type { SupervisedModel } from './supervisor-options.ts';
@@ -39,15 +41,20 @@ const NO_CAPABILITIES: EngineCapabilities = {
 
 /** Every configured pool is there with every replica, also those that have never run: gateways can say why. */
 export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapshot {
-  const pools = parts.models.map((model) => ({
-    model: model.modelName,
-    aliases: [...model.aliases],
-    ...adapterNames(model),
-    fallbacks: [...model.fallbacks],
-    replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
-      replicaView(replica, supervised, parts),
-    ),
-  }));
+  const pools = parts.models.map(
+    (model): PoolView => ({
+      model: model.modelName,
+      aliases: [...model.aliases],
+      ...adapterNames(model),
+      ...(model.strategy !== undefined && { strategy: model.strategy }),
+      ...(model.limits !== undefined && { limits: model.limits }),
+      ...cacheOf(model),
+      fallbacks: [...model.fallbacks],
+      replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
+        replicaView(replica, supervised, parts),
+      ),
+    }),
+  );
   return { pools: [...pools, ...leavingPools(state, parts.models)] };
 }
 
@@ -81,6 +88,11 @@ function adapterNames({ loraAdapters = [] }: SupervisedModel): { adapters?: stri
   return loraAdapters.length === 0 ? {} : { adapters: loraAdapters.map(({ name }) => name) };
 }
 
+function cacheOf(model: SupervisedModel): { cache?: PoolCache } {
+  const cache = poolCache(model);
+  return cache === undefined ? {} : { cache };
+}
+
 function replicaView(replica: Replica, { model }: SupervisedReplica, parts: ViewParts): ReplicaView {
   const driver = parts.drivers.get(model.engine);
   const adapters = parts.adaptersOf(replica);
@@ -94,12 +106,21 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     state: stateOf(replica),
     reason: replica.reason,
     window: windowOf(model, driver),
+    ...(model.weight !== undefined && { weight: model.weight }),
+    ...gpuMetricsOf(model, replica.url),
     capabilities: capabilitiesOf(model, driver),
+    ...(replica.startedHash !== replica.spec.launchHash && { outdated: true as const }),
     ...(adapters.length > 0 && { adapters }),
     ...(Object.keys(adapterProblems).length > 0 && { adapterProblems }),
     ...(model.engineKey !== undefined && { engineKey: model.engineKey.reveal() }),
     ...protocolOf(model),
   };
+}
+
+function gpuMetricsOf({ gpuMetricsUrl }: SupervisedModel, url: string | null): { gpuMetricsUrl?: string } {
+  if (gpuMetricsUrl === undefined || url === null) return {};
+  const { hostname, port } = new URL(url);
+  return { gpuMetricsUrl: gpuMetricsUrl.replaceAll('{host}', hostname).replaceAll('{port}', port) };
 }
 
 /** What gateways and drivers are told of how an engine is spoken to. */

@@ -12,6 +12,7 @@ import { supervisedReplicas } from './supervised-replica.ts';
 const clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => Date.now(),
+  machineMs: () => Date.now(),
   sleep: () => Promise.reject(new Error('nobody sleeps here')),
 };
 const PLAN: LaunchPlan = { command: 'engine', args: [], env: {}, portFrom: 'assigned' };

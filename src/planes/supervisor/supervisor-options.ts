@@ -12,11 +12,14 @@ import type {
   EngineKind,
   EngineProtocol,
   FleetSnapshot,
+  ModelCache,
 } from '../../contract/fleet.ts';
+import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
+import type { StrategyName } from '../../contract/scheduling.ts';
 
 /** One pool of the configuration. `ResolvedModel` of assembly fits. */
 export interface SupervisedModel {
@@ -32,6 +35,7 @@ export interface SupervisedModel {
     servedModel: string;
     engineKey: Secret | undefined;
     maxBatchSize: number | undefined;
+    weight: number | undefined;
   }[];
   /** Models to ask instead of this one. */
   fallbacks: readonly string[];
@@ -54,6 +58,16 @@ export interface SupervisedModel {
   protocol?: EngineProtocol | undefined;
   chatTemplate?: ChatTemplate | undefined;
   metricsUrl?: string | undefined;
+  /** Default: least-connections. */
+  strategy?: StrategyName | undefined;
+  /** Of all callers together. Default: none. */
+  limits?: LimitSettings | undefined;
+  /** With {host} and {port} of each engine. */
+  gpuMetricsUrl?: string | undefined;
+  /** Of one replica against the others; from `perUrl`. Default: 1. */
+  weight?: number | undefined;
+  /** Default: its answers are not kept for others. */
+  cache?: ModelCache | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */

@@ -4,6 +4,7 @@
  */
 import { invariant } from '../../../src/base/invariant.ts';
 import { createRandom, type Random } from '../../../src/base/random.ts';
+import type { StrategyName } from '../../../src/contract/scheduling.ts';
 import { PrefixIndex } from '../../../src/decide/scheduling/affinity/prefix-index.ts';
 import { PromptBlocks } from '../../../src/decide/scheduling/affinity/prompt-blocks.ts';
 import { mayEject, servingFloor } from '../../../src/decide/scheduling/health/ejection-floor.ts';
@@ -24,7 +25,7 @@ import {
 } from '../../../src/decide/scheduling/pick/decision.ts';
 import { ReplicaColumns } from '../../../src/decide/scheduling/pick/replica-columns.ts';
 import { Scheduler } from '../../../src/decide/scheduling/pick/scheduler.ts';
-import { STRATEGIES, type StrategyName } from '../../../src/decide/scheduling/pick/strategies.ts';
+import { STRATEGIES } from '../../../src/decide/scheduling/pick/strategies.ts';
 import { FairQueue, type QueueEntry } from '../../../src/decide/scheduling/queue/fair-queue.ts';
 import { RetryBudget } from '../../../src/decide/scheduling/retry-budget.ts';
 import { EventHeap } from '../event-heap.ts';
@@ -217,6 +218,7 @@ export class GatewayWorld {
       this.#columns.probe[index] = taking === 'probe' ? 1 : 0;
       const share = taking === 'freely' ? healthShare(state, nowMs, DEFAULT_HEALTH) : 0;
       this.#columns.share[index] = share * this.#speed[index]!;
+      this.#columns.windowShare[index] = share;
     });
   }
 

@@ -4,7 +4,7 @@
  */
 import { expect, it } from 'vitest';
 import { createRandom } from '../../../src/base/random.ts';
-import type { StrategyName } from '../../../src/decide/scheduling/pick/strategies.ts';
+import type { StrategyName } from '../../../src/contract/scheduling.ts';
 import { GatewayWorld, mean, quantile } from './gateway-world.ts';
 import { arrivals, randomPrompt, sharedPrefixes } from './workloads.ts';
 

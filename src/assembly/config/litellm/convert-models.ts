@@ -3,6 +3,7 @@
  * be used is left out, with the reason; a name without any usable deployment is no model here.
  */
 import type { ConfigInput } from '../../../contract/config-schema.ts';
+import { type DeploymentRates, limitsOf, takeRates } from './convert-limits.ts';
 import type { LocatedMap, Place } from './located.ts';
 import { leftOver, type NotHonoured } from './not-honoured.ts';
 import { PROVIDERS, type Provider, providerOf } from './providers.ts';
@@ -20,6 +21,7 @@ interface Deployment {
   servedModel: string;
   apiKey: string | undefined;
   windowMax: number | undefined;
+  rates: DeploymentRates;
 }
 
 export interface ConvertedModels {
@@ -95,6 +97,7 @@ function readDeployment(
     servedModel: references.text(known.name),
     apiKey: keyOf(params, provider, base !== undefined, references),
     windowMax: isWindow(windowMax) ? windowMax : undefined,
+    rates: takeRates(params, notes),
   };
   return { deployment, notes: [...notes, ...leftOver(params), ...leftOver(entry)] };
 }
@@ -175,6 +178,7 @@ function modelOf(name: string, all: readonly Deployment[], notes: NotHonoured[])
     ...(shared.servedModel && first.servedModel !== name && { served_model_name: first.servedModel }),
     ...(shared.apiKey && first.apiKey !== undefined && { api_key: first.apiKey }),
     ...(shared.windowMax && first.windowMax !== undefined && { max_batch_size: first.windowMax }),
+    ...limitsOf(remote, notes),
   };
 }
 
@@ -190,6 +194,7 @@ function startedModel(name: string, all: readonly Deployment[], notes: NotHonour
     model: first.servedModel,
     ...(alike.length > 0 && { replicas: alike.length + 1 }),
     ...(first.windowMax !== undefined && { max_batch_size: first.windowMax }),
+    ...limitsOf([first, ...alike], notes),
   };
 }
 

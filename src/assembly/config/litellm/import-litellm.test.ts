@@ -66,6 +66,7 @@ describe('a load-balanced group', () => {
           urls: ['http://gpu-1:8000/v1', 'http://gpu-2:8000/v1'],
           served_model_name: 'meta-llama/Llama-3.1-8B',
           api_key: 'none-needed',
+          limits: { requests_per_minute: 900 },
         },
         {
           model_name: 'embed',
@@ -79,12 +80,36 @@ describe('a load-balanced group', () => {
     valid(made);
   });
 
-  it('loses limits, weights and descriptions, each with its line', () => {
+  it('loses weights and descriptions, each with its line', () => {
     expect(imported(text).lost).toEqual([
-      '7 model_list[0].litellm_params.rpm',
       '8 model_list[0].litellm_params.weight',
-      '14 model_list[1].litellm_params.rpm',
       '15 model_list[1].model_info',
+    ]);
+  });
+});
+
+describe('rpm and tpm', () => {
+  const entry = (rates: string) =>
+    `  - { model_name: a, litellm_params: { model: openai/a, api_base: "http://a:1"${rates} } }\n`;
+  const group = (...rates: string[]) => imported(`model_list:\n${rates.map(entry).join('')}`);
+
+  it('of all deployments together are the limits of the model', () => {
+    const { config, text, lost } = group(', rpm: 10, tpm: 3000', ', rpm: 5, tpm: 1000');
+    expect(config.models).toMatchObject([{ limits: { requests_per_minute: 15, tokens_per_minute: 4000 } }]);
+    expect(lost).toEqual([]);
+    valid(text);
+  });
+
+  it('are no limit of the model where a deployment has none, and are listed where they are no amounts', () => {
+    const { config, lost } = group(', rpm: 10', ', tpm: a lot');
+    expect(config.models).not.toHaveProperty('0.limits');
+    expect(lost).toEqual(['2 model_list[0].litellm_params.rpm', '3 model_list[1].litellm_params.tpm']);
+  });
+
+  it('belong to engines that are started here, too', () => {
+    const entry = '  - { model_name: a, litellm_params: { model: vllm/a, rpm: 10 } }\n';
+    expect(imported(`model_list:\n${entry}${entry}`).config.models).toMatchObject([
+      { replicas: 2, limits: { requests_per_minute: 20 } },
     ]);
   });
 });
@@ -246,12 +271,9 @@ router_settings:
     const { config, text: made, lost } = imported(text, files);
     expect(config).toMatchObject({
       gateway: { retry_attempts: 4 },
-      models: [{ model_name: 'a' }, { model_name: 'b' }],
+      models: [{ model_name: 'a' }, { model_name: 'b', limits: { tokens_per_minute: 9 } }],
     });
-    expect(lost).toEqual([
-      '/etc/models/more.yaml 2 model_list[0].litellm_params.tpm',
-      '/etc/settings.yaml 3 guardrails',
-    ]);
+    expect(lost).toEqual(['/etc/settings.yaml 3 guardrails']);
     valid(made);
   });
 

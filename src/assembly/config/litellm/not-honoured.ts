@@ -7,8 +7,6 @@ export interface NotHonoured extends Place {
 
 /** Why a key has no effect, by its name; longest match of the path's end wins. */
 const REASONS: Readonly<Record<string, string>> = {
-  rpm: 'there are no limits of requests per minute for one engine; bound what it takes at once with max_parallel_requests',
-  tpm: 'there are no limits of tokens per minute for one engine; bound what it takes at once with max_parallel_requests',
   weight: 'all engines of a group count alike; the one with the fewest requests in flight is asked',
   order: 'all engines of a group count alike; use `fallbacks` for an order between models',
   timeout: 'limits of time are the same for all models: `timeouts.inference_timeout_ms`',

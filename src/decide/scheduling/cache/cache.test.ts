@@ -9,6 +9,7 @@ import { SingleFlight } from './single-flight.ts';
 
 const scope: CacheScope = { tenant: 'a', modelRevision: 'm@1', endpoint: 'chat', determinism: 'greedy' };
 const body = { model: 'm', temperature: 0, messages: [{ role: 'user', content: 'hi' }] };
+const part = (content: object) => ({ role: 'user', content: [content] });
 const keyOf = (change: Record<string, unknown> = {}, where: Partial<CacheScope> = {}) => {
   const key = cacheKey({ ...scope, ...where }, { ...body, ...change });
   return key.kind === 'key' ? key.text : key.kind;
@@ -94,7 +95,7 @@ describe('cacheKey', () => {
       ),
       { numRuns: 10_000 },
     );
-    expect(keyOf({}, { endpoint: 'messages' })).not.toBe(keyOf());
+    expect(keyOf({}, { endpoint: 'completions' })).not.toBe(keyOf());
   });
 
   it.each([
@@ -120,6 +121,20 @@ describe('cacheKey', () => {
     ['the engine never repeats itself', {}, { determinism: 'none' }, false],
     ['embeddings', { temperature: undefined }, { endpoint: 'embeddings', determinism: 'none' }, true],
     ['best_of', { best_of: 3 }, {}, false],
+    ['a sampled answer that the caller is content with', { temperature: 1 }, { sampled: true }, true],
+    ['a picture at an address', { messages: [part({ image_url: { url: 'https://a/b.png' } })] }, {}, false],
+    [
+      'a picture that it carries',
+      { messages: [part({ image_url: { url: 'data:image/png;base64,AA' } })] },
+      {},
+      true,
+    ],
+    [
+      'a sound at an address',
+      { messages: [part({ audio_url: 'https://a/b.wav' })] },
+      { sampled: true },
+      false,
+    ],
     ['a seed with too many digits', { temperature: 1, seed: 2 ** 60 }, { determinism: 'seeded' }, false],
   ] as const)('caches or not: %s', (_name, change, where, cached) => {
     expect(keyOf(change, where) !== 'uncacheable').toBe(cached);

@@ -40,6 +40,11 @@ export class SingleFlight<R> {
     return this.#flights.size;
   }
 
+  /** In the order in which they came. */
+  followers(key: string): readonly R[] {
+    return [...(this.#flights.get(key)?.followers ?? [])];
+  }
+
   join(key: string, request: R): Joined {
     const flight = this.#flights.get(key);
     if (flight !== undefined) {

@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../../base/random.ts';
 import { ConcurrencyCells } from './concurrency-cells.ts';
 import { type AtomicCells, RateCells, sharedCells, toNs } from './rate-cells.ts';
-import { durationText, rateLimitHeaders, retryAfterS } from './rate-limit-headers.ts';
+import { bindingLimits, durationText, rateLimitHeaders } from './rate-limit-headers.ts';
 import { type BoundLimit, RequestLimits, type Reservation, shareOfLimit } from './request-limits.ts';
 
 const MINUTE = 60_000;
 const limit = (kind: BoundLimit['kind'], amount: number, cell = 0, windowMs = MINUTE): BoundLimit => ({
   kind,
+  scope: 'key',
   subject: `key "k${cell}"`,
   cell,
   rate: { amount, windowMs },
@@ -224,6 +225,21 @@ describe('RequestLimits', () => {
     expect(Math.abs(7_000_003 - used - limits.remaining(tokens, 0).remaining)).toBeLessThanOrEqual(3);
   });
 
+  it('leaves to others what work that may wait has to spare, and lets it have all of what nobody uses', () => {
+    const limits = fresh();
+    const tokens = [limit('tokens', 1_000)];
+    const kinds = (asked: number, nowMs: number) => limits.admit(tokens, asked, nowMs, 0.5).kind;
+    expect([kinds(300, 0), kinds(300, 0), kinds(200, 0)]).toEqual(['admitted', 'refused', 'admitted']);
+    expect(limits.admit(tokens, 500, 0).kind).toBe('admitted');
+    expect(limits.admit(tokens, 100, 0, 0.5)).toMatchObject({ kind: 'refused', retryAfterMs: 36_000 });
+    // More than a half: only when nobody has used any of it.
+    expect([kinds(800, MINUTE - 1), kinds(800, MINUTE), kinds(1_001, MINUTE)]).toEqual([
+      'refused',
+      'admitted',
+      'too-large',
+    ]);
+  });
+
   it('gives back what a worker that died had in flight', () => {
     const memory = new Int32Array(3 * 2);
     const dying = new ConcurrencyCells(memory, 2, 0);
@@ -262,7 +278,7 @@ describe('rateLimitHeaders', () => {
       limit('concurrency', 4, 0),
     ];
     limits.admit(all, 250, 0);
-    expect(rateLimitHeaders(all, limits, 0)).toEqual({
+    expect(rateLimitHeaders(bindingLimits(all, (one) => limits.remaining(one, 0)))).toEqual({
       'x-ratelimit-limit-requests': '10',
       'x-ratelimit-remaining-requests': '9',
       'x-ratelimit-reset-requests': '6s',
@@ -270,7 +286,7 @@ describe('rateLimitHeaders', () => {
       'x-ratelimit-remaining-tokens': '750',
       'x-ratelimit-reset-tokens': '15s',
     });
-    expect(rateLimitHeaders([], limits, 0)).toEqual({});
+    expect(rateLimitHeaders({})).toEqual({});
   });
 
   it('writes durations that are long enough', () => {
@@ -284,7 +300,6 @@ describe('rateLimitHeaders', () => {
       '6m0s',
       '1h2m3s',
     ]);
-    expect([0, 1, 1_001].map(retryAfterS)).toEqual([1, 1, 2]);
   });
 
   it('reads a bucket that nobody used as full, at any time', () => {

@@ -50,16 +50,17 @@ export class RateCells {
     this.#cells = cells;
   }
 
-  /** Nanoseconds until `units` fit, 0: they fit. Takes nothing. */
-  waitNs(cell: number, rate: Rate, units: number, nowNs: bigint): bigint {
-    const short = later(this.#cells.load(cell), nowNs) + costNs(rate, units) - nowNs - burstNs(rate);
+  /** Nanoseconds until `units` fit and `spared` are left, 0: they fit. Takes nothing. */
+  waitNs(cell: number, rate: Rate, units: number, nowNs: bigint, spared = 0): bigint {
+    const needed = costNs(rate, units) + costNs(rate, spared);
+    const short = later(this.#cells.load(cell), nowNs) + needed - nowNs - burstNs(rate);
     return short > 0n ? short : 0n;
   }
 
-  /** Takes `units`, or nothing at all; nanoseconds until they fit, 0: taken. */
-  charge(cell: number, rate: Rate, units: number, nowNs: bigint): bigint {
+  /** Takes `units` if `spared` are left then, or nothing at all; nanoseconds until they fit, 0: taken. */
+  charge(cell: number, rate: Rate, units: number, nowNs: bigint, spared = 0): bigint {
     const cost = costNs(rate, units);
-    const latest = nowNs + burstNs(rate);
+    const latest = nowNs + burstNs(rate) - costNs(rate, spared);
     for (;;) {
       const found = this.#cells.load(cell);
       const next = later(found, nowNs) + cost;

@@ -1,25 +1,43 @@
 /**
- * The `x-ratelimit-*` headers as OpenAI writes them (https://platform.openai.com/docs/guides/rate-limits): of several limits
- * of a kind, the one that binds first. Resets are durations such as `1s`, `6m0s`, `120ms`.
+ * What `x-ratelimit-*` headers say, as OpenAI writes them (https://platform.openai.com/docs/guides/rate-limits): of several
+ * limits of a kind, the one that binds first. Resets are durations such as `1s`, `6m0s`, `120ms`.
  */
-import type { BoundLimit, RequestLimits } from './request-limits.ts';
+import type { BoundLimit } from './request-limits.ts';
 
-export function rateLimitHeaders(
+/** Of one limit, at some moment. */
+export interface LimitReading {
+  remaining: number;
+  /** Until it is whole again. */
+  resetMs: number;
+}
+
+export interface BindingLimit extends LimitReading {
+  limit: number;
+}
+
+/** By kind the limit of which the least is left; a kind that is not limited is not there. */
+export type BindingLimits = Partial<Record<'requests' | 'tokens', BindingLimit>>;
+
+export function bindingLimits(
   limits: readonly BoundLimit[],
-  state: Pick<RequestLimits, 'remaining'>,
-  nowMs: number,
-): Record<string, string> {
+  read: (limit: BoundLimit) => LimitReading,
+): BindingLimits {
+  const binding: BindingLimits = {};
+  for (const limit of limits) {
+    if (limit.kind === 'concurrency') continue;
+    const { remaining, resetMs } = read(limit);
+    const least = binding[limit.kind];
+    if (least !== undefined && least.remaining <= remaining) continue;
+    binding[limit.kind] = { limit: limit.rate.amount, remaining, resetMs };
+  }
+  return binding;
+}
+
+export function rateLimitHeaders(binding: BindingLimits): Record<string, string> {
   const headers: Record<string, string> = {};
   for (const kind of ['requests', 'tokens'] as const) {
-    let least: { limit: number; remaining: number; resetMs: number } | null = null;
-    for (const limit of limits) {
-      if (limit.kind !== kind) continue;
-      const { remaining, resetMs } = state.remaining(limit, nowMs);
-      if (least === null || remaining < least.remaining) {
-        least = { limit: limit.rate.amount, remaining, resetMs };
-      }
-    }
-    if (least === null) continue;
+    const least = binding[kind];
+    if (least === undefined) continue;
     headers[`x-ratelimit-limit-${kind}`] = String(least.limit);
     headers[`x-ratelimit-remaining-${kind}`] = String(least.remaining);
     headers[`x-ratelimit-reset-${kind}`] = durationText(least.resetMs);
@@ -35,9 +53,4 @@ export function durationText(ms: number): string {
   const [hours, minutes] = [Math.floor(seconds / 3_600), Math.floor((seconds % 3_600) / 60)];
   if (hours > 0) return `${hours}h${minutes}m${seconds % 60}s`;
   return minutes > 0 ? `${minutes}m${seconds % 60}s` : `${seconds}s`;
-}
-
-/** Whole seconds for `Retry-After`, one at least. */
-export function retryAfterS(ms: number): number {
-  return Math.max(1, Math.ceil(ms / 1_000));
 }

@@ -5,13 +5,13 @@
  * Never more than a limit allows is admitted. When one limit binds, exactly as much is admitted. When several bind at the same
  * moment, what a worker is about to give back may cost a request of another worker its place: at most one per other worker.
  */
+import type { LimitKind, LimitScope } from '../../../contract/limits.ts';
 import type { ConcurrencyCells } from './concurrency-cells.ts';
 import { type Rate, type RateCells, toNs } from './rate-cells.ts';
 
-export type LimitedKind = 'requests' | 'tokens' | 'concurrency';
-
 export interface BoundLimit {
-  kind: LimitedKind;
+  kind: LimitKind;
+  scope: LimitScope;
   /** What is limited, for messages: `key "ci"`, `key "ci" on model "m"`. */
   subject: string;
   /** Place in the rate cells, or in the concurrency cells. */
@@ -48,20 +48,24 @@ export class RequestLimits {
     this.#concurrency = concurrency;
   }
 
-  /** @param tokens what the request may use: its prompt and the longest answer that it allows. */
-  admit(limits: readonly BoundLimit[], tokens: number, nowMs: number): LimitVerdict {
+  /**
+   * @param tokens what the request may use: its prompt and the longest answer that it allows.
+   * @param sparedRatio this much of each rate must be left for others, or the rate be unused: for work that may wait.
+   */
+  admit(limits: readonly BoundLimit[], tokens: number, nowMs: number, sparedRatio = 0): LimitVerdict {
     const nowNs = toNs(nowMs);
     for (const limit of limits) {
       const units = unitsOf(limit, tokens);
       if (!(units <= limit.rate.amount) || limit.rate.amount <= 0) return { kind: 'too-large', limit, units };
     }
-    const refusal = this.#longestWait(limits, tokens, nowNs);
+    const refusal = this.#longestWait(limits, tokens, nowNs, sparedRatio);
     if (refusal !== null) return refusal;
     for (let taken = 0; taken < limits.length; taken++) {
-      const retryAfterMs = this.#take(limits[taken]!, tokens, nowNs);
+      const retryAfterMs = this.#take(limits[taken]!, tokens, nowNs, sparedRatio);
       if (retryAfterMs === 0) continue;
       while (taken-- > 0) this.#giveBack(limits[taken]!, tokens, nowNs);
-      return this.#longestWait(limits, tokens, nowNs) ?? { kind: 'refused', limit: limits[0]!, retryAfterMs };
+      const longest = this.#longestWait(limits, tokens, nowNs, sparedRatio);
+      return longest ?? { kind: 'refused', limit: limits[0]!, retryAfterMs };
     }
     return { kind: 'admitted', reservation: { limits, tokens: atLeastZero(tokens), settled: false } };
   }
@@ -90,11 +94,16 @@ export class RequestLimits {
   }
 
   /** The refusal of the limit that must be waited for longest; null: all have room. */
-  #longestWait(limits: readonly BoundLimit[], tokens: number, nowNs: bigint): LimitVerdict | null {
+  #longestWait(
+    limits: readonly BoundLimit[],
+    tokens: number,
+    nowNs: bigint,
+    sparedRatio: number,
+  ): LimitVerdict | null {
     let longest: LimitVerdict | null = null;
     let longestMs = 0;
     for (const limit of limits) {
-      const waitMs = this.#waitMs(limit, tokens, nowNs);
+      const waitMs = this.#waitMs(limit, tokens, nowNs, sparedRatio);
       if (waitMs <= longestMs) continue;
       longestMs = waitMs;
       longest = { kind: 'refused', limit, retryAfterMs: waitMs };
@@ -102,19 +111,23 @@ export class RequestLimits {
     return longest;
   }
 
-  #waitMs(limit: BoundLimit, tokens: number, nowNs: bigint): number {
+  #waitMs(limit: BoundLimit, tokens: number, nowNs: bigint, sparedRatio: number): number {
     if (limit.kind === 'concurrency') {
       return this.#concurrency.inFlight(limit.cell) < limit.rate.amount ? 0 : CONCURRENCY_RETRY_MS;
     }
-    return Number(this.#rates.waitNs(limit.cell, limit.rate, unitsOf(limit, tokens), nowNs)) / NS_PER_MS;
+    const units = unitsOf(limit, tokens);
+    const spared = sparedUnits(limit, units, sparedRatio);
+    return Number(this.#rates.waitNs(limit.cell, limit.rate, units, nowNs, spared)) / NS_PER_MS;
   }
 
   /** 0: taken; otherwise milliseconds until it would fit. */
-  #take(limit: BoundLimit, tokens: number, nowNs: bigint): number {
+  #take(limit: BoundLimit, tokens: number, nowNs: bigint, sparedRatio: number): number {
     if (limit.kind === 'concurrency') {
       return this.#concurrency.tryAcquire(limit.cell, limit.rate.amount) ? 0 : CONCURRENCY_RETRY_MS;
     }
-    return Number(this.#rates.charge(limit.cell, limit.rate, unitsOf(limit, tokens), nowNs)) / NS_PER_MS;
+    const units = unitsOf(limit, tokens);
+    const spared = sparedUnits(limit, units, sparedRatio);
+    return Number(this.#rates.charge(limit.cell, limit.rate, units, nowNs, spared)) / NS_PER_MS;
   }
 
   #giveBack(limit: BoundLimit, tokens: number, nowNs: bigint): void {
@@ -125,6 +138,11 @@ export class RequestLimits {
 
 function unitsOf({ kind }: BoundLimit, tokens: number): number {
   return kind === 'tokens' ? atLeastZero(tokens) : 1;
+}
+
+/** What is too large for the rest has the whole of an unused rate. */
+function sparedUnits({ rate }: BoundLimit, units: number, sparedRatio: number): number {
+  return Math.min(rate.amount * sparedRatio, rate.amount - units);
 }
 
 /** A request that claims to use less than nothing must not fill a bucket. NaN stays, and fits nowhere. */

@@ -42,8 +42,10 @@ export class ReplicaColumns {
   readonly inFlight: Int32Array;
   /** Tokens of work in flight: prompts to be prefilled and answers to be written. */
   readonly work: Float64Array;
-  /** 0 to 1: how much of its window and weight counts, from slow start and from its speed against its peers. */
+  /** 0 to 1: how much of its weight counts, from slow start, from its health and from its speed against its peers. */
   readonly share: Float64Array;
+  /** 0 to 1: how much of its window counts, from slow start and from its health; work that must go on may have all of it. */
+  readonly windowShare: Float64Array;
   /** 0 to 1. */
   readonly gpuLoad: Float64Array;
   /** 0 to 1. */
@@ -75,6 +77,7 @@ export class ReplicaColumns {
     this.weight = numbers();
     this.work = numbers();
     this.share = numbers();
+    this.windowShare = numbers();
     this.gpuLoad = numbers();
     this.memoryUsage = numbers();
     this.kvCacheUsageRatio = numbers();
@@ -102,6 +105,7 @@ export class ReplicaColumns {
     for (const flag of [this.serving, this.capable]) flag.fill(1);
     for (const cleared of [this.probe, this.avoided, this.inFlight, this.work]) cleared.fill(0);
     this.share.fill(1);
+    this.windowShare.fill(1);
     for (const metric of [this.gpuLoad, this.memoryUsage, this.kvCacheUsageRatio, this.queueDepth]) {
       metric.fill(Number.NaN);
     }
@@ -109,7 +113,7 @@ export class ReplicaColumns {
 
   /** Requests that the replica takes at once right now: its window, narrowed by its share, and one at least. */
   effectiveWindow(index: number): number {
-    return Math.max(1, Math.floor(this.window[index]! * this.share[index]!));
+    return Math.max(1, Math.floor(this.window[index]! * this.windowShare[index]!));
   }
 }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../../../base/random.ts';
+import { STRATEGY_NAMES, type StrategyName } from '../../../contract/scheduling.ts';
 import { PrefixIndex } from '../affinity/prefix-index.ts';
 import { PromptBlocks } from '../affinity/prompt-blocks.ts';
 import { DATA_NEEDS, type DataNeed, type RequestFacts } from './decision.ts';
@@ -8,7 +9,7 @@ import { dynamicWeight } from './dynamic-weight.ts';
 import { LOAD_BOUND } from './filters.ts';
 import { hashText, ReplicaColumns } from './replica-columns.ts';
 import { FULL, NONE_CAPABLE, NONE_READY, Scheduler } from './scheduler.ts';
-import { STRATEGIES, STRATEGY_NAMES, type StrategyName, strategyProblems } from './strategies.ts';
+import { STRATEGIES, strategyProblems } from './strategies.ts';
 
 const ALL_DATA = new Set(Object.keys(DATA_NEEDS) as DataNeed[]);
 const REQUEST: RequestFacts = { blocks: null, sessionHash: 0, promptTokens: 100, answerTokens: 50, nowMs: 0 };
@@ -60,6 +61,7 @@ const anyReplica = fc.record({
   window: fc.integer({ min: 1, max: 5 }),
   work: fc.nat(10_000),
   share: fc.double({ min: 0.05, max: 1, noNaN: true }),
+  windowShare: fc.double({ min: 0.05, max: 1, noNaN: true }),
   gpuLoad: fc.double(),
   memoryUsage: fc.double(),
 });
@@ -75,6 +77,7 @@ function fill(columns: ReplicaColumns, replicas: readonly Replica[]): void {
     columns.window[index] = replica.window;
     columns.work[index] = replica.work;
     columns.share[index] = replica.share;
+    columns.windowShare[index] = replica.windowShare;
     columns.gpuLoad[index] = replica.gpuLoad;
     columns.memoryUsage[index] = replica.memoryUsage;
   });
@@ -93,7 +96,9 @@ describe('every strategy', () => {
         const capable = serving.filter((one) => one.capable);
         const fresh = capable.filter((one) => !one.avoided);
         const wanted = fresh.length > 0 ? fresh : capable;
-        const open = wanted.filter((one) => one.inFlight < Math.max(1, Math.floor(one.window * one.share)));
+        const open = wanted.filter(
+          (one) => one.inFlight < Math.max(1, Math.floor(one.window * one.windowShare)),
+        );
         if (picked === NONE_READY) expect(serving).toEqual([]);
         else if (picked === NONE_CAPABLE) expect([serving.length > 0, capable.length]).toEqual([true, 0]);
         else if (picked === FULL) expect([wanted.length > 0, open.length]).toEqual([true, 0]);
@@ -136,6 +141,7 @@ describe('every strategy', () => {
   )('%s: sends the next request to a replica that waits for its probe, whatever its score', (name) => {
     const columns = pool(4);
     columns.share[2] = 0;
+    columns.windowShare[2] = 0;
     columns.probe[2] = 1;
     const probing = scheduler(name, columns);
     expect(probing.decide(REQUEST)).toBe(2);

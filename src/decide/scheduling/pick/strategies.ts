@@ -1,6 +1,7 @@
 /**
  * Named strategies as presets of filters, scorers and a picker, and the check at load that all data they need is there.
  */
+import type { StrategyName } from '../../../contract/scheduling.ts';
 import { DATA_NEEDS, type DataNeed } from './decision.ts';
 import { FILTERS, type FilterName } from './filters.ts';
 import { PICKERS, type PickerName } from './pickers.ts';
@@ -12,16 +13,6 @@ export interface StrategySpec {
   scorers: readonly { name: ScorerName; weight: number }[];
   picker: PickerName;
 }
-
-export const STRATEGY_NAMES = [
-  'round-robin',
-  'least-connections',
-  'dynamic-weighted',
-  'power-of-two',
-  'prefix-cache',
-  'session',
-] as const;
-export type StrategyName = (typeof STRATEGY_NAMES)[number];
 
 const USUAL = ['serving', 'capable', 'fresh', 'room'] as const;
 /** Decides among equals only: less than one block of the longest prompt. */

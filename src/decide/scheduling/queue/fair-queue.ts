@@ -73,6 +73,11 @@ export class FairQueue<T extends QueueEntry> {
     return this.#deadlines.size;
   }
 
+  /** All that wait, in no order. */
+  entries(): Iterable<T> {
+    return this.#deadlines;
+  }
+
   get drainPerS(): number {
     return this.#ledger.drainPerS;
   }
@@ -138,7 +143,8 @@ export class FairQueue<T extends QueueEntry> {
 
   #refusal(entry: T, limit: number, nowMs: number): Offer | null {
     const { size } = this;
-    const shedFrom = Math.floor(limit * SHED_RATIO);
+    // A queue of one is not nearly full while it is empty.
+    const shedFrom = Math.max(Math.min(1, limit), Math.floor(limit * SHED_RATIO));
     if (size >= limit) return this.#refuse('full', entry, size - shedFrom, shedFrom, nowMs);
     if (this.#ledger.redeem(entry.ticket, nowMs)) return null;
     if (nowMs + this.#waitMs(entry) > entry.deadlineMs) {

@@ -25,7 +25,7 @@ interface Tenant<T> extends HeapItem {
   open: number;
 }
 
-/** Heads of tenants that are offered before giving up: an entry may be choosy about where it goes. */
+/** Entries that are offered before giving up: one may be choosy about where it goes, and another behind it not. */
 const OFFERS_MAX = 8;
 
 export class TenantLine<T extends Waiting> {
@@ -75,18 +75,17 @@ export class TenantLine<T extends Waiting> {
     return true;
   }
 
-  /** The next entry that `accept` takes, removed and counted as served. */
+  /** The next entry that `accept` takes, removed and counted as served: the tenant with the least counter first, and its oldest. */
   take(accept: (entry: T) => boolean): T | undefined {
     const passed: Tenant<T>[] = [];
     let taken: T | undefined;
-    while (taken === undefined && passed.length < OFFERS_MAX) {
+    let offers = 0;
+    while (taken === undefined && offers < OFFERS_MAX) {
       const tenant = this.#line.first;
       if (tenant === undefined) break;
-      const [head] = tenant.waiting;
-      if (head !== undefined && accept(head)) {
-        tenant.waiting.remove(head);
-        taken = head;
-        this.#serve(tenant, head);
+      taken = tenant.waiting.take((entry) => offers++ < OFFERS_MAX && accept(entry));
+      if (taken !== undefined) {
+        this.#serve(tenant, taken);
       } else {
         this.#line.remove(tenant);
         passed.push(tenant);

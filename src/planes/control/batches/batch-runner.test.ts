@@ -26,6 +26,7 @@ it('says once that storage is away, and again when it goes away again', async ()
     clock: {
       wallMs: () => nowMs,
       monotonicMs: () => nowMs,
+      machineMs: () => nowMs,
       sleep: (ms) => {
         nowMs += ms;
         return systemClock.sleep(0);

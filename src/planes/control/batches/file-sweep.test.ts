@@ -26,7 +26,7 @@ it('takes away bytes that no file names, but none that are older than the databa
   await sweepFiles({
     stores: { files: files as unknown as FileStore },
     contents: contents as unknown as FileContents,
-    clock: { wallMs: () => 10 * HOUR_MS, monotonicMs: () => 0, sleep: async () => {} },
+    clock: { wallMs: () => 10 * HOUR_MS, monotonicMs: () => 0, machineMs: () => 0, sleep: async () => {} },
   });
   expect(removed).toEqual(['expired', 'orphan']);
 });

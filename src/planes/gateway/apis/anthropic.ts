@@ -10,11 +10,12 @@ import type { RequestTraits } from '../../../wire/canonical/chat-request.ts';
 import { parseJsonObject, showFound } from '../../../wire/json/parse-object.ts';
 import { writeJson } from '../../../wire/json/write-json.ts';
 import { parseEnvelope } from '../../../wire/openai/envelope.ts';
-import { poolName, unknownModel } from '../admission.ts';
 import type { ApiCall, ApiContext, ApiRoute } from '../api-route.ts';
 import { countPrompt } from '../count-prompt.ts';
 import { TranslatedExchange } from '../dialects/translated-exchange.ts';
 import type { PoolEntry } from '../fleet-table.ts';
+import { poolName } from '../fleet-table.ts';
+import { unknownModel } from '../places/refusals.ts';
 import { respondJson } from '../respond.ts';
 import { serveInference } from '../serve-inference.ts';
 

@@ -1,7 +1,8 @@
 /** `GET /v1/models`: the names that clients may use, from the newest snapshot. */
-import { unknownModel } from '../admission.ts';
+
 import type { ApiRoute } from '../api-route.ts';
 import type { PoolEntry } from '../fleet-table.ts';
+import { unknownModel } from '../places/refusals.ts';
 import { respondJson } from '../respond.ts';
 
 export const modelRoutes: readonly ApiRoute[] = [

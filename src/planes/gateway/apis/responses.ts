@@ -22,9 +22,10 @@ import {
   type ResponseObject,
   responseObject,
 } from '../../../wire/responses/response-object.ts';
-import { poolName, unknownModel } from '../admission.ts';
 import { type ApiCall, type ApiContext, type ApiRoute, ownerOf } from '../api-route.ts';
 import { countPrompt } from '../count-prompt.ts';
+import { poolName } from '../fleet-table.ts';
+import { unknownModel } from '../places/refusals.ts';
 import { respondJson } from '../respond.ts';
 import { earlierItems, loadConversation } from '../responses/conversation.ts';
 import { storedStreamReaders, streamStoredEvents } from '../responses/event-tail.ts';
@@ -119,8 +120,11 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
   const { base, request } = creation;
   const envelope = envelopeOf(creation);
   const pool = gateway.table.find(request.model);
-  record.model = pool === undefined ? null : poolName(pool);
+  if (pool === undefined) throw unknownModel(request.model, gateway.table.names);
+  record.model = poolName(pool);
   record.stream = request.stream;
+  // What is refused is refused now, not in an answer that is read later.
+  await gateway.limits.admit(record, pool, envelope);
   const response = responseObject(base, { status: 'queued', output: [], usage: null });
   // Before the run: it would go on when its client is refused.
   using _reader = request.stream ? storedStreamReaders.take() : undefined;
@@ -140,7 +144,7 @@ async function createInBackground(gateway: ApiContext, call: ApiCall, creation: 
     record,
   });
   if (request.stream) await streamStoredEvents(gateway, call, { id: base.id, owner: ownerOf(call) }, -1);
-  else respondJson(exchange, record, 200, response);
+  else respondJson(exchange, record, 200, response, record.hold?.headers(record.dialect));
 }
 
 function store(

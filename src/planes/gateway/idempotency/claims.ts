@@ -8,7 +8,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { PlatformError } from '../../../contract/errors.ts';
 import type { ClaimResult, KeptAnswer } from '../../../contract/ports/idempotency-store.ts';
-import { type ApiCall, type ApiContext, type ErrorDialect, ownerOf } from '../api-route.ts';
+import { type ApiCall, type ApiContext, ownerOf } from '../api-route.ts';
+import type { ErrorDialect } from '../error-dialect.ts';
 import { RecordingExchange } from './recording-exchange.ts';
 
 export const KEY_HEADER = 'idempotency-key';

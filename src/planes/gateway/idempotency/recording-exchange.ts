@@ -10,7 +10,8 @@ import { bytesOf, WrappedExchange } from '../wrapped-exchange.ts';
 /** An answer beyond this is given and not kept. */
 const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 /** Each answer has these of its own. */
-const OWN_HEADERS = ['x-request-id', 'request-id', 'content-length', 'openai-processing-ms'];
+const OWN_HEADERS =
+  /^(x-request-id|request-id|content-length|openai-processing-ms|(x|anthropic)-ratelimit-.*)$/;
 
 export interface RecordingOptions {
   /** Read already: the key is claimed for path and body. */
@@ -78,9 +79,7 @@ export class RecordingExchange extends WrappedExchange {
 
   #noteHead(status: number, headers: Record<string, string>): void {
     this.#status = status;
-    this.#headers = Object.fromEntries(
-      Object.entries(headers).filter(([name]) => !OWN_HEADERS.includes(name)),
-    );
+    this.#headers = Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.test(name)));
   }
 
   #note(chunk: Uint8Array | string): void {

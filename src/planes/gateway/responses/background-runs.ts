@@ -86,7 +86,7 @@ export class BackgroundRuns implements ResponseRuns {
 
   async #run(request: BackgroundRequest, exchange: BackgroundExchange): Promise<void> {
     const { clock } = this.#gateway;
-    const { requestId, method, route, keyName } = request.record;
+    const { requestId, method, route, keyName, caller, hold } = request.record;
     const record = newRecord({
       requestId,
       method,
@@ -95,6 +95,8 @@ export class BackgroundRuns implements ResponseRuns {
       startedMs: clock.monotonicMs(),
     });
     record.keyName = keyName;
+    record.caller = caller;
+    record.hold = hold?.handOver() ?? null;
     try {
       await serveInference(this.#gateway, exchange, request.envelope, record);
     } catch (thrown) {

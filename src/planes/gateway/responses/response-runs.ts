@@ -9,7 +9,7 @@ export interface BackgroundRequest {
   headers: Readonly<Record<string, string | undefined>>;
   /** Its events are kept, too. */
   keepEvents: boolean;
-  /** Of the request that asked for it. */
+  /** Of the request that asked for it; what it holds of limits goes over to the run. */
   record: RequestRecord;
 }
 

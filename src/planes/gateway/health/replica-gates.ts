@@ -1,0 +1,57 @@
+/**
+ * What the breaker says of each replica, in memory that all threads of a gateway share: the main thread decides and writes
+ * (health-keeper.ts), workers read it before each choice, and take the one probe that a half-open replica is given.
+ *
+ * Three 32-bit cells per slot: gate | how much less than all it gets, in thousandths | whether answers that went well are to be
+ * reported. Zeros are a replica that is well.
+ */
+import { REPLICA_SLOTS_MAX } from '../../../decide/scheduling/pick/replica-columns.ts';
+
+const CELLS = 3;
+export const GATE_BYTES = REPLICA_SLOTS_MAX * CELLS * 4;
+const OPEN = 0;
+const CLOSED = 1;
+const PROBE = 2;
+const PROBING = 3;
+
+export type Gate = 'open' | 'closed' | 'probe' | 'probing';
+const CODES: Record<Gate, number> = { open: OPEN, closed: CLOSED, probe: PROBE, probing: PROBING };
+
+export class ReplicaGates {
+  readonly #cells: Int32Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#cells = new Int32Array(memory);
+  }
+
+  /** Requests may go there, or one that is to show whether it is well again. */
+  isClosed(slot: number): boolean {
+    const gate = Atomics.load(this.#cells, slot * CELLS);
+    return gate === CLOSED || gate === PROBING;
+  }
+
+  wantsProbe(slot: number): boolean {
+    return Atomics.load(this.#cells, slot * CELLS) === PROBE;
+  }
+
+  /** False: another was faster, or it wants none any more. */
+  tryTakeProbe(slot: number): boolean {
+    return Atomics.compareExchange(this.#cells, slot * CELLS, PROBE, PROBING) === PROBE;
+  }
+
+  /** 0 to 1: how much of its window and weight counts. */
+  share(slot: number): number {
+    return 1 - Atomics.load(this.#cells, slot * CELLS + 1) / 1_000;
+  }
+
+  /** Whether it matters that an attempt went well. */
+  reportsSuccess(slot: number): boolean {
+    return Atomics.load(this.#cells, slot * CELLS + 2) !== 0;
+  }
+
+  set(slot: number, { gate, share, reportsSuccess }: { gate: Gate; share: number; reportsSuccess: boolean }) {
+    Atomics.store(this.#cells, slot * CELLS + 1, Math.round((1 - share) * 1_000));
+    Atomics.store(this.#cells, slot * CELLS + 2, reportsSuccess ? 1 : 0);
+    Atomics.store(this.#cells, slot * CELLS, CODES[gate]);
+  }
+}
