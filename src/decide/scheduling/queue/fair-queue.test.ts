@@ -205,3 +205,32 @@ describe('FairQueue', () => {
     expect(() => new FairQueue([{ name: 'x', reservedShare: 1.5 }])).toThrow('reserved shares add up to 1.5');
   });
 });
+
+it.each([
+  [1, 1],
+  [2, 2],
+  [4, 4],
+  [5, 4],
+  [10, 8],
+  [35, 28],
+])('lets of a queue of %i be filled %i places by equals', (limit, places) => {
+  const queue = new FairQueue<QueueEntry>();
+  let waiting = 0;
+  const offer = () =>
+    queue.offer(
+      {
+        tenant: 'a',
+        weight: 1,
+        tokens: 1,
+        priority: 1,
+        urgent: false,
+        ticket: `${waiting}`,
+        deadlineMs: 1e9,
+        heapAt: -1,
+      },
+      limit,
+      0,
+    );
+  while (offer().kind === 'queued') waiting++;
+  expect(waiting).toBe(places);
+});

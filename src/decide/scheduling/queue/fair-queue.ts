@@ -143,8 +143,8 @@ export class FairQueue<T extends QueueEntry> {
 
   #refusal(entry: T, limit: number, nowMs: number): Offer | null {
     const { size } = this;
-    // A queue of one is not nearly full while it is empty.
-    const shedFrom = Math.max(Math.min(1, limit), Math.floor(limit * SHED_RATIO));
+    // Rounded up: a queue of fewer than five is not nearly full before it is full.
+    const shedFrom = Math.ceil(limit * SHED_RATIO - 1e-9);
     if (size >= limit) return this.#refuse('full', entry, size - shedFrom, shedFrom, nowMs);
     if (this.#ledger.redeem(entry.ticket, nowMs)) return null;
     if (nowMs + this.#waitMs(entry) > entry.deadlineMs) {
