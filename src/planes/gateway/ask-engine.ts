@@ -35,6 +35,7 @@ export function askEngine(
   let size = 0;
   let status = 0;
   let over = false;
+  let timer: NodeJS.Timeout | undefined;
   const finish = (reply: EngineReply) => {
     over = true;
     clearTimeout(timer);
@@ -45,7 +46,6 @@ export function askEngine(
     call.abort();
     finish({ kind: 'failed', why, detail });
   };
-  const timer = setTimeout(() => giveUp('timeout', `no answer within ${timeoutMs} ms`), timeoutMs);
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (replica.engineKey !== undefined) headers.authorization = `Bearer ${replica.engineKey}`;
   const call = context.transport.send(
@@ -70,5 +70,7 @@ export function askEngine(
       onError: (_failure, cause) => finish({ kind: 'failed', why: 'unreachable', detail: cause.message }),
     },
   );
+  // Not before: a transport may throw, and nobody would wait for this answer then.
+  if (!over) timer = setTimeout(() => giveUp('timeout', `no answer within ${timeoutMs} ms`), timeoutMs);
   return { reply: promise, cancel: () => giveUp('cancelled', 'nobody waits for it') };
 }

@@ -58,7 +58,6 @@ export class Attempt implements Watched {
     this.#replica = request.replica;
     this.#startedMs = context.clock.monotonicMs();
     this.#lastReadMs = this.#startedMs;
-    context.sweep.add(this);
     this.#call = context.transport.send(
       {
         origin: request.replica.view.url,
@@ -86,8 +85,9 @@ export class Attempt implements Watched {
         },
       },
     );
-    // The transport may have failed at once, before there was a call to end.
+    // The transport may have failed at once, before there was a call to end; and where it throws, nobody is to be watched.
     if (this.#ended) this.#call.abort();
+    else context.sweep.add(this);
   }
 
   /** The first content token came: from here on the silence between reads counts, not the time to the first token. */
