@@ -20,6 +20,9 @@ export default defineConfig({
           testTimeout: 30_000,
           // The files share their modules, which keep no state: loading the same ones for each of 120 files takes longer than half of the tests.
           isolate: false,
+          // One less than there are processors is the default, which is one of two.
+          maxWorkers: '100%',
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -29,6 +32,7 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
     ],
