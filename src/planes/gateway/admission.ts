@@ -94,6 +94,7 @@ export class Admission {
   readonly #shared: SharedState;
   readonly #clock: Clock;
   readonly #load: LoadCells;
+  readonly #gates: ReplicaGates;
   readonly #scheduling: PoolSchedulerOptions;
   /** By model. */
   readonly #pools = new Map<string, PoolState>();
@@ -105,6 +106,7 @@ export class Admission {
 
   constructor({ shared, clock, table, settings, prefixes, gates, gauges, load, onProbe }: AdmissionOptions) {
     this.#load = load;
+    this.#gates = gates;
     this.#shared = shared;
     this.#clock = clock;
     this.#table = table;
@@ -356,11 +358,21 @@ export class Admission {
     this.#sweeper = null;
   }
 
-  /** A place that filler holds would be a client's: for each, one client more may wait, so that none is refused for filler. */
+  /**
+   * As configured, shortened under pressure; and for each place that clients have in a moment one more: those that filler holds,
+   * so that none is refused for filler, and those that are free and that somebody who waits is about to take.
+   */
   #queueSizeMax(pool: PoolEntry): number {
-    const filler = pool.replicas.reduce((sum, { slot }) => sum + this.#shared.fillerInFlight(slot), 0);
     const { queueSizeMax } = this.#settings;
-    return Math.max(Math.min(1, queueSizeMax), Math.floor(queueSizeMax * this.#load.queueShare)) + filler;
+    const length = Math.max(Math.min(1, queueSizeMax), Math.floor(queueSizeMax * this.#load.queueShare));
+    return pool.replicas.reduce((sum, replica) => sum + this.#placesSoon(replica), length);
+  }
+
+  #placesSoon({ slot, view }: ReplicaEntry): number {
+    const filler = this.#shared.fillerInFlight(slot);
+    if (view.state !== 'ready' || this.#gates.isClosed(slot)) return filler;
+    const open = Math.floor(view.window * this.#gates.share(slot)) - this.#shared.inFlight(slot);
+    return filler + Math.max(0, open);
   }
 }
 
