@@ -74,7 +74,8 @@ export class FleetTable {
 
 /**
  * The pool as requests for one adapter see it: the engine knows the model by the adapter's name, and a ready replica that has
- * not loaded it is one that is still starting, or that cannot serve when it failed to load it. Slots and queue are those of the pool, so limits hold for all its names together.
+ * not loaded it is one that is still starting, or that cannot serve when it failed to load it. Slots and queue are those of the
+ * pool, so limits hold for all its names together.
  */
 function through(pool: PoolEntry, adapter: string): PoolEntry {
   return {

@@ -23,7 +23,6 @@ export class Demand {
   /** Estimates. */
   readonly promptTokens: number;
   readonly answerTokens: number;
-  readonly sessionHash: number;
   readonly #envelope: Envelope;
   #blocks: PromptBlocks | null = null;
   #blocksOf = '';
@@ -33,8 +32,6 @@ export class Demand {
     this.caller = caller;
     this.promptTokens = promptTokensIn(envelope.bytes);
     this.answerTokens = expectedAnswer(envelope);
-    const session = caller.session ?? SESSION_FIELDS.map((name) => envelope.fields[name]).find(isName);
-    this.sessionHash = session === undefined ? 0 : hashText(session) || 1;
   }
 
   /** The beginning of the prompt, block by block, as the cache of a pool's engines sees it. */
@@ -45,6 +42,13 @@ export class Demand {
       addPrompt(this.#blocks.start(hashText(pool)), this.#envelope.fields);
     }
     return this.#blocks;
+  }
+
+  /** Names the conversation, 0: none. */
+  sessionHash(): number {
+    const { fields } = this.#envelope;
+    const session = this.caller.session ?? SESSION_FIELDS.map((name) => fields[name]).find(isName);
+    return session === undefined ? 0 : hashText(session) || 1;
   }
 
   /** What the request has in common with itself when it is sent again. */

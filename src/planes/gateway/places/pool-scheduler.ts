@@ -14,6 +14,7 @@ import {
   NONE_READY,
   Scheduler,
 } from '../../../decide/scheduling/pick/scheduler.ts';
+import type { ScorerName } from '../../../decide/scheduling/pick/scorers.ts';
 import { STRATEGIES } from '../../../decide/scheduling/pick/strategies.ts';
 import { type PoolEntry, type ReplicaEntry, runOf } from '../fleet-table.ts';
 import type { ReplicaGates } from '../health/replica-gates.ts';
@@ -66,6 +67,7 @@ export class PoolScheduler {
   #columns: ReplicaColumns;
   #scheduler: Scheduler;
   #readsPrompt: boolean;
+  #readsSession: boolean;
   #probes = 1;
 
   constructor(pool: PoolEntry, options: PoolSchedulerOptions) {
@@ -74,7 +76,8 @@ export class PoolScheduler {
     this.#strategy = pool.view.strategy ?? DEFAULT_STRATEGY;
     this.#columns = columnsFor(pool);
     this.#scheduler = this.#newScheduler();
-    this.#readsPrompt = readsPrompt(this.#strategy);
+    this.#readsPrompt = scores(this.#strategy, 'prefix-depth');
+    this.#readsSession = scores(this.#strategy, 'session');
   }
 
   /** Takes over a new snapshot of the pool. What pickers remember stays as long as the strategy does. */
@@ -86,7 +89,8 @@ export class PoolScheduler {
     if (fits) return assign(this.#columns, pool);
     this.#columns = columnsFor(pool);
     this.#scheduler = this.#newScheduler();
-    this.#readsPrompt = readsPrompt(strategy);
+    this.#readsPrompt = scores(strategy, 'prefix-depth');
+    this.#readsSession = scores(strategy, 'session');
   }
 
   /**
@@ -135,7 +139,7 @@ export class PoolScheduler {
     this.#look(seen, asked, now.wallMs);
     const facts = this.#facts;
     facts.blocks = this.#readsPrompt ? demand.blocks(this.#pool.view.model) : null;
-    facts.sessionHash = demand.sessionHash;
+    facts.sessionHash = this.#readsSession ? demand.sessionHash() : 0;
     facts.promptTokens = demand.promptTokens;
     facts.answerTokens = demand.answerTokens;
     facts.nowMs = now.machineMs;
@@ -177,8 +181,9 @@ export class PoolScheduler {
   }
 }
 
-function readsPrompt(strategy: StrategyName): boolean {
-  return STRATEGIES[strategy].scorers.some(({ name }) => name === 'prefix-depth');
+/** Whether a strategy needs what that scorer reads of a request: it is worked out for no other. */
+function scores(strategy: StrategyName, scorer: ScorerName): boolean {
+  return STRATEGIES[strategy].scorers.some(({ name }) => name === scorer);
 }
 
 /** With room to grow, so that a replica more does not cost what pickers remember. */
