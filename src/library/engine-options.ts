@@ -7,10 +7,11 @@ import type { Environment } from '../assembly/config/environment.ts';
 import { parseModelEntry, requireModelRules } from '../assembly/config/model-entry.ts';
 import { locateModel } from '../assembly/config/resolve-config.ts';
 import { BUILTIN_MODEL_NAME } from '../contract/builtin-model.ts';
-import { type ConfigInput, configSchema, type ModelConfig } from '../contract/config-schema.ts';
+import { type ConfigInput, configSchema } from '../contract/config-schema.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { EngineKind } from '../contract/fleet.ts';
 import type { LoraAdapter } from '../contract/lora.ts';
+import type { ModelConfig } from '../contract/model-schema.ts';
 
 export interface InferenceEngineOptions {
   /** Default: the demo model that comes with the package. Another one needs `model`, `urls` or `command`. */

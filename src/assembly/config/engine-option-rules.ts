@@ -2,7 +2,8 @@
  * Options of a model that must fit its engine: what it cannot do is said here, with what it can, and not by the engine at its
  * start. An option that nobody would read is a mistake, too.
  */
-import type { Config, ModelConfig } from '../../contract/config-schema.ts';
+import type { Config } from '../../contract/config-schema.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import { optionFault } from '../../drivers/engines/option-faults.ts';
 import type { ConfigProblem } from './config-problem.ts';
 

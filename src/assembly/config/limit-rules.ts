@@ -1,6 +1,7 @@
 /** Limits from the words of the file to those of the planes, and what about them only the whole file can tell. */
-import type { Config, ModelConfig } from '../../contract/config-schema.ts';
+import type { Config } from '../../contract/config-schema.ts';
 import { LIMITED_MAX, type LimitSettings } from '../../contract/limits.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import type { ConfigProblem } from './config-problem.ts';
 
 type WrittenLimits = NonNullable<ModelConfig['limits']>;

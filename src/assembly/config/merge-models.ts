@@ -2,8 +2,9 @@
  * The models that are served: those of the file, with what was changed at run time. The file goes first: a name that it takes
  * is its own, and a change to one of its entries lasts until that entry says something else. Pure.
  */
-import type { Config, ModelConfig } from '../../contract/config-schema.ts';
+import type { Config } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import { entryHash, modelProblems, parseModelEntry } from './model-entry.ts';
 import type { FileModelChange, RuntimeModels } from './runtime-models.ts';
 

@@ -3,7 +3,8 @@
  * paths begin at the entry. Called for models that are loaded at run time.
  */
 import { createHash } from 'node:crypto';
-import { type Config, type ModelConfig, modelSchema } from '../../contract/config-schema.ts';
+import type { Config } from '../../contract/config-schema.ts';
+import { type ModelConfig, modelSchema } from '../../contract/model-schema.ts';
 import { type ConfigPath, type ConfigProblem, configError, showPath } from './config-problem.ts';
 import { checkConfigRules } from './config-rules.ts';
 import { explainIssue } from './explain-issue.ts';

@@ -3,8 +3,9 @@
  * chat template) must stop nobody: a model that runs keeps what was read, and one that would start waits on disk, as one that
  * does not fit beside the configuration file does. Used by the node process and `autoglm validate`.
  */
-import type { ModelConfig } from '../../contract/config-schema.ts';
+
 import { PlatformError } from '../../contract/errors.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import type { MergedModels } from './merge-models.ts';
 import { type ModelPlace, type ResolvedModel, resolveModels } from './resolve-config.ts';
 

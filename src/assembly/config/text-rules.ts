@@ -2,7 +2,8 @@
  * Rules for texts that go where not every character may: names into tables, logs and messages, and what a process is started
  * with into the system, which takes no NUL. Without them the first is unreadable, and the second fails at the start.
  */
-import type { Config, ModelConfig } from '../../contract/config-schema.ts';
+import type { Config } from '../../contract/config-schema.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 
 const CONTROL = /\p{Cc}/u;

@@ -2,8 +2,9 @@
  * What may be asked of the models at run time, as pure functions: from what is served and what was asked for to what is to be
  * written down, or a PlatformError that says what stands in the way. The registry writes it and has it carried out.
  */
-import type { Config, ModelConfig } from '../../contract/config-schema.ts';
+import type { Config } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import { combineModels, type MergedModel, type MergedModels } from '../config/merge-models.ts';
 import { entryHash, parseModelEntry, requireModelRules } from '../config/model-entry.ts';
 import type { ResolvedModel } from '../config/resolve-config.ts';

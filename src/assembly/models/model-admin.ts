@@ -6,8 +6,8 @@ import type {
   ReplicaStatus,
   SourcedName,
 } from '../../contract/admin-api.ts';
-import type { ModelConfig } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
+import type { ModelConfig } from '../../contract/model-schema.ts';
 import type { Supervisor } from '../../planes/supervisor/supervisor-options.ts';
 import type { ModelAdmin } from '../admin/admin-system.ts';
 import { combineModels, type MergedModel } from '../config/merge-models.ts';
