@@ -13,6 +13,9 @@ import { collect, Installation, ROOT, signal, until } from '../support/serve-har
 
 const FREE_PORTS = 'gateway: { port: 0 }\nadmin: { port: 0 }\n';
 const SIMULATED = `${FREE_PORTS}models:\n  - { model_name: pretend, engine: simulator, replicas: 2 }\n`;
+/** The model of an answer that never ends by itself, so that a limit always cuts it. */
+const ENDLESS =
+  'models:\n  - { model_name: pretend, engine: simulator, replicas: 2, args: [--mean-tokens, "1000000"] }\n';
 
 describe('commands without a running system', () => {
   let installation: Installation;
@@ -403,7 +406,7 @@ describe('serve with options', () => {
 describe('keys', () => {
   it('come from options and variables, and a refusal names both', async () => {
     await using keyed = new Installation(
-      `gateway: { port: 0, keys: [{ name: a, key: sk-gateway-1 }] }\nadmin: { port: 0, keys: [{ name: b, key: sk-admin-1 }] }\n${SIMULATED.slice(FREE_PORTS.length)}`,
+      `gateway: { port: 0, keys: [{ name: a, key: sk-gateway-1 }] }\nadmin: { port: 0, keys: [{ name: b, key: sk-admin-1 }] }\n${ENDLESS}`,
     );
     const launched = keyed.serve();
     await launched.waitFor(/^ready: 2 replicas/m);

@@ -23,11 +23,11 @@ describe.skipIf(!hasRedis())('RedisLink', () => {
     await redis.stop();
   });
 
-  function linkTo(url: string) {
+  function linkTo(url: string, deadlineMs = DEADLINE_MS) {
     const states: { state: string; detail: string }[] = [];
     const link = new RedisLink({
       url,
-      deadlineMs: DEADLINE_MS,
+      deadlineMs,
       clock: systemClock,
       random: createRandom(1),
       onState: (state, detail) => void states.push({ state, detail }),
@@ -49,7 +49,8 @@ describe.skipIf(!hasRedis())('RedisLink', () => {
   }
 
   it('keeps answers, as bytes and for their time', async () => {
-    const { link } = linkTo(address());
+    // What is late counts as not found, and this is not about that.
+    const { link } = linkTo(address(), 10_000);
     await eventually(() => link.isUp);
     const store = createRedisAnswerStore({ link, clock: systemClock, prefix: 'p' });
     const answer = {
@@ -78,12 +79,12 @@ describe.skipIf(!hasRedis())('RedisLink', () => {
     const first = await Promise.all(Array.from({ length: 5 }, () => timed(() => get(link))));
     for (const { failure, ms } of first) {
       expect(failure).toMatch(/^Redis (did not answer within 50 ms|went away)$/);
-      expect(ms).toBeLessThan(DEADLINE_MS + 100);
+      expect(ms).toBeLessThan(DEADLINE_MS + 1_000);
     }
     await eventually(() => !link.isUp);
     const later = await timed(() => get(link));
     expect(later.failure).toBe('Redis is away');
-    expect(later.ms).toBeLessThan(5);
+    expect(later.ms).toBeLessThan(DEADLINE_MS);
     redis.thaw();
     await eventually(() => link.isUp);
     expect((await timed(() => get(link))).failure).toBeNull();
@@ -92,9 +93,9 @@ describe.skipIf(!hasRedis())('RedisLink', () => {
   });
 
   it('holds on over one slow answer', async () => {
-    const { link } = linkTo(address());
+    const { link } = linkTo(address(), 500);
     await eventually(() => link.isUp);
-    await timed(() => link.call((connection) => connection.sendCommand(['DEBUG', 'SLEEP', '0.1'])));
+    await timed(() => link.call((connection) => connection.sendCommand(['DEBUG', 'SLEEP', '0.8'])));
     await eventually(async () => (await timed(() => get(link))).failure === null);
     expect(link.isUp).toBe(true);
   });

@@ -155,14 +155,16 @@ describe('response cache', () => {
       const { metricsText } = await gateway.report();
       return (
         samplesOf(metricsText, 'autoglm_cache_requests_total', 'hit') >
-          samplesOf(before, 'autoglm_cache_requests_total', 'hit') && metricsText
+          samplesOf(before, 'autoglm_cache_requests_total', 'hit') &&
+        // The cache has a thread of its own, which tells what it holds now and then.
+        samplesOf(metricsText, 'autoglm_cache_entries', 'gateway') > 0 &&
+        metricsText
       );
     });
     const saved = (text: string) => samplesOf(text, 'autoglm_cache_saved_tokens_total', 'completion');
     const made = (text: string) => samplesOf(text, 'autoglm_tokens_total', 'completion');
     expect(saved(after) - saved(before)).toBe(11);
     expect(made(after)).toBe(made(before));
-    expect(samplesOf(after, 'autoglm_cache_entries', 'gateway')).toBeGreaterThan(0);
   });
 
   it('replays a stream byte for byte, at the borders of its chunks', async () => {

@@ -229,7 +229,7 @@ function listeningPort(child: ChildProcess): Promise<number> {
 /** Waits for a state, not for time: polls every 5 ms until `check` gives a value, at most `timeoutMs`. */
 export async function eventually<T>(
   check: () => T | undefined | null | false | Promise<T | undefined | null | false>,
-  timeoutMs = 5_000,
+  timeoutMs = 20_000,
 ): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {

@@ -150,7 +150,11 @@ describe('engines that run for real', () => {
 
   it('simulator: two hundred streams at once, each whole and stored', async () => {
     const simulator = await startSimulator(['--model-name', 'sim']);
-    const own = await startGateway([poolOf('sim', [{ url: simulator.url }])], { queueSizeMax: 500 });
+    const own = await startGateway([poolOf('sim', [{ url: simulator.url }])], {
+      queueSizeMax: 500,
+      // On a machine with work beside it, the last of them waits longer than the tests' five seconds.
+      queueTimeoutMs: 60_000,
+    });
     try {
       const sdk = new OpenAI({ baseURL: own.v1, apiKey: 'none', maxRetries: 0 });
       const all = await Promise.all(
