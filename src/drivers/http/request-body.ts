@@ -42,9 +42,6 @@ export class BodyDeadlines {
 
   remove(body: RequestBody): void {
     this.#bodies.remove(body);
-    if (this.#bodies.size > 0 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
   }
 
   #sweep(): void {
@@ -56,6 +53,9 @@ export class BodyDeadlines {
         this.#onLate(body);
       }
     });
+    if (this.#bodies.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
   }
 }
 
