@@ -27,7 +27,7 @@ import type { GatewayContext } from './gateway-context.ts';
 import { Demand } from './places/demand.ts';
 import { explanationText } from './places/explanation-text.ts';
 import { ReaderWatch } from './reader-watch.ts';
-import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
+import { attemptsFailed, outcomeOf, passOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
 import type { AttemptTarget, StreamRun, WireAttempt } from './stream-run.ts';
@@ -484,7 +484,9 @@ export class InferenceRun implements StreamRun, Watched {
   #headers(): Record<string, string> {
     const { record, context } = this;
     const processingMs = Math.round(context.clock.monotonicMs() - record.startedMs);
-    return { ...answerHeaders(record), 'openai-processing-ms': String(processingMs) };
+    const headers = answerHeaders(record);
+    headers['openai-processing-ms'] = String(processingMs);
+    return headers;
   }
 
   #answer({ status, headers, body }: Extract<AttemptEnd, { kind: 'answered' }>): void {
@@ -501,7 +503,9 @@ export class InferenceRun implements StreamRun, Watched {
     if (status < 400) this.countUsage(body);
     // Before the client has the answer: its next request finds the place free.
     record.hold?.settle(this.#tokensCharged());
-    this.exchange.send(status, { ...this.#headers(), ...passedOn(status, headers) }, body);
+    const answered = this.#headers();
+    passOn(status, headers, answered);
+    this.exchange.send(status, answered, body);
   }
 
   /** A whole answer where the client reads a stream already, because of a keep-alive: its error becomes an event. */

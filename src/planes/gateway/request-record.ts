@@ -60,15 +60,20 @@ export interface RequestRecord {
   continuationGapMs: number | null;
 }
 
+/** Every field is written out: a copy of `seed` would cost more than all else that is done here. */
 export function newRecord(
   seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'> &
     Partial<Pick<RequestRecord, 'clientRetries' | 'clientTimeoutMs' | 'dialect'>>,
 ): RequestRecord {
   return {
-    clientRetries: 0,
-    clientTimeoutMs: null,
-    dialect: 'openai',
-    ...seed,
+    requestId: seed.requestId,
+    method: seed.method,
+    route: seed.route,
+    startedWallMs: seed.startedWallMs,
+    startedMs: seed.startedMs,
+    clientRetries: seed.clientRetries ?? 0,
+    clientTimeoutMs: seed.clientTimeoutMs ?? null,
+    dialect: seed.dialect ?? 'openai',
     keyName: null,
     caller: ANYBODY,
     hold: null,

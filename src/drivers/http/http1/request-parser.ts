@@ -6,6 +6,7 @@
  * One request at a time: after its end nothing more is read until `next`.
  */
 import { headerFault } from '../../../wire/http/canonical-request.ts';
+import { areLines, headerFields } from './header-lines.ts';
 
 export type RequestHeaders = Readonly<Record<string, string | undefined>>;
 
@@ -47,10 +48,7 @@ const CHUNK_LINE_BYTES_MAX = 4_096;
 const CHUNK_DIGITS_MAX = 13;
 const METHODS = ['GET', 'POST', 'DELETE', 'HEAD', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'CONNECT'];
 const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
-const FIELD_NAME = new RegExp(`^${TOKEN}$`);
 const CHUNK_LINE = new RegExp(`^([0-9A-Fa-f]{1,${CHUNK_DIGITS_MAX}})(?:;${TOKEN}(?:=${TOKEN})?)*$`);
-/** Lines that end with CR LF, of what header lines may hold. */
-const LINES = /^(?:[\t\x20-\x7e\x80-\xff]+\r\n)+$/;
 const TARGET = /^[\x21-\x7e]+$/;
 const CR = 0x0d;
 const LF = 0x0a;
@@ -185,7 +183,7 @@ export class RequestParser {
     if (this.#trailerBytes > HEAD_BYTES_MAX) throw new RequestFault('trailers without end', 'head-too-large');
     if (line !== '') {
       checkLines(`${line}\r\n`);
-      return checkTrailer(fieldOf(line, 0, line.length).name);
+      return checkTrailer(fieldsOf(`${line}\r\n`, 0)[0] as string);
     }
     this.#state = 'done';
     this.#events.onEnd();
@@ -231,7 +229,7 @@ function beginsAlike(a: string, b: string): boolean {
 }
 
 function checkLines(text: string): void {
-  if (!LINES.test(text)) throw new RequestFault('a control character in the header block');
+  if (!areLines(text)) throw new RequestFault('a control character in the header block');
 }
 
 /** @param text all lines of the head, each with its CR LF. */
@@ -249,10 +247,10 @@ function parseHead(text: string): RequestHead {
   if (!TARGET.test(target)) throw new RequestFault('the request target is no text without spaces');
   if (method === 'CONNECT') throw new RequestFault('CONNECT is not offered', 'connect');
   const http10 = version === 'HTTP/1.0';
-  const raw: string[] = [];
-  const headers = readFields(text, lineEnd + 2, raw);
+  const fields = fieldsOf(text, lineEnd + 2);
+  const headers = headersOf(fields);
   const fault =
-    http10 || headers.host !== undefined ? headerFault(raw, http10 ? '1.0' : '1.1') : 'no Host header';
+    http10 || headers.host !== undefined ? headerFault(fields, http10 ? '1.0' : '1.1') : 'no Host header';
   if (fault !== null) throw new RequestFault(fault);
   const length = lengthOf(headers);
   if (length !== 0 && (method === 'GET' || method === 'HEAD'))
@@ -265,42 +263,21 @@ function parseHead(text: string): RequestHead {
   return { method, target, headers, http10, length, keepAlive };
 }
 
-function readFields(text: string, from: number, raw: string[]): Record<string, string | undefined> {
+function fieldsOf(text: string, from: number): string[] {
+  const fields = headerFields(text, from);
+  if (fields === null) throw new RequestFault('a header line without a name');
+  return fields;
+}
+
+function headersOf(fields: readonly string[]): RequestHeaders {
   const headers = Object.create(null) as Record<string, string | undefined>;
-  for (let at = from; at < text.length; ) {
-    const end = text.indexOf('\r\n', at);
-    const { name, rawName, value } = fieldOf(text, at, end);
-    raw.push(rawName, value);
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at] as string;
+    const value = fields[at + 1] as string;
     const before = headers[name];
     headers[name] = before === undefined ? value : `${before}, ${value}`;
-    at = end + 2;
   }
   return headers;
-}
-
-/** Names as clients write them, in lower case; so that the usual ones are not made again for each request. */
-const NAMES = new Map<string, string>();
-const NAMES_MAX = 500;
-
-function fieldOf(text: string, from: number, end: number): { name: string; rawName: string; value: string } {
-  const colon = text.indexOf(':', from);
-  const rawName = text.slice(from, colon < 0 || colon > end ? from : colon);
-  let name = NAMES.get(rawName);
-  if (name === undefined) {
-    // A line that begins with a space would continue the one before: nobody agrees on how.
-    if (!FIELD_NAME.test(rawName)) throw new RequestFault('a header line without a name');
-    name = rawName.toLowerCase();
-    if (NAMES.size < NAMES_MAX && rawName.length < 50) NAMES.set(rawName, name);
-  }
-  let first = colon + 1;
-  let last = end;
-  while (first < last && isBlank(text.charCodeAt(first))) first++;
-  while (last > first && isBlank(text.charCodeAt(last - 1))) last--;
-  return { name, rawName, value: text.slice(first, last) };
-}
-
-function isBlank(code: number): boolean {
-  return code === 0x20 || code === 0x09;
 }
 
 /** Null: in chunks. */
