@@ -1,0 +1,181 @@
+/**
+ * Verdicts for requests that wait for one. Suspects that had not been answered are sent one after the other to one replica of
+ * their pool, so that a second crash says which it was; streams that had begun go on at once, elsewhere. What was there at two
+ * crashes is tried where it is alone, as long as the pool can do without that replica, or is refused.
+ */
+import { isRefused, type SuspectRecord } from '../../contract/suspects.ts';
+import { countRivals, exonerate } from './crashes.ts';
+import type { SuspectDraft } from './draft.ts';
+import { type Ask, type CrashedRun, type ReplicaNow, runKey } from './suspect-state.ts';
+
+/** Requests of one crash that are sent one after the other: the youngest, for what kills an engine does so when it is begun. */
+export const ISOLATED_MAX = 8;
+/** Time for others of the same crash to tell of it; longer while some of them still count as in flight. */
+const GATHER_MS = 40;
+const GATHER_MAX_MS = 250;
+/** A suspect has the isolated place to itself for half as long again as it had run, within these bounds. */
+const SEAT_MIN_MS = 1_000;
+const SEAT_MAX_MS = 5_000;
+/** From the first token on, a request that is alone is watched for so long before it counts as harmless. */
+export const TRIAL_MS = 2_000;
+/** One without a first token, because its answer comes as a whole, is watched for at most so long. */
+const TRIAL_MAX_MS = 60_000;
+
+export function settle(draft: SuspectDraft): void {
+  convict(draft);
+  endPermits(draft);
+  const waiting = [...draft.asks.values()].filter(({ permit }) => permit === null);
+  // What kills an engine mostly does so when it is begun: the youngest is the likeliest.
+  for (const ask of waiting.sort((a, b) => a.runningMs - b.runningMs)) consider(draft, ask);
+  const busy = new Set([...draft.asks.values()].map(({ pool }) => pool));
+  for (const pool of draft.isolation.keys()) if (!busy.has(pool)) draft.isolation.delete(pool);
+}
+
+function convict(draft: SuspectDraft): void {
+  for (const record of [...draft.records.values()]) {
+    if (record.status === 'convicted' || record.status === 'released') continue;
+    // Records of other gateways and former lives hold only crashes that were confirmed, or are accused again by age.
+    const guilty = record.crashes.some(
+      (crash) => crash.alone && draft.runs.get(runKey(crash))?.confirmed === true,
+    );
+    if (!guilty) continue;
+    draft.change(record, { status: 'convicted', expiresAtMs: draft.nowMs + draft.times.convictTtlMs });
+    const explained = record.crashes.map(runKey);
+    exonerate(draft, record.fingerprint, explained);
+    // Judged once: when the sentence is over it may be tried again.
+    for (const key of explained) draft.runs.delete(key);
+  }
+}
+
+function endPermits(draft: SuspectDraft): void {
+  const { nowMs } = draft;
+  for (const ask of [...draft.asks.values()]) {
+    const { permit, fingerprint, runningMs } = ask;
+    if (permit === null) continue;
+    if (permit.placedMs === null && !isReady(draft, ask.pool, permit)) {
+      draft.asks.set(ask.id, { ...ask, permit: null });
+    } else if (permit.alone) {
+      const passedIt = permit.tokenMs !== null && nowMs - permit.tokenMs >= TRIAL_MS;
+      if (!passedIt && (permit.placedMs === null || nowMs - permit.placedMs < TRIAL_MAX_MS)) continue;
+      const record = draft.records.get(fingerprint);
+      if (record !== undefined) draft.release(record);
+      draft.asks.delete(ask.id);
+    } else {
+      const seatMs = Math.min(SEAT_MAX_MS, Math.max(SEAT_MIN_MS, 1.5 * runningMs + 500));
+      if (permit.placedMs !== null && nowMs - permit.placedMs > seatMs) {
+        draft.passed.add(fingerprint);
+        draft.asks.delete(ask.id);
+      } else if (permit.placedMs === null && nowMs - permit.grantedMs > SEAT_MAX_MS) {
+        draft.asks.delete(ask.id);
+      }
+    }
+  }
+}
+
+function consider(draft: SuspectDraft, ask: Ask): void {
+  const record = draft.records.get(ask.fingerprint);
+  if (record === undefined || record.status === 'released')
+    return draft.answer(ask, { kind: 'go', avoid: [] });
+  if (isRefused(record)) return draft.answer(ask, { kind: 'refuse', record });
+  const run = ask.run === null ? undefined : draft.runs.get(ask.run);
+  if (record.status === 'accused') considerAccused(draft, ask, { record, run });
+  else considerSuspected(draft, ask, run);
+}
+
+function considerSuspected(draft: SuspectDraft, ask: Ask, run: CrashedRun | undefined): void {
+  const isolated = isolationOf(draft, ask);
+  const elsewhere = { kind: 'go', avoid: isolated === null ? [] : [runKey(isolated)] } as const;
+  if (ask.committed || draft.passed.has(ask.fingerprint)) return draft.answer(ask, elsewhere);
+  // All are down: who comes back first must not be given all suspects at once.
+  if (isolated === null) return;
+  const gathering = run === undefined ? 'done' : gatheringOf(draft, run);
+  if (gathering === 'wait') return;
+  if (gathering === 'lives-on' || (run !== undefined && !isIsolated(run, ask)))
+    return draft.answer(ask, elsewhere);
+  for (const { permit, pool } of draft.asks.values()) if (permit !== null && pool === ask.pool) return;
+  draft.answer(ask, {
+    kind: 'place',
+    replica: isolated.replica,
+    generation: isolated.generation,
+    alone: false,
+  });
+}
+
+function considerAccused(
+  draft: SuspectDraft,
+  ask: Ask,
+  { record, run }: { record: SuspectRecord; run: CrashedRun | undefined },
+): void {
+  if (run !== undefined && gatheringOf(draft, run) === 'wait') return;
+  // A connection may be lost for other reasons; what was no crash is withdrawn before long.
+  if (record.crashes.some((crash) => draft.runs.get(runKey(crash))?.confirmed === false)) return;
+  const replicas = (draft.fleet.pools.get(ask.pool) ?? []).filter(({ planned }) => !planned);
+  const ready = replicas.filter((replica) => replica.ready);
+  if (countRivals(draft, record) === 1 && (replicas.length < 2 || ready.length < replicas.length)) {
+    const held = draft.change(record, { status: 'held', expiresAtMs: draft.nowMs + draft.times.holdTtlMs });
+    return draft.answer(ask, { kind: 'refuse', record: held });
+  }
+  if (!canSpareOne(replicas.length, ready.length)) return;
+  for (const { permit, pool } of draft.asks.values()) if (permit !== null && pool === ask.pool) return;
+  const dead = record.crashes.map(({ replica }) => replica);
+  const chosen = leastBusy(ready, dead);
+  if (chosen === undefined) return;
+  draft.answer(ask, { kind: 'place', replica: chosen.id, generation: chosen.generation, alone: true });
+}
+
+/** Half of the replicas serve, also if the one that is tried on dies. One replica alone has nothing to keep. */
+export function canSpareOne(replicas: number, ready: number): boolean {
+  return replicas === 1 ? ready === 1 : ready - 1 >= Math.ceil(replicas / 2);
+}
+
+/** `lives-on`: others are still in flight there, so it was this connection that was lost. */
+function gatheringOf(
+  draft: SuspectDraft,
+  { replica, atMs, pool, witnesses }: CrashedRun,
+): 'wait' | 'done' | 'lives-on' {
+  const sinceMs = draft.nowMs - atMs;
+  if (sinceMs < GATHER_MS) return 'wait';
+  const found = draft.fleet.pools.get(pool)?.find(({ id }) => id === replica);
+  if (found === undefined || found.inFlight === 0) return 'done';
+  if (sinceMs < GATHER_MAX_MS) return 'wait';
+  return witnesses === 1 && found.ready ? 'lives-on' : 'done';
+}
+
+function isIsolated({ unanswered }: CrashedRun, { fingerprint, runningMs }: Ask): boolean {
+  let younger = 0;
+  for (const [other, theirs] of unanswered) if (other !== fingerprint && theirs < runningMs) younger++;
+  return younger < ISOLATED_MAX;
+}
+
+/** Null when no replica of the pool is ready. */
+function isolationOf(draft: SuspectDraft, ask: Ask): { replica: string; generation: number } | null {
+  const ready = (draft.fleet.pools.get(ask.pool) ?? []).filter(
+    (replica) => replica.ready && keyOf(replica) !== ask.run,
+  );
+  const kept = draft.isolation.get(ask.pool);
+  const dead = draft.records.get(ask.fingerprint)?.crashes.map(({ replica }) => replica) ?? [];
+  const chosen = ready.find((replica) => keyOf(replica) === kept) ?? leastBusy(ready, dead);
+  if (chosen === undefined) return null;
+  draft.isolation.set(ask.pool, keyOf(chosen));
+  return { replica: chosen.id, generation: chosen.generation };
+}
+
+function leastBusy(ready: readonly ReplicaNow[], dead: readonly string[]): ReplicaNow | undefined {
+  const order = (replica: ReplicaNow) => (dead.includes(replica.id) ? 1e9 : 0) + replica.inFlight;
+  let best = ready[0];
+  for (const replica of ready) if (order(replica) < order(best!)) best = replica;
+  return best;
+}
+
+function isReady(
+  { fleet }: SuspectDraft,
+  pool: string,
+  { replica, generation }: { replica: string; generation: number },
+) {
+  const found = fleet.pools.get(pool)?.find(({ id }) => id === replica);
+  return found?.ready === true && found.generation === generation;
+}
+
+function keyOf({ id, generation }: ReplicaNow): string {
+  return runKey({ replica: id, generation });
+}
