@@ -168,6 +168,16 @@ describe('a connection that the engine has closed', () => {
     expect((await send(transport, twice.origin).done).end).toBe('connection-lost');
     expect(twice.requests).toHaveLength(3);
 
+    // An engine that dies of the second request, and leaves nobody to ask again.
+    const dying = await serve((socket, request) => {
+      if (request === 1) return socket.write(OK);
+      dying.server.close();
+      return socket.destroy();
+    });
+    const last = transportOf();
+    await send(last, dying.origin).done;
+    expect((await send(last, dying.origin).done).end).toBe('connection-lost');
+
     const partly = await serve((socket, request) => {
       if (request === 1) socket.write(OK);
       else socket.end('HTTP/1.1 200 OK\r\nContent-');

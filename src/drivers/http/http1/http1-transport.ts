@@ -120,12 +120,15 @@ class Call implements UpstreamCall {
   #connection: Connection | null = null;
   #paused = false;
   #over = false;
+  /** It was written to a connection that was lost before it was answered. */
+  #lostOnce = false;
 
   constructor(transport: Http1Transport, request: UpstreamRequest, handler: UpstreamHandler) {
     this.#transport = transport;
     this.#exchange = {
       request,
       onStale: () => {
+        this.#lostOnce = true;
         if (!this.#over) this.#run(true);
         return true;
       },
@@ -136,7 +139,9 @@ class Call implements UpstreamCall {
           if (this.#finish()) handler.onEnd();
         },
         onError: (failure, cause) => {
-          if (this.#finish()) handler.onError(failure, cause);
+          // Nothing listens any more where a moment ago something did: the engine may have died of the request.
+          const died = this.#lostOnce && failure === 'connect-refused';
+          if (this.#finish()) handler.onError(died ? 'connection-lost' : failure, cause);
         },
       },
     };
