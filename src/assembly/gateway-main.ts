@@ -12,8 +12,10 @@ import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/co
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
+import { SUSPECT_STATUSES, type SuspectRecord } from '../contract/suspects.ts';
 import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
+import { openSuspectFile, type SuspectFile } from '../drivers/storage/suspect-file.ts';
 import { replaceFileSync } from '../drivers/storage/whole-file.ts';
 import { readGpuExporter } from '../drivers/telemetry/gpu-exporter.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
@@ -28,6 +30,7 @@ import { QueueKeeper } from '../planes/gateway/places/queue-keeper.ts';
 import { createSharedMemory } from '../planes/gateway/shared-memory.ts';
 import { SharedState } from '../planes/gateway/shared-state.ts';
 import { slotTables } from '../planes/gateway/slot-tables.ts';
+import { SuspectKeeper } from '../planes/gateway/suspects/suspect-keeper.ts';
 import { MetricSet } from '../wire/prometheus/metric-set.ts';
 import { CacheHost } from './cache-host.ts';
 import type { CacheReport } from './cache-thread-protocol.ts';
@@ -109,6 +112,9 @@ class GatewayProcess {
   /** Refusals of each pool that the last report knew of. */
   readonly #refusals = new Map<number, number>();
   readonly #workers: GatewayWorkers;
+  readonly #suspects: SuspectKeeper;
+  /** Null where nothing is kept. */
+  readonly #suspectFile: SuspectFile | null;
   readonly #storage: StorageHost | null;
   readonly #cache: CacheHost | null;
   #slotted: SlottedSnapshot;
@@ -132,6 +138,16 @@ class GatewayProcess {
     this.#health.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
+    this.#suspectFile = options.stateDir === null ? null : openSuspectFile(options.stateDir);
+    this.#suspects = new SuspectKeeper({
+      gates: new ReplicaGates(this.#memory.gates),
+      clock: systemClock,
+      inFlight: (slot) => this.#shared.inFlight(slot),
+      records: this.#suspectFile?.read().records ?? [],
+      tellWorker: (worker, message) => this.#workers.tell(worker, { type: 'suspects', message }),
+      tellAll: (message) => this.#workers.tellAll({ type: 'suspects', message }),
+      onChanged: (records) => this.#noteSuspects(records),
+    });
     this.#storage =
       options.stateDir === null
         ? null
@@ -169,12 +185,16 @@ class GatewayProcess {
         for (const report of health) this.#health.report(report);
         this.#report(facts);
       },
+      onSuspect: (event) => this.#suspects.take(event),
+      listed: () => this.#suspects.listed(),
+      onEnded: (worker) => this.#suspects.workerEnded(worker),
       onReplaced: (worker, reason) => {
         this.#metrics.add('autoglm_worker_restarts_total', {});
         this.#report([{ type: 'workerReplaced', atMs: systemClock.wallMs(), worker, reason }]);
       },
       logError: (message, error) => this.#logError(message, error),
     });
+    this.#suspects.update(this.#slotted);
   }
 
   async start(): Promise<void> {
@@ -182,6 +202,7 @@ class GatewayProcess {
     process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
     setInterval(() => {
       this.#health.tick();
+      this.#suspects.tick();
       this.#queues.tick(this.#slotted.snapshot.settings);
     }, TICK_MS).unref();
     setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
@@ -207,8 +228,10 @@ class GatewayProcess {
   /** Said to each node process that comes; what happened before it came is told with it. */
   greeting(): GatewayToNode[] {
     const facts = this.#facts.splice(0);
+    const { records } = this.#suspects;
     return [
       ...(this.#port === 0 ? [] : [this.#state()]),
+      ...(records.length === 0 ? [] : [{ type: 'suspects' as const, records }]),
       ...(facts.length === 0 ? [] : [{ type: 'facts' as const, facts }]),
     ];
   }
@@ -223,6 +246,8 @@ class GatewayProcess {
     switch (message.type) {
       case 'snapshot':
         return this.#takeSnapshot(message.snapshot);
+      case 'suspects':
+        return this.#suspects.hear(message.records);
       case 'collect':
         return this.#sendReport(message.id);
       case 'drain':
@@ -243,12 +268,36 @@ class GatewayProcess {
     }
     this.#health.update(this.#slotted);
     this.#gauges.update(this.#slotted);
+    this.#suspects.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
     try {
       // The file is shared by the gateways of a node.
       replaceFileSync(this.#options.snapshotFile, JSON.stringify(snapshot));
     } catch (error) {
       this.#logError('the snapshot could not be kept on disk; it is in use all the same', error);
+    }
+  }
+
+  /** The node process keeps the list; while it is away, this one does. */
+  #noteSuspects(records: readonly SuspectRecord[]): void {
+    const facts = records.flatMap(
+      ({ fingerprint, model, status, crashes, requestId, changedAtMs }): Fact[] => {
+        if (status === 'suspected' || (status === 'released' && crashes.length < 2)) return [];
+        const replicas = crashes.map(({ replica }) => replica);
+        return [
+          { type: 'suspectJudged', atMs: changedAtMs, fingerprint, model, status, replicas, requestId },
+        ];
+      },
+    );
+    for (const { type, ...detail } of facts) this.#logLine('warn', type, detail);
+    this.#report(facts);
+    const { quarantine } = this.#slotted.snapshot.settings;
+    if (this.#link.send({ type: 'suspects', records: [...records] }) || quarantine === undefined) return;
+    const { fingerprintKey } = quarantine;
+    try {
+      this.#suspectFile?.write({ fingerprintKey, records: this.#suspects.records });
+    } catch (error) {
+      this.#logError('suspect requests could not be kept on disk; they are kept in memory', error);
     }
   }
 
@@ -292,6 +341,9 @@ class GatewayProcess {
     }
     this.#metrics.set('autoglm_in_flight_requests', {}, this.#shared.requests());
     this.#metrics.set('autoglm_queue_share_ratio', {}, this.#queues.share);
+    const suspects = this.#suspects.counts();
+    for (const status of SUSPECT_STATUSES)
+      if (status !== 'released') this.#metrics.set('autoglm_suspect_requests', { status }, suspects[status]);
     this.#setScaleOut();
     return {
       workers: this.#workers.status(),

@@ -4,6 +4,7 @@ import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import type { SharedMemory } from '../planes/gateway/shared-memory.ts';
+import type { FromDesk, ToDesk } from '../planes/gateway/suspects/suspect-messages.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 
 export interface WorkerStart {
@@ -30,6 +31,7 @@ export type ToWorker =
   /** Accept no more; exit when the last connection has ended. */
   | { type: 'close'; stopsAll: boolean }
   | { type: 'flush' }
+  | { type: 'suspects'; message: ToDesk }
   /** To the storage thread that replaces a dead one. */
   | { type: 'storage'; port: MessagePort }
   /** The same of the cache thread. */
@@ -41,4 +43,5 @@ export type FromWorker =
   | { type: 'listening'; port: number }
   | { type: 'listen-failed'; code: string; message: string }
   | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[]; health: HealthReport[] }
+  | { type: 'suspect'; event: FromDesk }
   | { type: 'closed' };

@@ -95,6 +95,7 @@ const plane = new GatewayPlane({
     health.push(report);
     if (health.length === 1) setImmediate(flushTelemetry);
   },
+  onSuspect: (event) => tell({ type: 'suspect', event }),
   writeLog: (line) => log.write(line),
 });
 cancels.onmessage = ({ data }) => plane.background.cancel(String(data));
@@ -164,6 +165,9 @@ port.on('message', (message: ToWorker) => {
       break;
     case 'flush':
       flushTelemetry();
+      break;
+    case 'suspects':
+      plane.suspects.take(message.message);
       break;
     case 'fault':
       if (start.enableFaults) {

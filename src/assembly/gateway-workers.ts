@@ -9,6 +9,7 @@ import type { Fact } from '../contract/facts.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import { reclaimWorker, type SharedMemory } from '../planes/gateway/shared-memory.ts';
+import type { FromDesk, ToDesk } from '../planes/gateway/suspects/suspect-messages.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
 
@@ -27,6 +28,11 @@ export interface GatewayWorkersOptions {
   cachePort(): MessagePort | null;
   snapshot(): SlottedSnapshot;
   onTelemetry(deltas: MetricDeltas, facts: Fact[], health: HealthReport[]): void;
+  onSuspect(event: FromDesk): void;
+  /** What is known of suspect requests. */
+  listed(): ToDesk;
+  /** A worker is no more; what it held is free. */
+  onEnded(worker: number): void;
   onReplaced(worker: number, reason: string): void;
   logError(message: string, error: unknown): void;
 }
@@ -152,6 +158,7 @@ export class GatewayWorkers {
     switch (message.type) {
       case 'loaded':
         slot.worker.postMessage({ type: 'snapshot', slotted: this.#options.snapshot() } satisfies ToWorker);
+        slot.worker.postMessage({ type: 'suspects', message: this.#options.listed() } satisfies ToWorker);
         slot.worker.postMessage({
           type: 'listen',
           host: this.#options.host,
@@ -164,6 +171,9 @@ export class GatewayWorkers {
       case 'telemetry':
         this.#options.onTelemetry(message.deltas, message.facts, message.health);
         break;
+      case 'suspect':
+        this.#options.onSuspect(message.event);
+        break;
       case 'closed':
         slot.state = 'closed';
         this.#checkClosed();
@@ -175,6 +185,7 @@ export class GatewayWorkers {
 
   #onExit(slot: Slot, code: number, livedMs: number): void {
     reclaimWorker(this.#options.memory, slot.index);
+    this.#options.onEnded(slot.index);
     const neverServed = slot.state === 'starting' && slot.restarts === 0;
     slot.state = 'closed';
     this.#checkClosed();

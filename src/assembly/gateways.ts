@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { FleetSnapshot } from '../contract/fleet.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
+import type { SuspectRecord } from '../contract/suspects.ts';
 import { listenForLinks } from '../drivers/control-link/socket-link.ts';
 import { openGatewayStore } from '../drivers/storage/gateway-store.ts';
 import { createGatewayHost, type GatewayHost } from '../planes/control/gateway-host.ts';
@@ -18,6 +19,8 @@ export interface GatewaysOptions {
   /** Start of the node process, Unix ms. */
   epoch: number;
   onFacts(facts: Fact[]): void;
+  suspects(): SuspectRecord[];
+  onSuspects(records: readonly SuspectRecord[], gateway: string): void;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 
@@ -33,7 +36,7 @@ export interface Gateways {
 }
 
 export function assembleGateways(options: GatewaysOptions): Gateways {
-  const { config, clock, processHost, epoch, onFacts, log } = options;
+  const { config, clock, processHost, epoch, onFacts, suspects, onSuspects, log } = options;
   const { paths, gateway } = config;
   const store = openGatewayStore(paths.root);
   const sockets = [...new Set([paths.socketDir, paths.spareSocketDir])].map((dir) => join(dir, 'node.sock'));
@@ -61,6 +64,8 @@ export function assembleGateways(options: GatewaysOptions): Gateways {
     cwd: '/',
     ownerPrefix,
     onFacts,
+    suspects,
+    onSuspects,
     log,
   });
   return {

@@ -6,7 +6,9 @@ import type { ActionResult, PoolStatus, SystemStatus } from '../contract/admin-a
 import type { GatewayReport } from '../contract/control-protocol.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { SuspectRecord } from '../contract/suspects.ts';
 import type { GatewayHost } from '../planes/control/gateway-host.ts';
+import type { SuspectList } from '../planes/control/suspect-list.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import type { AdminSystem, ModelAdmin, NodePhase } from './admin/admin-system.ts';
 import { mergeMetrics } from './admin/merge-metrics.ts';
@@ -28,6 +30,7 @@ export interface NodeSystemOptions {
   registry: ModelRegistry;
   supervisor: Supervisor;
   gatewayHost: GatewayHost;
+  suspects: SuspectList;
   adminAddress(): string;
   end(request: EndRequest): void;
 }
@@ -115,6 +118,19 @@ export class NodeSystem implements AdminSystem {
       throw new PlatformError('not_found', `unknown pool "${model}"; known: ${known.join(', ')}`);
     }
     return supervisor.rollingRestart(model);
+  }
+
+  suspects(): SuspectRecord[] {
+    return this.#options.suspects.list();
+  }
+
+  suspect(fingerprint: string): SuspectRecord {
+    return this.#options.suspects.find(fingerprint);
+  }
+
+  releaseSuspect(fingerprint: string): ActionResult {
+    const { fingerprint: released, model } = this.#options.suspects.release(fingerprint);
+    return { ok: true, message: `${released} (model ${model}) may be sent again like any other request` };
   }
 
   async restartGateway(): Promise<ActionResult> {

@@ -6,6 +6,8 @@ import { systemClock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
 import { createLogRotation } from '../drivers/process/log-rotation.ts';
+import { openSuspectFile } from '../drivers/storage/suspect-file.ts';
+import { SuspectList } from '../planes/control/suspect-list.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import { type AdminServer, createAdminServer } from './admin/admin-server.ts';
 import { banner, notReadyLine, progressLine, readyLine, tryLines } from './banner.ts';
@@ -57,7 +59,15 @@ export class NodeProcess {
     this.#log = log;
     this.#sinceAtMs = sinceAtMs ?? this.#startedAtMs;
     this.#adminAddress = localOrigin(config.admin.host, config.admin.port);
-    const gateway = { ...config.gateway, fillerKeySha256: this.#fillerKey.sha256 };
+    const suspectFile = openSuspectFile(config.paths.root);
+    const { fingerprintKey, records } = suspectFile.read();
+    const gateway = {
+      ...config.gateway,
+      fillerKeySha256: this.#fillerKey.sha256,
+      ...(config.gateway.quarantine !== undefined && {
+        quarantine: { ...config.gateway.quarantine, fingerprintKey },
+      }),
+    };
     const parts = { config: { ...config, gateway }, clock: systemClock, processHost, log: log.write };
     this.#gateways = assembleGateways({
       ...parts,
@@ -65,6 +75,15 @@ export class NodeProcess {
       onFacts: (facts) => {
         for (const fact of facts) this.#onFact(fact);
       },
+      suspects: () => suspects.all(),
+      onSuspects: (records, from) => suspects.take(records, from),
+    });
+    const suspects = new SuspectList({
+      clock: systemClock,
+      records,
+      keep: (kept) => suspectFile.write({ fingerprintKey, records: kept }),
+      tell: (news, but) => this.#gateways.host.tellSuspects(news, but),
+      log: log.write,
     });
     const logFiles = createLogRotation({
       onProblem: (file, problem) => log.write('warn', 'a log file could not be rotated', { file, problem }),
@@ -85,6 +104,7 @@ export class NodeProcess {
       registry,
       supervisor: this.#supervisor,
       gatewayHost: this.#gateways.host,
+      suspects,
       adminAddress: () => this.#adminAddress,
       end: (request) => this.#shutdown.request(request),
     });

@@ -118,6 +118,9 @@ export interface ActionResult {
  *   DELETE /api/v1/models/:model/aliases/:alias  -> ActionResult
  *   PUT    /api/v1/models/:model/adapters/:adapter { path }        -> ActionResult
  *   DELETE /api/v1/models/:model/adapters/:adapter                 -> ActionResult
+ *   GET  /api/v1/suspects                        -> { suspects: SuspectRecord[] }
+ *   GET  /api/v1/suspects/:fingerprint           -> SuspectRecord  (the beginning of a fingerprint will do)
+ *   POST /api/v1/suspects/:fingerprint/release   -> ActionResult
  *   POST /api/v1/stop { immediate?: boolean }    -> ActionResult
  *   GET  /metrics, /livez, /readyz, /startupz, /health
  *   GET  /                                       -> status page (HTML)

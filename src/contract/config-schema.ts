@@ -57,6 +57,9 @@ const clientKeys = z
   .default([])
   .describe('Keys that clients may use. AUTOGLM_API_KEYS (comma-separated) adds to them.');
 
+const seconds = (standard: number, text: string) =>
+  z.number().min(1).max(2_592_000).default(standard).describe(`${text} Seconds.`);
+
 const port = z.number().int().min(0).max(65535);
 
 export const configSchema = z.strictObject({
@@ -360,6 +363,29 @@ export const configSchema = z.strictObject({
       ),
     })
     .prefault({}),
+  quarantine: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Whether requests that were in flight when engines died are sent again with care, and refused when they kill more of them (docs/suspects.md).',
+        ),
+      suspect_ttl_s: seconds(
+        600,
+        'How long a request is suspected after a crash, if it does not end well before.',
+      ),
+      hold_ttl_s: seconds(
+        600,
+        'How long a request is refused that was present at crashes of two replicas and could not be tried alone.',
+      ),
+      convict_ttl_s: seconds(
+        3600,
+        'How long a request is refused that killed a replica while it was alone there.',
+      ),
+    })
+    .prefault({})
+    .describe('Of requests that may kill engines.'),
   supervisor: z
     .strictObject({
       restarts_max: z

@@ -5,6 +5,7 @@
 import type { ErrorCode } from './errors.ts';
 import type { Fact } from './facts.ts';
 import type { GatewaySnapshot } from './gateway-snapshot.ts';
+import type { SuspectRecord } from './suspects.ts';
 
 export type GatewayToNode =
   | { type: 'hello'; gatewayId: string; pid: number }
@@ -13,6 +14,8 @@ export type GatewayToNode =
   /** It finishes what it has, and takes nothing new: whoever asked it to may be gone. */
   | { type: 'draining' }
   | { type: 'facts'; facts: Fact[] }
+  /** What it found out of suspect requests; all that it knows with its greeting. */
+  | { type: 'suspects'; records: SuspectRecord[] }
   | { type: 'report'; id: number; report: GatewayReport }
   /** The gateway can not serve and ends. */
   | { type: 'failed'; code: ErrorCode; message: string };
@@ -20,6 +23,8 @@ export type GatewayToNode =
 export type NodeToGateway =
   | { type: 'snapshot'; snapshot: GatewaySnapshot }
   | { type: 'collect'; id: number }
+  /** What the node process, or another gateway, found out. */
+  | { type: 'suspects'; records: SuspectRecord[] }
   /**
    * Drain, then exit. `replace`: another gateway serves beside this one, so answers carry `Connection: close` for a while
    * before the port is let go, and idle connections end by their own timeout. `stop`: nobody takes over; as soon as what runs

@@ -75,6 +75,14 @@ export const ERROR_SPECS = {
     'The `Idempotency-Key` was used for another request.',
     'Use a new key for each request; send the same body when you repeat one.',
   ),
+  request_quarantined: spec(
+    422,
+    'invalid_request_error',
+    'caller',
+    false,
+    'Engines died while this request ran, or one that says the same, so it is not sent to another one for a time.',
+    'Change the request; or show what is known of it with `autoglm suspects show FINGERPRINT` (the message names it), have the engine repaired, and let it in again with `autoglm suspects release FINGERPRINT`. docs/suspects.md says how requests are judged.',
+  ),
   idempotency_conflict: spec(
     409,
     'conflict_error',

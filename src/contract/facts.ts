@@ -2,6 +2,7 @@
  * Facts: what was observed, by whom and when. They go up from the planes; telemetry and recovery read the same ones.
  */
 import type { ReplicaState } from './fleet.ts';
+import type { SuspectStatus } from './suspects.ts';
 
 /** How an attempt on a replica failed, as the gateway saw it. A client's 4xx is never one of these. */
 export type AttemptFailure =
@@ -32,6 +33,16 @@ export type Fact =
       tier: 'A' | 'B' | 'C';
       requestId: string;
       gapMs: number;
+    }
+  | {
+      type: 'suspectJudged';
+      atMs: number;
+      fingerprint: string;
+      model: string;
+      status: Exclude<SuspectStatus, 'suspected'>;
+      /** Where engines died with it. */
+      replicas: string[];
+      requestId: string;
     }
   | { type: 'workerReplaced'; atMs: number; worker: number; reason: string }
   | {

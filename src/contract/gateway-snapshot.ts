@@ -6,6 +6,7 @@ import type { FleetSnapshot } from './fleet.ts';
 import type { LimitSettings } from './limits.ts';
 import type { StoreLimits } from './ports/stores.ts';
 import type { PriorityName } from './scheduling.ts';
+import type { QuarantineSettings } from './suspects.ts';
 
 export interface GatewaySettings {
   host: string;
@@ -34,6 +35,8 @@ export interface GatewaySettings {
   slowStartMs: number;
   /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */
   ejectionMs: number;
+  /** Of requests that may have killed engines. Default: nothing is suspected. */
+  quarantine?: QuarantineSettings;
   connectTimeoutMs: number;
   /** A stream that has a place on a replica gets a comment for each such span without a byte, until its first token; 0: none. */
   keepAliveMs: number;

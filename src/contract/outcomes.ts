@@ -11,6 +11,8 @@ export type RequestOutcome =
   | 'rejected-unauthorized'
   /** A limit of the key or the model was used up, or is too small for the request. */
   | 'rejected-rate-limited'
+  /** Engines died while such a request ran, and it is refused for a time. */
+  | 'rejected-suspect'
   /** The queue was full. */
   | 'rejected-saturated'
   /** The model exists, but no replica is ready and none came back within the queue's deadline. */

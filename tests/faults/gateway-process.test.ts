@@ -74,6 +74,8 @@ function hostOptions(port: number, epoch: number): GatewayHostOptions {
     logFile: join(directory, 'process.log'),
     cwd: directory,
     ownerPrefix: `${directory}:gateway:`,
+    suspects: () => [],
+    onSuspects: () => {},
     onFacts: (found) => void facts.push(...found),
     log: () => {},
   };

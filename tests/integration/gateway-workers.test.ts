@@ -44,6 +44,9 @@ beforeEach(() => {
     snapshot: () => handedOut,
     onTelemetry: () => {},
     onReplaced: (worker) => void replaced.push(worker),
+    onSuspect: () => {},
+    listed: () => ({ type: 'listed', fingerprints: [] }),
+    onEnded: () => {},
     logError: (message, error) => void errors.push(`${message}: ${String(error)}`),
   });
 });

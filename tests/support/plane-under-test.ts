@@ -78,6 +78,7 @@ export function planeUnderTest({
     fileContents: {} as FileContents,
     newRequestId: () => 'req-1',
     onFact: () => {},
+    onSuspect: () => {},
     writeLog: (line) => void logged.push(line),
   });
   return { plane, shared, logged };

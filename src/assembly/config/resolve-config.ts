@@ -158,7 +158,7 @@ export function resolveModels(
 }
 
 function gatewaySettings(
-  { gateway, timeouts, files, batches, cache, limits, models }: Config,
+  { gateway, timeouts, files, batches, cache, limits, quarantine, models }: Config,
   { keys: environmentKeys, gatewayPort }: EnvironmentSettings,
   redis: RedisSettings | null,
 ): GatewaySettings {
@@ -196,6 +196,14 @@ function gatewaySettings(
     breakerFailures: gateway.breaker_failures,
     slowStartMs: gateway.slow_start_ms,
     ejectionMs: gateway.ejection_ms,
+    quarantine: {
+      enabled: quarantine.enabled,
+      // The node process knows it.
+      fingerprintKey: '',
+      suspectTtlMs: Math.round(quarantine.suspect_ttl_s * 1000),
+      holdTtlMs: Math.round(quarantine.hold_ttl_s * 1000),
+      convictTtlMs: Math.round(quarantine.convict_ttl_s * 1000),
+    },
     replayBytesMax: gateway.replay_bytes_max,
     responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),
     idempotencyTtlMs: Math.round(gateway.idempotency_ttl_h * HOUR_MS),

@@ -111,7 +111,9 @@ function considerAccused(
   if (record.crashes.some((crash) => draft.runs.get(runKey(crash))?.confirmed === false)) return;
   const replicas = (draft.fleet.pools.get(ask.pool) ?? []).filter(({ planned }) => !planned);
   const ready = replicas.filter((replica) => replica.ready);
-  if (countRivals(draft, record) === 1 && (replicas.length < 2 || ready.length < replicas.length)) {
+  // In the middle of an answer it has shown that it can be served, and its client has something to lose: it waits for a trial.
+  const mayRefuse = replicas.length < 2 || (!ask.committed && ready.length < replicas.length);
+  if (mayRefuse && countRivals(draft, record) === 1) {
     const held = draft.change(record, { status: 'held', expiresAtMs: draft.nowMs + draft.times.holdTtlMs });
     return draft.answer(ask, { kind: 'refuse', record: held });
   }

@@ -16,6 +16,7 @@ import type { GatewaySettings, GatewaySnapshot } from '../../contract/gateway-sn
 import type { ControlListener } from '../../contract/ports/control-link.ts';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
+import type { SuspectRecord } from '../../contract/suspects.ts';
 import { type GatewayLink, type Hosted, statusOf } from './hosted-gateway.ts';
 
 export interface GatewayHostOptions {
@@ -35,6 +36,10 @@ export interface GatewayHostOptions {
   /** AUTOGLM_OWNER of our gateways: `<state dir key>:gateway:`. */
   ownerPrefix: string;
   onFacts(facts: Fact[]): void;
+  /** What is known of suspect requests, for a gateway that says hello. */
+  suspects(): SuspectRecord[];
+  /** What a gateway found out, to be told to the others by `tellSuspects`. */
+  onSuspects(records: readonly SuspectRecord[], gateway: string): void;
   log(level: 'info' | 'warn' | 'error', message: string, detail?: Record<string, unknown>): void;
 }
 
@@ -99,6 +104,12 @@ export class GatewayHost {
     const snapshot = this.#nextSnapshot();
     for (const { link } of this.#hosted.values()) link?.send({ type: 'snapshot', snapshot });
     this.#keepSnapshot(snapshot);
+  }
+
+  /** @param but the gateway that knows already. */
+  tellSuspects(records: readonly SuspectRecord[], but: string | null): void {
+    for (const { id, link } of this.#hosted.values())
+      if (id !== but) link?.send({ type: 'suspects', records: [...records] });
   }
 
   status(): GatewayStatus[] {
@@ -311,6 +322,7 @@ export class GatewayHost {
         if (hosted === undefined || hosted.identity.pid !== message.pid) return link.close();
         hosted.link = link;
         link.send({ type: 'snapshot', snapshot: this.#nextSnapshot() });
+        link.send({ type: 'suspects', records: this.#options.suspects() });
       } else if (hosted !== undefined) {
         this.#onMessage(hosted, message);
       }
@@ -331,6 +343,8 @@ export class GatewayHost {
         return this.#waiters.check();
       case 'facts':
         return this.#options.onFacts(message.facts);
+      case 'suspects':
+        return this.#options.onSuspects(message.records, hosted.id);
       case 'report':
         hosted.lastReport = message.report;
         this.#collects.get(message.id)?.(message.report);

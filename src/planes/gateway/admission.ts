@@ -26,6 +26,7 @@ import {
 } from './places/pool-scheduler.ts';
 import { beingStopped, noReplica, saturated, unknownModel, waitedInVain } from './places/refusals.ts';
 import type { SharedState } from './shared-state.ts';
+import type { OnlyOn } from './suspects/suspicion.ts';
 
 /** A place on a replica. `release` gives it back, once. */
 export interface Lease {
@@ -54,6 +55,8 @@ export interface AcquireOptions {
   deadlineMs: number;
   /** The lease is to say why. Default false. */
   explain?: boolean;
+  /** A suspect that may go to one replica only. Default: anywhere. */
+  only?: OnlyOn | undefined;
 }
 
 interface Waiting extends QueueEntry {
@@ -130,7 +133,7 @@ export class Admission {
     if (seen === undefined) return null;
     const state = this.#pools.get(seen.view.model)!;
     // Whoever arrives must not overtake those that wait, unless it is urgent.
-    if (state.queue.size > 0 && !options.urgent) return null;
+    if (state.queue.size > 0 && !options.urgent && options.only === undefined) return null;
     const place = state.scheduler.take(seen, options, this.#moment());
     if (typeof place === 'string') return null;
     return new HeldPlace(this, state, { replica: seen.replicas[place.index]!, place, options, queuedMs: 0 });
@@ -265,7 +268,7 @@ export class Admission {
       if (full) return false;
       const place = scheduler.take(this.#seenBy(pool, adapter), options, now);
       if (typeof place !== 'string') offered.place = place;
-      else if (adapter === null && options.avoid.length === 0) full = true;
+      else if (adapter === null && options.avoid.length === 0 && options.only === undefined) full = true;
       return typeof place !== 'string';
     };
     for (let entry = queue.take(accept, nowMs); entry !== undefined; entry = queue.take(accept, nowMs)) {

@@ -70,8 +70,10 @@ async function acquireElsewhere(run: StreamRun, delivered: Delivered, cut: Cut):
   try {
     return await run.acquire([...run.failed], true);
   } catch (thrown) {
+    const error = PlatformError.from(thrown);
     if (!run.cancelled && isComplete(run, delivered)) endComplete(run, delivered, null);
-    else interrupt(run, cut, delivered, PlatformError.from(thrown).message);
+    else if (error.code === 'request_quarantined') run.endInterrupted(error, usageOf(delivered));
+    else interrupt(run, cut, delivered, error.message);
     return null;
   }
 }
@@ -156,13 +158,16 @@ function withLengthEnd(run: StreamRun, delivered: Delivered, deliveredTokens: nu
 
 function interrupt(run: StreamRun, cut: Cut, delivered: Delivered, why: string): void {
   const { view } = cut.lease.replica;
-  const choice = choiceOf(delivered, 0);
-  const usage = { completion_tokens: choice.tokenIds?.length ?? choice.textEvents };
   run.endInterrupted(
     new PlatformError(
       'stream_interrupted',
       `replica ${view.id} failed in the middle of the stream (${cut.failure}: ${cut.detail}); ${why}`,
     ),
-    usage,
+    usageOf(delivered),
   );
+}
+
+function usageOf(delivered: Delivered): Record<string, unknown> {
+  const choice = choiceOf(delivered, 0);
+  return { completion_tokens: choice.tokenIds?.length ?? choice.textEvents };
 }

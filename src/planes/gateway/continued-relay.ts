@@ -120,6 +120,7 @@ export class ContinuedRelay {
     if (!this.delivering) {
       this.delivering = true;
       attempt().contentSeen();
+      this.#run.noteFirstToken();
       this.#announce();
     }
     const frames = Buffer.from(data.map((item) => sseData(item)).join(''));

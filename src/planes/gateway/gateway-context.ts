@@ -19,6 +19,7 @@ import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
 import type { LimitGate } from './limits/limit-gate.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
+import type { SuspectDesk } from './suspects/suspect-desk.ts';
 
 export interface GatewayContext {
   readonly clock: Clock;
@@ -29,6 +30,8 @@ export interface GatewayContext {
   readonly limits: LimitGate;
   readonly admission: Admission;
   readonly retryBudget: RetryBudget;
+  /** Requests that may have killed engines. */
+  readonly suspects: SuspectDesk;
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;

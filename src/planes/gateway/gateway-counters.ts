@@ -76,6 +76,11 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'From the cut of a stream to its next token.',
   },
   {
+    name: 'autoglm_suspect_requests',
+    type: 'gauge',
+    help: 'Fingerprints of requests that were in flight when engines died, by status: suspected, accused, held and convicted (docs/suspects.md). Refusals are in autoglm_requests_total under the outcome rejected-suspect.',
+  },
+  {
     name: 'autoglm_rate_limited_total',
     type: 'counter',
     help: 'Requests that a limit refused, by model, whose limit it is (key, key-model, model) and its kind (requests, tokens, concurrency).',

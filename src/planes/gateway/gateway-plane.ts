@@ -45,6 +45,8 @@ import type { ResponseRuns } from './responses/response-runs.ts';
 import { ROUTES } from './routes.ts';
 import type { SharedMemory } from './shared-memory.ts';
 import type { SharedState } from './shared-state.ts';
+import { SuspectDesk } from './suspects/suspect-desk.ts';
+import type { FromDesk } from './suspects/suspect-messages.ts';
 import { unknownPath } from './unknown-path.ts';
 
 export interface GatewayPlaneOptions {
@@ -68,6 +70,8 @@ export interface GatewayPlaneOptions {
   onFact(fact: Fact): void;
   /** For the breaker. */
   onHealth(report: HealthReport): void;
+  /** For the list of suspect requests. */
+  onSuspect(event: FromDesk): void;
   writeLog(line: string): void;
 }
 
@@ -84,6 +88,7 @@ export class GatewayPlane implements ApiContext {
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
   readonly retryBudget: RetryBudget;
+  readonly suspects: SuspectDesk;
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
   readonly cache: AnswerCache;
@@ -131,6 +136,11 @@ export class GatewayPlane implements ApiContext {
       onProbe: ({ slot, view: { generation } }, probe) =>
         options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });
+    this.suspects = new SuspectDesk(
+      { clock, worker, tell: (event) => options.onSuspect(event) },
+      this.#table,
+      this.#settings.quarantine,
+    );
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(parts);
   }
@@ -156,6 +166,7 @@ export class GatewayPlane implements ApiContext {
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);
     this.#liftEjections();
     this.limits.update(slotted, this.#table);
+    this.suspects.update(this.#table, this.#settings.quarantine);
     this.admission.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);

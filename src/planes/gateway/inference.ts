@@ -31,6 +31,7 @@ import { attemptsFailed, outcomeOf, passOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
 import type { AttemptTarget, StreamRun, WireAttempt } from './stream-run.ts';
+import type { Suspicion } from './suspects/suspicion.ts';
 
 /** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
@@ -73,6 +74,10 @@ export class InferenceRun implements StreamRun, Watched {
   #timeUp: PlatformError | null = null;
   /** The last byte of the answer was written. */
   #over = false;
+  /** Set when engines died with such a request on them. */
+  #suspicion: Suspicion | null = null;
+  /** Start of the last attempt. */
+  #beganMs = 0;
   readonly #reader: ReaderWatch;
 
   constructor(
@@ -130,6 +135,7 @@ export class InferenceRun implements StreamRun, Watched {
     const { context, record, stream } = this;
     if (this.exchange.clientGone && record.outcome === 'completed') this.#endCancelled();
     context.sweep.remove(this);
+    this.#suspicion?.end(record.outcome === 'completed');
     context.shared.addRequests(-1);
     this.#lease?.settle(this.#tokensUsed());
     this.#demand.dispose();
@@ -182,6 +188,8 @@ export class InferenceRun implements StreamRun, Watched {
   /** The usual request finds a place at once and is answered by the first attempt: that way takes no promise at all. */
   #start(): void {
     try {
+      const { suspects } = this.context;
+      if (suspects.any) this.#suspicion = suspects.arrived(this.envelope, this.#named());
       const lease = this.#placeNow();
       if (lease !== null) this.#tryOn(lease, (end) => this.#goOn(lease, end));
       else this.#endWith(this.#run());
@@ -247,7 +255,7 @@ export class InferenceRun implements StreamRun, Watched {
   /** A place that is free at this moment; null: the request has to wait, or has no pool. */
   #placeNow(): Lease | null {
     const { context, record } = this;
-    if (record.filler || this.#cancelled) return null;
+    if (record.filler || this.#cancelled || this.#suspicion !== null) return null;
     const lease = context.admission.take(this.#placeWanted([], false));
     if (lease !== null) this.#admitted(lease);
     return lease;
@@ -276,6 +284,8 @@ export class InferenceRun implements StreamRun, Watched {
       this.#model = poolName(pool);
       this.#attemptsOnPool = 0;
       this.record.fallback = next;
+      this.#suspicion?.end(false);
+      this.#suspicion = this.context.suspects.arrived(this.envelope, this.#named());
       return true;
     }
     return false;
@@ -301,6 +311,7 @@ export class InferenceRun implements StreamRun, Watched {
     // What was counted for the place before is not what the request will have used.
     this.#lease?.settle(0);
     this.#lease = null;
+    if (this.#suspicion !== null) await this.#untilCleared(this.#suspicion);
     const lease = await this.#waitForPlace(avoid, urgent);
     this.#admitted(lease);
     if (this.#cancelled) {
@@ -311,10 +322,24 @@ export class InferenceRun implements StreamRun, Watched {
     return lease;
   }
 
+  /** A request that may have killed an engine is sent where the main thread says, or not at all. */
+  async #untilCleared(suspicion: Suspicion): Promise<void> {
+    this.#cancelCurrent = () =>
+      suspicion.giveUp(new PlatformError('client_closed', 'the client left while its request was examined'));
+    await suspicion.cleared(this.#placeDeadlineMs(), this.context.clock.monotonicMs());
+    this.#cancelCurrent = null;
+    this.throwIfOver();
+  }
+
+  #named(): { model: string; servedBy: string } {
+    return { model: this.record.model ?? this.#model, servedBy: this.#model };
+  }
+
   #admitted(lease: Lease): void {
     const { context, record } = this;
     this.#lease = lease;
     this.#cancelCurrent = null;
+    this.#suspicion?.placed();
     this.#admittedMs ??= context.clock.monotonicMs();
     record.queuedMs += lease.queuedMs;
     record.replica = lease.replica.view.id;
@@ -325,8 +350,9 @@ export class InferenceRun implements StreamRun, Watched {
     return {
       model: this.#model,
       demand: this.#demand,
-      avoid,
+      avoid: this.#suspicion === null ? avoid : [...avoid, ...this.#suspicion.avoid],
       urgent,
+      only: this.#suspicion?.only ?? undefined,
       deadlineMs: this.#placeDeadlineMs(),
       explain: this.record.caller.explain,
     };
@@ -338,7 +364,8 @@ export class InferenceRun implements StreamRun, Watched {
    */
   async #waitForPlace(avoid: readonly string[], urgent: boolean): Promise<Lease> {
     const { context, record, envelope, stream } = this;
-    const admission = record.filler ? context.fillerAdmission : context.admission;
+    const only = this.#suspicion?.only ?? null;
+    const admission = record.filler && only === null ? context.fillerAdmission : context.admission;
     for (let turn = 0; ; turn++) {
       try {
         return await admission.acquire(this.#placeWanted(avoid, urgent), (cancel) => {
@@ -374,6 +401,7 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   attempt(target: AttemptTarget, wire: WireAttempt): Promise<AttemptEnd> {
+    this.#beganMs = this.context.clock.monotonicMs();
     return new Promise((resolve) => this.#startAttempt(target, wire, resolve));
   }
 
@@ -427,6 +455,7 @@ export class InferenceRun implements StreamRun, Watched {
     const { replica } = lease;
     this.#fillerBefore = context.shared.fillerInFlight(replica.slot);
     const beganMs = context.clock.monotonicMs();
+    this.#beganMs = beganMs;
     try {
       this.#startAttempt(
         { replica, path: ENGINE_PATHS[envelope.endpoint], body: bodyFor(replica.view, envelope) },
@@ -458,6 +487,11 @@ export class InferenceRun implements StreamRun, Watched {
       generation: replica.view.generation,
       failure,
       requestId: record.requestId,
+    });
+    this.#suspicion = context.suspects.failed({
+      ...{ envelope: this.envelope, ...this.#named(), requestId: record.requestId },
+      ...{ replica: replica.view, failure, runningMs: context.clock.monotonicMs() - this.#beganMs },
+      ...{ committed: this.stream.committed, former: this.#suspicion },
     });
   }
 
@@ -569,6 +603,7 @@ export class InferenceRun implements StreamRun, Watched {
 
   noteFirstToken(): void {
     this.#lease?.promptDone();
+    this.#suspicion?.answering();
     this.record.firstTokenMs ??= this.context.clock.monotonicMs() - this.record.startedMs;
   }
 

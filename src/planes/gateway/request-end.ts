@@ -44,6 +44,8 @@ export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['out
     case 'rate_limit_exceeded':
     case 'tokens_exceed_limit':
       return 'rejected-rate-limited';
+    case 'request_quarantined':
+      return 'rejected-suspect';
     case 'saturated':
       return 'rejected-saturated';
     case 'no_replica':

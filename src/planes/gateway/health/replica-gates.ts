@@ -2,7 +2,7 @@
  * What the breaker says of each replica, in memory that all threads of a gateway share: the main thread decides and writes
  * (health-keeper.ts), workers read it before each choice, and take the one probe that a half-open replica is given.
  *
- * Three 32-bit cells per slot: gate | how much less than all it gets, in thousandths | whether answers that went well are to be
+ * Three 32-bit cells per slot: gate, with RESERVED added while a request is tried alone there | how much less than all it gets, in thousandths | whether answers that went well are to be
  * reported. Zeros are a replica that is well.
  */
 import { REPLICA_SLOTS_MAX } from '../../../decide/scheduling/pick/replica-columns.ts';
@@ -13,6 +13,7 @@ const OPEN = 0;
 const CLOSED = 1;
 const PROBE = 2;
 const PROBING = 3;
+const RESERVED = 8;
 
 export type Gate = 'open' | 'closed' | 'probe' | 'probing';
 const CODES: Record<Gate, number> = { open: OPEN, closed: CLOSED, probe: PROBE, probing: PROBING };
@@ -27,7 +28,7 @@ export class ReplicaGates {
   /** Requests may go there, or one that is to show whether it is well again. */
   isClosed(slot: number): boolean {
     const gate = Atomics.load(this.#cells, slot * CELLS);
-    return gate === CLOSED || gate === PROBING;
+    return gate === CLOSED || gate >= PROBING;
   }
 
   wantsProbe(slot: number): boolean {
@@ -52,6 +53,13 @@ export class ReplicaGates {
   set(slot: number, { gate, share, reportsSuccess }: { gate: Gate; share: number; reportsSuccess: boolean }) {
     Atomics.store(this.#cells, slot * CELLS + 1, Math.round((1 - share) * 1_000));
     Atomics.store(this.#cells, slot * CELLS + 2, reportsSuccess ? 1 : 0);
-    Atomics.store(this.#cells, slot * CELLS, CODES[gate]);
+    const reserved = Atomics.load(this.#cells, slot * CELLS) & RESERVED;
+    Atomics.store(this.#cells, slot * CELLS, CODES[gate] | reserved);
+  }
+
+  /** Closes the replica to all but the one request that is tried alone there. By the main thread only, as `set`. */
+  reserve(slot: number, reserved: boolean): void {
+    if (reserved) Atomics.or(this.#cells, slot * CELLS, RESERVED);
+    else Atomics.and(this.#cells, slot * CELLS, ~RESERVED);
   }
 }

@@ -122,6 +122,7 @@ class TestGateway {
       newRequestId: () => 'req-1',
       onFact: () => {},
       onHealth: () => {},
+      onSuspect: () => {},
       writeLog: (line) => void this.logged.push(line),
     });
   }

@@ -19,6 +19,7 @@ import { STRATEGIES } from '../../../decide/scheduling/pick/strategies.ts';
 import { type PoolEntry, type ReplicaEntry, runOf } from '../fleet-table.ts';
 import type { ReplicaGates } from '../health/replica-gates.ts';
 import type { SharedState } from '../shared-state.ts';
+import type { OnlyOn } from '../suspects/suspicion.ts';
 import type { Demand } from './demand.ts';
 import type { GaugeCells } from './gauge-cells.ts';
 
@@ -52,6 +53,8 @@ export interface Asked {
   avoid: readonly string[];
   /** A stream that must go on: a replica in slow start takes it like any other. */
   urgent: boolean;
+  /** A suspect that may go to one replica only. Default: anywhere. */
+  only?: OnlyOn | undefined;
 }
 
 export interface Moment {
@@ -99,6 +102,7 @@ export class PoolScheduler {
    */
   take(seen: PoolEntry, asked: Asked, now: Moment): Place | 'full' | 'none-ready' {
     const { shared, gates, onProbe } = this.#options;
+    if (asked.only !== undefined && asked.only.run !== null) return this.#takeOnly(asked, asked.only);
     for (;;) {
       const index = this.#decide(seen, asked, now);
       if (index === FULL) return 'full';
@@ -120,6 +124,17 @@ export class PoolScheduler {
       shared.addWork(slot, promptTokens + answerTokens);
       return { index, promptTokens, answerTokens, probe };
     }
+  }
+
+  /** The breaker has no say: whoever decided knows of it. */
+  #takeOnly({ demand: { promptTokens, answerTokens } }: Asked, { run, alone }: OnlyOn) {
+    const { shared } = this.#options;
+    const index = this.#pool.replicas.findIndex(({ view }) => runOf(view) === run && view.state === 'ready');
+    const replica = this.#pool.replicas[index];
+    if (replica === undefined) return 'none-ready';
+    if (!shared.tryAcquire(replica.slot, alone ? 1 : replica.view.window)) return 'full';
+    shared.addWork(replica.slot, promptTokens + answerTokens);
+    return { index, promptTokens, answerTokens, probe: null };
   }
 
   /** What a request that says nothing would be given now; takes nothing. */
