@@ -97,6 +97,21 @@ export function createProgram(context: CommandContext): Command {
     );
 
   program
+    .command('suspects')
+    .description(
+      'list requests that may have killed engines, show one, or let it in again (docs/suspects.md)',
+    )
+    .argument('[action]', 'list, show or release', 'list')
+    .argument('[fingerprint]', 'of the request to show or to release, or at least 6 of its first characters')
+    .addOption(configOption())
+    .addOption(adminOption())
+    .addOption(adminKeyOption())
+    .addOption(jsonOption())
+    .action(async (action, fingerprint, options) =>
+      (await import('./suspects.ts')).suspects(action, fingerprint, options, context),
+    );
+
+  program
     .command('validate')
     .description('check the configuration and print what would run')
     .argument('[file]', 'configuration file')

@@ -5,6 +5,7 @@
 import { type ActionResult, ADMIN_HEADER, type ModelList, type SystemStatus } from '../contract/admin-api.ts';
 import { ERROR_SPECS, type ErrorCode, PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { SuspectRecord } from '../contract/suspects.ts';
 
 export interface AdminClientOptions {
   /** Origin of the admin API, such as `http://127.0.0.1:8081`. */
@@ -34,6 +35,10 @@ export interface AdminClient {
   removeAlias(model: string, alias: string): Promise<ActionResult>;
   setAdapter(model: string, adapter: string, path: string): Promise<ActionResult>;
   removeAdapter(model: string, adapter: string): Promise<ActionResult>;
+  suspects(): Promise<SuspectRecord[]>;
+  /** The beginning of a fingerprint will do. */
+  suspect(fingerprint: string): Promise<SuspectRecord>;
+  releaseSuspect(fingerprint: string): Promise<ActionResult>;
   restartGateway(): Promise<ActionResult>;
   restartNode(): Promise<ActionResult>;
   stop(immediate: boolean): Promise<ActionResult>;
@@ -91,6 +96,10 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     removeAlias: (name, alias) => change('DELETE', model(name, 'aliases', alias)),
     setAdapter: (name, adapter, path) => change('PUT', model(name, 'adapters', adapter), { path }),
     removeAdapter: (name, adapter) => change('DELETE', model(name, 'adapters', adapter)),
+    suspects: async () => (await call<{ suspects: SuspectRecord[] }>('GET', '/api/v1/suspects')).suspects,
+    suspect: (fingerprint) =>
+      call<SuspectRecord>('GET', `/api/v1/suspects/${encodeURIComponent(fingerprint)}`),
+    releaseSuspect: (fingerprint) => act(`/suspects/${encodeURIComponent(fingerprint)}/release`),
     restartGateway: () => act('/gateway/restart'),
     restartNode: () => act('/node/restart'),
     stop: (immediate) => act('/stop', { immediate }),

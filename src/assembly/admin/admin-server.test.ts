@@ -37,6 +37,11 @@ function setUp(overrides: Partial<AdminSystem> = {}, keys: AdminSettings['keys']
       setAdapter: done,
       removeAdapter: done,
     },
+    suspects: () => [],
+    suspect: () => {
+      throw new PlatformError('not_found', 'none');
+    },
+    releaseSuspect: () => ({ ok: true, message: 'done' }),
     restartGateway: done,
     restartNode: () => ({ ok: true, message: 'done' }),
     stop: () => ({ ok: true, message: 'done' }),
@@ -54,6 +59,7 @@ const ACTIONS = [
   '/api/v1/gateway/restart',
   '/api/v1/node/restart',
   '/api/v1/stop',
+  '/api/v1/suspects/0123456789ab/release',
 ];
 const json = { 'content-type': 'application/json' };
 

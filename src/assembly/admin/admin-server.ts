@@ -17,6 +17,7 @@ import { addHealthRoutes } from './routes-health.ts';
 import { addModelRoutes } from './routes-models.ts';
 import { addPageRoute } from './routes-page.ts';
 import { addStatusRoutes } from './routes-status.ts';
+import { addSuspectRoutes } from './routes-suspects.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -90,6 +91,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   addStatusRoutes(app, options.system);
   addActionRoutes(app, options.system);
   addModelRoutes(app, options.system, options.settings);
+  addSuspectRoutes(app, options.system);
   addPageRoute(app);
 
   return {

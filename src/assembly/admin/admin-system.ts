@@ -1,6 +1,7 @@
 /** What the admin server serves: the running system as its routes see it. `assembly/node-system.ts` is the real one. */
 import type { ActionResult, ModelList, SystemStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
+import type { SuspectRecord } from '../../contract/suspects.ts';
 
 /** `starting` until the gateway listens and one replica is ready for the first time, `stopping` from the first signal on. */
 export type NodePhase = 'starting' | 'serving' | 'stopping';
@@ -19,6 +20,11 @@ export interface AdminSystem {
   restartReplica(id: string): Promise<ActionResult>;
   restartPool(model: string): Promise<ActionResult>;
   readonly models: ModelAdmin;
+  /** Requests that were in flight when engines died; what changed last first. */
+  suspects(): SuspectRecord[];
+  /** By its fingerprint, or the beginning of it. Throws `not_found`, `invalid_request`. */
+  suspect(fingerprint: string): SuspectRecord;
+  releaseSuspect(fingerprint: string): ActionResult;
   restartGateway(): Promise<ActionResult>;
   restartNode(): ActionResult;
   stop(immediate: boolean): ActionResult;
