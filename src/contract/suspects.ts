@@ -22,6 +22,8 @@ export interface SuspectCrash {
   atMs: number;
   /** Nothing else was in flight there. */
   alone: boolean;
+  /** No other replica of the model was ready. Default: another was. */
+  only?: true;
 }
 
 export interface SuspectRecord {

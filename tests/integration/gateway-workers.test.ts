@@ -45,7 +45,7 @@ beforeEach(() => {
     onTelemetry: () => {},
     onReplaced: (worker) => void replaced.push(worker),
     onSuspect: () => {},
-    listed: () => ({ type: 'listed', fingerprints: [] }),
+    listed: () => ({ type: 'listed', added: [], removed: [] }),
     onEnded: () => {},
     logError: (message, error) => void errors.push(`${message}: ${String(error)}`),
   });

@@ -1,10 +1,10 @@
 /** Crashes and who was there: which lives of replicas ended, whether it was the engine that died, and what that says of requests. */
 import type { SuspectCrash, SuspectRecord } from '../../contract/suspects.ts';
 import type { SuspectDraft } from './draft.ts';
-import { type Crashed, type CrashedRun, type ReplicaNow, runKey } from './suspect-state.ts';
+import { type Crashed, type CrashedRun, runKey } from './suspect-state.ts';
 
 /** A lost connection whose engine lives on for so long was not a crash. */
-export const CONFIRM_MS = 5_000;
+const CONFIRM_MS = 5_000;
 /** An engine that answers with errors dies within so long, or for another reason. */
 const ERRORED_MS = 10_000;
 const CRASHES_MAX = 8;
@@ -37,7 +37,8 @@ export function noteCrash(
 
 function addCrash(draft: SuspectDraft, event: Crashed, alone: boolean): void {
   const { replica, generation, atMs, fingerprint } = event;
-  const crash: SuspectCrash = { replica, generation, atMs, alone };
+  const others = draft.fleet.pools.get(event.pool)?.some(({ id, ready }) => ready && id !== replica);
+  const crash: SuspectCrash = { replica, generation, atMs, alone, ...(others !== true && { only: true }) };
   const known = draft.records.get(fingerprint);
   draft.passed.delete(fingerprint);
   if (known === undefined || known.status === 'released') {
@@ -51,31 +52,32 @@ function addCrash(draft: SuspectDraft, event: Crashed, alone: boolean): void {
   }
   const before = known.crashes.filter((one) => runKey(one) === runKey(crash));
   if (before.length > 0 && !alone) return;
-  const others = known.crashes.filter((one) => runKey(one) !== runKey(crash));
+  const former = known.crashes.filter((one) => runKey(one) !== runKey(crash));
   // The same content, sent twice at the same time to replicas that died together, tells less than one that was sent again.
-  if (!alone && others.some((one) => atMs - event.runningMs < one.atMs)) return;
-  const crashes = [...others, crash].slice(-CRASHES_MAX);
+  if (!alone && former.some((one) => atMs - event.runningMs < one.atMs)) return;
+  const crashes = [...former, crash].slice(-CRASHES_MAX);
   draft.change(known, { crashes, requestId: event.requestId, ...accusation(draft, known, crashes) });
 }
 
 function accusation(
-  { nowMs, times, fleet }: SuspectDraft,
+  { nowMs, times }: SuspectDraft,
   { status }: SuspectRecord,
   crashes: readonly SuspectCrash[],
 ): Partial<SuspectRecord> {
   if (status !== 'suspected') return {};
-  if (weightOf(crashes, fleet.pools.values()) < 2) return { expiresAtMs: nowMs + times.suspectTtlMs };
+  if (weightOf(crashes) < 2) return { expiresAtMs: nowMs + times.suspectTtlMs };
   return { status: 'accused', expiresAtMs: nowMs + times.convictTtlMs };
 }
 
-/** Replicas that died; a replica that dies again and again may be at fault itself, unless it is the only one. */
-function weightOf(crashes: readonly SuspectCrash[], pools: Iterable<readonly ReplicaNow[]>): number {
-  const replicas = new Set(crashes.map(({ replica }) => replica));
-  const [only] = replicas;
-  if (replicas.size === 1) {
-    for (const pool of pools) if (pool.length === 1 && pool[0]!.id === only) return crashes.length;
+/** Replicas that died with it. One that dies again and again may be at fault itself, unless there was no other to die. */
+function weightOf(crashes: readonly SuspectCrash[]): number {
+  const replicas = new Set<string>();
+  let weight = 0;
+  for (const { replica, only } of crashes) {
+    if (only === true || !replicas.has(replica)) weight++;
+    replicas.add(replica);
   }
-  return Math.max(replicas.size, crashes.length - 1);
+  return weight;
 }
 
 /** Engines that answered with errors and are seen dead are taken for crashes; what was no crash is forgotten. */
@@ -117,7 +119,7 @@ function forgetCrashes(draft: SuspectDraft, record: SuspectRecord, keys: readonl
   if (crashes.length === record.crashes.length || record.status === 'released') return;
   if (crashes.length === 0) return draft.release({ ...record, crashes });
   const expiresAtMs = draft.nowMs + draft.times.suspectTtlMs;
-  const isOne = record.status !== 'convicted' && weightOf(crashes, draft.fleet.pools.values()) < 2;
+  const isOne = record.status !== 'convicted' && weightOf(crashes) < 2;
   draft.change(record, isOne ? { crashes, status: 'suspected', expiresAtMs } : { crashes });
 }
 

@@ -9,7 +9,7 @@ import type { SuspectDraft } from './draft.ts';
 import { type Ask, type CrashedRun, type ReplicaNow, runKey } from './suspect-state.ts';
 
 /** Requests of one crash that are sent one after the other: the youngest, for what kills an engine does so when it is begun. */
-export const ISOLATED_MAX = 8;
+const ISOLATED_MAX = 8;
 /** Time for others of the same crash to tell of it; longer while some of them still count as in flight. */
 const GATHER_MS = 40;
 const GATHER_MAX_MS = 250;
@@ -84,7 +84,7 @@ function consider(draft: SuspectDraft, ask: Ask): void {
 
 function considerSuspected(draft: SuspectDraft, ask: Ask, run: CrashedRun | undefined): void {
   const isolated = isolationOf(draft, ask);
-  const elsewhere = { kind: 'go', avoid: isolated === null ? [] : [runKey(isolated)] } as const;
+  const elsewhere = { kind: 'go', avoid: avoided(draft, ask, isolated) } as const;
   if (ask.committed || draft.passed.has(ask.fingerprint)) return draft.answer(ask, elsewhere);
   // All are down: who comes back first must not be given all suspects at once.
   if (isolated === null) return;
@@ -160,6 +160,20 @@ function isolationOf(draft: SuspectDraft, ask: Ask): { replica: string; generati
   if (chosen === undefined) return null;
   draft.isolation.set(ask.pool, keyOf(chosen));
   return { replica: chosen.id, generation: chosen.generation };
+}
+
+/** A second crash of the replica that died would say less than one of another. */
+function avoided(
+  draft: SuspectDraft,
+  ask: Ask,
+  isolated: { replica: string; generation: number } | null,
+): string[] {
+  const crashes = draft.records.get(ask.fingerprint)?.crashes ?? [];
+  const replicas = draft.fleet.pools.get(ask.pool) ?? [];
+  const died = replicas
+    .filter(({ id, generation }) => crashes.some((one) => one.replica === id && one.generation < generation))
+    .map(keyOf);
+  return isolated === null ? died : [...new Set([runKey(isolated), ...died])];
 }
 
 function leastBusy(ready: readonly ReplicaNow[], dead: readonly string[]): ReplicaNow | undefined {

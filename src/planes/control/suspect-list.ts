@@ -19,12 +19,15 @@ export interface SuspectListOptions {
 
 /** A released record is remembered for so long, so that no gateway that was away brings it back. */
 const RELEASED_MS = 3_600_000;
+/** From a change to its writing. */
+const KEEP_MS = 50;
 /** Shortest beginning of a fingerprint that names it. */
 const PREFIX_MIN = 6;
 
 export class SuspectList {
   readonly #options: SuspectListOptions;
   readonly #records = new Map<string, SuspectRecord>();
+  #isKeeping = false;
 
   constructor(options: SuspectListOptions) {
     this.#options = options;
@@ -77,7 +80,7 @@ export class SuspectList {
       if (this.#records.size <= SUSPECTS_MAX) break;
       this.#records.delete(fingerprint);
     }
-    this.#keep();
+    void this.#keepSoon();
     this.#options.tell(news, from);
   }
 
@@ -106,7 +109,12 @@ export class SuspectList {
     }
   }
 
-  #keep(): void {
+  /** Many change in one moment, and gateways know all of it. */
+  async #keepSoon(): Promise<void> {
+    if (this.#isKeeping) return;
+    this.#isKeeping = true;
+    await this.#options.clock.sleep(KEEP_MS);
+    this.#isKeeping = false;
     try {
       this.#options.keep(this.all());
     } catch (error) {

@@ -40,7 +40,7 @@ export class SuspectDesk {
   /** Something is known of some request. */
   any = false;
   readonly #options: SuspectDeskOptions;
-  #listed: ReadonlySet<string> = new Set();
+  readonly #listed = new Set<string>();
   #settings: QuarantineSettings | undefined;
   #table: FleetTable;
   #nextAsk: number;
@@ -61,7 +61,8 @@ export class SuspectDesk {
 
   take(message: ToDesk): void {
     if (message.type === 'verdict') return this.#waiting.get(message.ask)?.take(message.verdict);
-    this.#listed = new Set(message.fingerprints);
+    for (const fingerprint of message.added) this.#listed.add(fingerprint);
+    for (const fingerprint of message.removed) this.#listed.delete(fingerprint);
     this.any = this.#settings !== undefined && this.#listed.size > 0;
   }
 

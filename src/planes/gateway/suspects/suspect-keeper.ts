@@ -41,11 +41,16 @@ export class SuspectKeeper {
   /** Slots of replicas that are closed, because a request is tried alone there. */
   #reserved = new Set<number>();
   #timer: NodeJS.Timeout | null = null;
-  #told = '';
+  /** What workers know to be listed. */
+  readonly #listed = new Set<string>();
+  /** Not said yet; what many tell in one moment is passed on together. */
+  readonly #news = new Map<string, SuspectRecord>();
 
   constructor(options: SuspectKeeperOptions) {
     this.#options = options;
     this.#state = startSuspects(options.records);
+    for (const { fingerprint, status } of options.records)
+      if (status !== 'released') this.#listed.add(fingerprint);
   }
 
   get records(): SuspectRecord[] {
@@ -85,8 +90,7 @@ export class SuspectKeeper {
 
   /** What the node process, or a file, knows. */
   hear(records: readonly SuspectRecord[]): void {
-    const before = this.#state.records;
-    this.#step({ type: 'heard', atMs: this.#options.clock.wallMs(), records }, before);
+    this.#step({ type: 'heard', atMs: this.#options.clock.wallMs(), records });
   }
 
   /** A worker ended, and all that it had. */
@@ -104,13 +108,10 @@ export class SuspectKeeper {
 
   /** What a new worker has to know. */
   listed(): ToDesk {
-    const fingerprints = this.records
-      .filter(({ status }) => status !== 'released')
-      .map(({ fingerprint }) => fingerprint);
-    return { type: 'listed', fingerprints };
+    return { type: 'listed', added: [...this.#listed], removed: [] };
   }
 
-  #step(event: SuspectEvent, heard?: SuspectState['records']): void {
+  #step(event: SuspectEvent): void {
     if (this.#settings === undefined) return;
     const before = this.#state.records;
     const { state, answers } = stepSuspects(this.#state, event, {
@@ -119,25 +120,31 @@ export class SuspectKeeper {
     });
     this.#state = state;
     this.#reserve();
-    const changed = [...state.records.values()].filter(
-      (record) =>
-        record !== before.get(record.fingerprint) && (heard === undefined || !isAmong(event, record)),
-    );
+    const changed = [...state.records.values()].filter((record) => record !== before.get(record.fingerprint));
+    const added = changed.filter(({ fingerprint }) => !before.has(fingerprint)).length;
     // Before the verdict: whoever is refused for it must not come again to a worker that has not heard.
-    this.#tellListed();
+    this.#tellListed(changed, before.size + added > state.records.size);
     for (const { ask, verdict } of answers)
       this.#options.tellWorker(workerOf(ask), { type: 'verdict', ask, verdict });
-    if (changed.length > 0) this.#options.onChanged(changed);
+    this.#passOn(changed.filter((record) => !isAmong(event, record)));
     this.#keepLooking();
   }
 
-  #tellListed(): void {
-    const message = this.listed();
-    if (message.type !== 'listed') return;
-    const text = [...message.fingerprints].sort().join();
-    if (text === this.#told) return;
-    this.#told = text;
-    this.#options.tellAll(message);
+  #tellListed(changed: readonly SuspectRecord[], lost: boolean): void {
+    const { records } = this.#state;
+    const added: string[] = [];
+    const removed: string[] = [];
+    for (const { fingerprint, status } of changed) {
+      const was = this.#listed.has(fingerprint);
+      if (was && status === 'released') removed.push(fingerprint);
+      else if (!was && status !== 'released') added.push(fingerprint);
+    }
+    for (const fingerprint of added) this.#listed.add(fingerprint);
+    // What is over leaves without a change.
+    if (lost)
+      for (const fingerprint of this.#listed) if (!records.has(fingerprint)) removed.push(fingerprint);
+    for (const fingerprint of removed) this.#listed.delete(fingerprint);
+    if (added.length + removed.length > 0) this.#options.tellAll({ type: 'listed', added, removed });
   }
 
   #fleet(): FleetNow {
@@ -152,6 +159,17 @@ export class SuspectKeeper {
       else known.push(replica);
     }
     return { pools };
+  }
+
+  #passOn(news: readonly SuspectRecord[]): void {
+    if (news.length === 0) return;
+    if (this.#news.size === 0)
+      setImmediate(() => {
+        const records = [...this.#news.values()];
+        this.#news.clear();
+        this.#options.onChanged(records);
+      });
+    for (const record of news) this.#news.set(record.fingerprint, record);
   }
 
   #reserve(): void {

@@ -5,8 +5,8 @@ export type FromDesk = Exclude<SuspectEvent, { type: 'ticked' | 'released' | 'he
 
 export type ToDesk =
   | { type: 'verdict'; ask: number; verdict: Verdict }
-  /** All fingerprints that something is known of. */
-  | { type: 'listed'; fingerprints: readonly string[] };
+  /** Fingerprints of which something is known now, and those of which nothing is any more. */
+  | { type: 'listed'; added: readonly string[]; removed: readonly string[] };
 
 /** Asks are numbered by their worker, which is found by them. */
 const ASKS_PER_WORKER = 2 ** 40;
