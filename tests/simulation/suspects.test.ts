@@ -21,7 +21,7 @@ const STEP_MS = 20;
 const ENDS_MS = 40_000;
 const TIMES = { suspectTtlMs: 600_000, holdTtlMs: 600_000, convictTtlMs: 3_600_000 };
 /** Crashes that one poison may cause, whatever happens. */
-const CRASHES_MAX = 4;
+const CRASHES_MAX = 3;
 
 interface Job {
   id: number;
@@ -262,7 +262,7 @@ class World {
 
   #fleet(): FleetNow {
     const replicas = this.#replicas.map(({ generation, ready, jobs }, index) => ({
-      ...{ id: `r/${index}`, generation, ready, planned: false, inFlight: jobs.size },
+      ...{ id: `r/${index}`, generation, ready, planned: false, comesBack: true, inFlight: jobs.size },
     }));
     return { pools: new Map([['m', replicas]]) };
   }

@@ -16,6 +16,8 @@ const GATHER_MAX_MS = 250;
 /** A suspect has the isolated place to itself for half as long again as it had run, within these bounds. */
 const SEAT_MIN_MS = 1_000;
 const SEAT_MAX_MS = 5_000;
+/** Nobody waits longer for the isolated place while a replica is ready: most engines die of something else. */
+const ISOLATED_WAIT_MS = 8_000;
 /** From the first token on, a request that is alone is watched for so long before it counts as harmless. */
 export const TRIAL_MS = 2_000;
 /** One without a first token, because its answer comes as a whole, is watched for at most so long. */
@@ -78,6 +80,9 @@ function consider(draft: SuspectDraft, ask: Ask): void {
     return draft.answer(ask, { kind: 'go', avoid: [] });
   if (isRefused(record)) return draft.answer(ask, { kind: 'refuse', record });
   const run = ask.run === null ? undefined : draft.runs.get(ask.run);
+  // Nobody waits for a pool that is down for good; it is refused, or served by another pool, as ever.
+  if (draft.fleet.pools.get(ask.pool)?.some(({ comesBack }) => comesBack) !== true)
+    return draft.answer(ask, { kind: 'go', avoid: [] });
   if (record.status === 'accused') considerAccused(draft, ask, { record, run });
   else considerSuspected(draft, ask, run);
 }
@@ -88,6 +93,8 @@ function considerSuspected(draft: SuspectDraft, ask: Ask, run: CrashedRun | unde
   if (ask.committed || draft.passed.has(ask.fingerprint)) return draft.answer(ask, elsewhere);
   // All are down: who comes back first must not be given all suspects at once.
   if (isolated === null) return;
+  if (ask.servableMs === null) draft.asks.set(ask.id, { ...ask, servableMs: draft.nowMs });
+  else if (draft.nowMs - ask.servableMs > ISOLATED_WAIT_MS) return draft.answer(ask, elsewhere);
   const gathering = run === undefined ? 'done' : gatheringOf(draft, run);
   if (gathering === 'wait') return;
   if (gathering === 'lives-on' || (run !== undefined && !isIsolated(run, ask)))
@@ -173,7 +180,13 @@ function avoided(
   const died = replicas
     .filter(({ id, generation }) => crashes.some((one) => one.replica === id && one.generation < generation))
     .map(keyOf);
-  return isolated === null ? died : [...new Set([runKey(isolated), ...died])];
+  if (isolated === null) return died;
+  const key = runKey(isolated);
+  const rest = replicas.some(
+    (replica) => replica.ready && keyOf(replica) !== key && keyOf(replica) !== ask.run,
+  );
+  // Where there is no other, it is better beside those that are tried than on the replica that died of it.
+  return rest || died.length === 0 ? [...new Set([key, ...died])] : died;
 }
 
 function leastBusy(ready: readonly ReplicaNow[], dead: readonly string[]): ReplicaNow | undefined {

@@ -23,7 +23,7 @@ class Pool {
   constructor(replicas: number, records: SuspectRecord[] = []) {
     this.state = startSuspects(records);
     this.replicas = Array.from({ length: replicas }, (_, index) => ({
-      ...{ id: `m/${index}`, generation: 1, ready: true, planned: false, inFlight: 0 },
+      ...{ id: `m/${index}`, generation: 1, ready: true, planned: false, comesBack: true, inFlight: 0 },
     }));
   }
 
@@ -117,6 +117,31 @@ describe('after one crash', () => {
     expect(pool.verdicts.get(later)?.kind).toBe('go');
     pool.tell({ type: 'ended', atMs: pool.nowMs, ask: null, fingerprint: 'same', completed: true });
     expect(pool.status('same')).toBe('released');
+  });
+
+  it('nobody waits longer than eight seconds while a replica is ready', () => {
+    const pool = new Pool(3);
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const asks = pool.crash(
+      0,
+      names.map((name, index) => ({ name, runningMs: 5_000 + index })),
+    );
+    const waiting = () => asks.filter((ask) => !pool.verdicts.has(ask));
+    for (let passedMs = 0; passedMs < 8_000; passedMs += 200) {
+      pool.pass(200);
+      for (const ask of asks)
+        if (pool.verdicts.has(ask)) pool.tell({ type: 'placed', atMs: pool.nowMs, ask });
+    }
+    expect(waiting().length).toBeGreaterThan(0);
+    pool.pass(200);
+    expect(waiting()).toEqual([]);
+  });
+
+  it('nobody waits for a pool that is down for good', () => {
+    const pool = new Pool(1);
+    Object.assign(pool.replicas[0]!, { comesBack: false });
+    const [ask] = pool.crash(0, [{ name: 'a' }]);
+    expect(pool.verdicts.get(ask!)?.kind).toBe('go');
   });
 
   it('all wait while no replica is ready', () => {

@@ -72,7 +72,7 @@ function newAsk(
   { fingerprint, pool }: Pick<Ask, 'fingerprint' | 'pool'>,
   more: Pick<Ask, 'id' | 'committed' | 'runningMs' | 'run'>,
 ): Ask {
-  return { fingerprint, pool, permit: null, ...more };
+  return { fingerprint, pool, servableMs: null, permit: null, ...more };
 }
 
 function changePermit(

@@ -37,6 +37,8 @@ export interface Ask {
   runningMs: number;
   /** Key of the run that it was on; null: it is new. */
   run: string | null;
+  /** Since when it waits although a replica is ready; null: none was. */
+  servableMs: number | null;
   permit: Permit | null;
 }
 
@@ -60,6 +62,8 @@ export interface ReplicaNow {
   ready: boolean;
   /** Not ready because it was told so: nothing died. */
   planned: boolean;
+  /** It is ready, or will be by itself. */
+  comesBack: boolean;
   inFlight: number;
 }
 

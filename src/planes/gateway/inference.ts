@@ -385,6 +385,8 @@ export class InferenceRun implements StreamRun, Watched {
   /** When waiting for a place has no use any more. */
   #placeDeadlineMs(): number {
     const { clock, settings } = this.context;
+    // In the middle of its answer it waits as long as others take to leave the replica where it is tried alone.
+    if (this.#suspicion !== null && this.stream.committed) return this.deadlineMs;
     return Math.min(this.deadlineMs, clock.monotonicMs() + settings.queueTimeoutMs, this.#clientDeadlineMs());
   }
 

@@ -152,6 +152,7 @@ export class SuspectKeeper {
     for (const { pool, id, generation, state, slot } of this.#replicas) {
       const replica = {
         ...{ id, generation, ready: state === 'ready', planned: PLANNED.includes(state) },
+        comesBack: state !== 'quarantined' && !PLANNED.includes(state),
         inFlight: this.#options.inFlight(slot),
       };
       const known = pools.get(pool);
