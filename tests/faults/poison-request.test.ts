@@ -3,10 +3,14 @@
  * simulators that die of a word in the prompt, many streams on all of them, and a stock client that sends the word and retries;
  * then the same again from others, after the gateway and the node process were killed, until a person lets it in.
  */
+import { execFile } from 'node:child_process';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import OpenAI from 'openai';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
 import type { SuspectRecord } from '../../src/contract/suspects.ts';
+import { chatLine, readOutput, startBatch, untilOver } from '../support/batch-client.ts';
 import { eventually } from '../support/gateway-under-test.ts';
 import {
   killQuietly,
@@ -95,6 +99,16 @@ async function refused(): Promise<SuspectRecord> {
   );
 }
 
+const COMMAND = resolve(import.meta.dirname, '../../bin/autoglm.mjs');
+
+async function command(...args: string[]): Promise<string> {
+  const all = [COMMAND, 'suspects', ...args, '--config', system?.configFile ?? ''];
+  const { stdout } = await promisify(execFile)(process.execPath, all, {
+    env: { ...process.env, NO_COLOR: '1' },
+  });
+  return stdout;
+}
+
 const isWhole = ({ pools, gateways }: SystemStatus) =>
   pools.every(({ ready, total }) => ready === total) && gateways.some(({ state }) => state === 'listening');
 
@@ -150,9 +164,27 @@ describe('a request that kills engines', () => {
     expect(metrics).toMatch(/autoglm_suspect_requests\{[^}]*status="(held|convicted)"[^}]*\} 1/);
 
     // A person lets it in again: it is like any other, and kills again.
-    expect((await system.post(`/api/v1/suspects/${fingerprint.slice(0, 12)}/release`)).status).toBe(200);
-    expect(await suspects()).toEqual([]);
+    const short = fingerprint.slice(0, 12);
+    expect(await command()).toMatch(new RegExp(`${short} +(held|convicted) +m +\\d`));
+    expect(await command('show', short)).toContain(`crash `);
+    expect(await command('release', short)).toContain(`${fingerprint} (model m) may be sent again`);
+    expect(await command()).toBe('no suspect requests\n');
     expect(await eventually(() => askPoison())).toBe(422);
+  });
+
+  it('is one failed line of a batch, whose other lines are answered', async () => {
+    system = await start();
+    const lines = Array.from({ length: 6 }, (_, index) =>
+      chatLine(`line-${index}`, {
+        model: 'm',
+        messages: [{ role: 'user', content: index === 3 ? `a ${WORD} line` : `line ${index}` }],
+      }),
+    );
+    const batch = await untilOver(client(), (await startBatch(client(), lines)).id, 120_000);
+    expect(batch.request_counts).toEqual({ total: 6, completed: 5, failed: 1 });
+    const [failed] = await readOutput(client(), batch.error_file_id);
+    expect([failed?.custom_id, failed?.response?.status_code]).toEqual(['line-3', 422]);
+    expect(deaths(await system.status())).toBeLessThanOrEqual(3);
   });
 
   it('is tried alone when the time of its refusal is over, and convicted', async () => {

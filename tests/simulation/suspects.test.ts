@@ -58,6 +58,8 @@ interface Scenario {
   diesEveryMs: number;
   replicas?: number;
   killsInPrefill?: boolean;
+  /** A gateway that sends everything anywhere, whatever it is told. */
+  careless?: boolean;
 }
 
 class World {
@@ -242,7 +244,8 @@ class World {
     }
     const trials = [...state.asks.values()].filter(({ permit }: { permit: Permit | null }) => permit?.alone);
     if (trials.length > 1) throw new Error('two trials at once in one pool');
-    for (const { ask, verdict } of answers) {
+    for (const { ask, verdict: said } of answers) {
+      const verdict = this.#scenario.careless === true ? ({ kind: 'go', avoid: [] } as const) : said;
       const job = [...this.#open].find((one) => one.ask === ask);
       if (job === undefined) continue;
       if (verdict.kind === 'place' && verdict.alone) {
@@ -340,6 +343,16 @@ it('loses two of four replicas to a request that kills before its first token, a
     if (count === 3) thirds++;
   });
   expect(thirds).toBeLessThanOrEqual(seeds / 4);
+});
+
+it('would lose more to a gateway that did not listen', () => {
+  let most = 0;
+  eachSeed((seed) => {
+    const world = new World(seed, { poisons: 1, diesEveryMs: 0, careless: true });
+    world.run();
+    most = Math.max(most, world.crashesBy.get('poison-0') ?? 0);
+  }, 4);
+  expect(most).toBeGreaterThan(2 * CRASHES_MAX);
 });
 
 it('convicts only who crashed alone, with several poisons among engines that die by themselves', () => {
