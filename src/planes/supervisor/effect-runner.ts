@@ -6,9 +6,9 @@ import { exhaustive } from '../../base/invariant.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
 import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import { lastWords, mayHaveLastWords } from '../../decide/diagnosis/last-words.ts';
+import { createLineReader } from '../../decide/diagnosis/line-reader.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
-import { lastWords, mayHaveLastWords } from '../../decide/recovery/last-words.ts';
-import { lineMatcher } from '../../decide/recovery/read-log.ts';
 import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
 import { protocolOf } from './fleet-view.ts';
@@ -96,7 +96,7 @@ export class EffectRunner {
     const { engine } = supervised(id)?.model ?? {};
     const rules = engine === undefined ? [] : (options.drivers.get(engine)?.logRules ?? []);
     const lines = options.logTail.lines(logFileOf(options, id), this.#logStarts.get(id) ?? 0);
-    return lastWords(lines, lineMatcher(rules));
+    return lastWords(lines, createLineReader({ rules, markers: [], samples: [] }));
   }
 
   forget(id: string): void {

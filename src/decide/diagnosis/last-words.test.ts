@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { lastWords, mayHaveLastWords } from './last-words.ts';
-import { lineMatcher } from './read-log.ts';
+import { createLineReader } from './line-reader.ts';
 
-const noRules = lineMatcher([]);
+const noRules = createLineReader({ rules: [], markers: [], samples: [] });
 
 it.each([
   [
@@ -21,17 +21,23 @@ it.each([
 });
 
 it('prefers what the rules of the engine know to be the cause', () => {
-  const match = lineMatcher([
-    {
-      id: 'oom',
-      pattern: 'out of memory',
-      class: 'gpu-out-of-memory',
-      role: 'root',
-      versions: 'all',
-      sources: ['x'],
-      examples: ['x'],
-    },
-  ]);
+  const match = createLineReader({
+    markers: [],
+    samples: [],
+    rules: [
+      {
+        id: 'oom',
+        pattern: 'out of memory',
+        class: 'gpu-out-of-memory',
+        role: 'root',
+        weak: false,
+        timesMin: 1,
+        versions: 'all',
+        sources: ['x'],
+        examples: ['x'],
+      },
+    ],
+  });
   expect(lastWords(['CUDA out of memory', 'RuntimeError: engine core failed'], match)).toBe(
     'CUDA out of memory',
   );
