@@ -1,5 +1,5 @@
 /** What is wrong with an engine, and why we think so: the answer of `decide/diagnosis`, shown by commands and kept with incidents. */
-import type { FaultClass } from './faults.ts';
+import type { FaultClass, FaultStrategy } from './faults.ts';
 import type { LogRole } from './log-rule.ts';
 
 /** `unknown`: something is wrong, and none of the classes is likely. `none`: nothing speaks of a fault. */
@@ -53,3 +53,15 @@ export interface Diagnosis {
 }
 
 export const CONFIDENCE_MIN = 0.5;
+
+/** What `autoglm diagnose` found in a log. */
+export interface LogDiagnosis extends Diagnosis {
+  source: string;
+  lines: number;
+  engine: { name: string | null; title: string; recognised: boolean };
+  /** Starts that the log shows, and the lines of the one that the diagnosis is about. */
+  attempts: { total: number; firstLine: number; lastLine: number; latest: boolean };
+  /** Row of the taxonomy, what the class means and what to do; null for `unknown` and `none`. */
+  fault: { row: number; meaning: string; todo: string; restartHelps: boolean } | null;
+  strategy: FaultStrategy | null;
+}

@@ -76,6 +76,7 @@ export function createLineReader(knowledge: LogKnowledge): LineReader {
       else if (entry.sample) figures ??= figuresIn(match.groups ?? {});
       else speaksOfEnd = true;
     }
+    if (markers.includes('quote')) return { ...NOTHING, markers };
     return { rule: foremost(rules), markers, figures, speaksOfEnd };
   };
 }

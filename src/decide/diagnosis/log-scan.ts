@@ -181,7 +181,9 @@ function placed({ number, atMs, text }: PlacedLine): PlacedLine {
   return { number, atMs, text: shorten(text) };
 }
 
+/** A copy: a slice would keep the chunk of the file alive that it was cut from. */
 function shorten(text: string): string {
   const trimmed = text.trim();
-  return trimmed.length > SHOWN_CHARACTERS_MAX ? `${trimmed.slice(0, SHOWN_CHARACTERS_MAX)}…` : trimmed;
+  const shown = Array.from(trimmed.slice(0, SHOWN_CHARACTERS_MAX)).join('');
+  return trimmed.length > SHOWN_CHARACTERS_MAX ? `${shown}…` : shown;
 }
