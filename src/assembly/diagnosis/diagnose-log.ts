@@ -7,7 +7,7 @@ import type { Diagnosis, LogDiagnosis } from '../../contract/diagnosis.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { FAULTS } from '../../contract/faults.ts';
 import { diagnose, strategyFor } from '../../decide/diagnosis/diagnose.ts';
-import { createLineReader } from '../../decide/diagnosis/line-reader.ts';
+import { createLineReader, type LineReader } from '../../decide/diagnosis/line-reader.ts';
 import { type AttemptReading, LogScan } from '../../decide/diagnosis/log-scan.ts';
 import type { PastIncident } from '../../decide/diagnosis/signals.ts';
 import {
@@ -55,13 +55,28 @@ interface OpenLog {
 
 function openLog(named: LoggedEngine | null, head: readonly NumberedLine[]): OpenLog {
   const name = named ?? recogniseEngine(head.slice(0, HEAD_LINES).map(({ text }) => text));
-  const knowledge =
-    name === null
-      ? { ...loadAllLogKnowledge(), title: 'an engine that was not recognised' }
-      : loadLogKnowledge(name);
-  const scan = new LogScan(createLineReader(knowledge));
+  const { read, title } = readerFor(name);
+  const scan = new LogScan(read);
   for (const { number, text } of head) scan.push(text, number);
-  return { scan, engine: { name, title: knowledge.title, recognised: named === null } };
+  return { scan, engine: { name, title, recognised: named === null } };
+}
+
+interface TitledReader {
+  read: LineReader;
+  title: string;
+}
+
+const readers = new Map<LoggedEngine | null, TitledReader>();
+
+/** Compiled once in a process. */
+function readerFor(name: LoggedEngine | null): TitledReader {
+  const known = readers.get(name);
+  if (known !== undefined) return known;
+  const knowledge = name === null ? loadAllLogKnowledge() : loadLogKnowledge(name);
+  const title = 'title' in knowledge ? (knowledge.title as string) : 'an engine that was not recognised';
+  const reader = { read: createLineReader(knowledge), title };
+  readers.set(name, reader);
+  return reader;
 }
 
 function conclude(source: string, { scan, engine }: OpenLog): LogDiagnosis {

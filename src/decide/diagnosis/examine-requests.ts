@@ -125,9 +125,9 @@ function examineLoop({ incidents, phase, exit, log }: SignalWindow, inquiry: Inq
     return;
   const now = inquiry.suspects.toSorted((a, b) => b.weight - a.weight)[0]?.class;
   if (now !== undefined && NEVER_LOOPED.includes(now)) return;
-  const same =
-    tail.every(({ class: fault }) => fault === first.class) &&
-    (now === undefined || now === first.class || first.class === 'unknown');
+  // A loop that was seen before is the same one.
+  const alike = [now ?? first.class, 'bad-configuration', 'unknown'];
+  const same = tail.every(({ class: fault }) => alike.includes(fault));
   if (!same) return;
   const text = `the last ${tail.length + 1} starts ended alike (${now ?? first.class}) before the engine was ready`;
   inquiry.suspect('bad-configuration', 'witness', {

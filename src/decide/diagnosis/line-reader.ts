@@ -38,8 +38,9 @@ export type LineReader = (line: string) => LineMeaning;
 
 const NOTHING: LineMeaning = { rule: null, markers: [], figures: null, speaksOfEnd: false };
 
+/** At the beginning of a line: an exception that a logger writes was caught. */
 const ENDS: readonly string[] = [
-  'Traceback \\(most recent call last\\)',
+  '^Traceback \\(most recent call last\\)',
   '^\\w{0,60}(Error|Exception): ',
   'terminate called',
   'core dumped',

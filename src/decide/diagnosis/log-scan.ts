@@ -48,7 +48,7 @@ export interface AttemptReading {
   ready: PlacedLine | null;
   lastPhase: PlacedLine | null;
   lastWork: PlacedLine | null;
-  /** The first line of an end in order. */
+  /** The last line of an end in order. */
   stop: PlacedLine | null;
   /** The latest, oldest first. */
   samples: LogWorkSample[];
@@ -138,7 +138,7 @@ export class LogScan {
     if (markers.includes('start')) attempt.sawStart = true;
     if (markers.includes('phase')) attempt.lastPhase = placed(line);
     if (markers.includes('ready')) attempt.ready ??= placed(line);
-    if (markers.includes('stop')) attempt.stop ??= placed(line);
+    if (markers.includes('stop')) attempt.stop = placed(line);
     if (!markers.includes('work')) return;
     attempt.lastWork = placed(line);
     attempt.unexplained = null;

@@ -39,11 +39,11 @@ export function loadLogKnowledge(engine: LoggedEngine): LogKnowledge & { title: 
 /** Where it is not known whose log it is: the rules of all, each once. */
 export function loadAllLogKnowledge(): LogKnowledge {
   const names = [...LOGGED_ENGINES, ...SHARED_LOG_RULES];
-  const files = names.map(readLogRuleFile);
+  const all = names.map(readLogRuleFile);
   return {
-    rules: files.flatMap(({ rules }) => rules),
-    markers: files.flatMap(({ markers }) => markers),
-    samples: files.flatMap(({ samples }) => samples),
+    rules: all.flatMap(({ rules }) => rules),
+    markers: all.flatMap(({ markers }) => markers),
+    samples: all.flatMap(({ samples }) => samples),
   };
 }
 
@@ -51,7 +51,18 @@ function filesOf(engine: string): string[] {
   return [engine, ...readLogRuleFile(engine).include];
 }
 
+const files = new Map<string, LogRuleFile>();
+
+/** Each file is read once; nobody changes what it says. */
 export function readLogRuleFile(name: string): LogRuleFile {
+  const known = files.get(name);
+  if (known !== undefined) return known;
+  const file = parseLogRuleFile(name);
+  files.set(name, file);
+  return file;
+}
+
+function parseLogRuleFile(name: string): LogRuleFile {
   const url = new URL(`log-rules/${name}.yaml`, import.meta.url);
   const read = logRuleFileSchema.safeParse(parse(readFileSync(url, 'utf8')));
   if (read.success) return read.data;
