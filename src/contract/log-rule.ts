@@ -45,7 +45,8 @@ export type LogRule = z.output<typeof logRuleSchema>;
 
 /**
  * Lines that are no fault, and say where the engine is. `start`: an attempt begins; `phase`: the start goes on; `ready`: it
- * serves; `work`: it made a step; `stop`: it ends in order; `quote`: it repeats what a client sent, so no rule applies to it.
+ * serves; `work`: it made a step; `stop`: it ends in order; `quote`: it is about what a
+ * client sent or did, so no rule applies to it.
  */
 const MARKER_KINDS = ['start', 'phase', 'ready', 'work', 'stop', 'quote'] as const;
 export type MarkerKind = (typeof MARKER_KINDS)[number];

@@ -17,26 +17,21 @@ import {
   loadLogKnowledge,
 } from '../../drivers/engines/log-rules.ts';
 import { nearest } from '../config/did-you-mean.ts';
-import { linesOf, type NumberedLine } from './log-lines.ts';
+import { type LogSource, linesOf, type NumberedLine } from './log-lines.ts';
 import { recogniseEngine } from './recognise-engine.ts';
 
 /** Lines from which the engine is recognised; they are kept until then. */
 const HEAD_LINES = 2_000;
 
-export interface LogSource {
-  /** A path, or `-` for `stdin`. */
-  file: string;
-  /** What the file is called in messages. */
-  name: string;
-  stdin: Readable;
-  engine?: string;
-}
-
-export async function diagnoseLog({ file, name, stdin, engine }: LogSource): Promise<LogDiagnosis> {
+export async function diagnoseLog({
+  engine,
+  ...source
+}: LogSource & { engine?: string }): Promise<LogDiagnosis> {
+  const { name } = source;
   const named = engine === undefined ? null : readEngineName(engine);
   let head: NumberedLine[] = [];
   let log: OpenLog | null = null;
-  for await (const lines of linesOf(file, stdin)) {
+  for await (const lines of linesOf(source)) {
     if (log === null) {
       head = head.concat(lines);
       if (head.length < HEAD_LINES) continue;

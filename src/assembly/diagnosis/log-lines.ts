@@ -16,9 +16,16 @@ export interface NumberedLine {
   text: string;
 }
 
+export interface LogSource {
+  /** A path, or `-` for `stdin`. */
+  file: string;
+  /** What the file is called in messages. */
+  name: string;
+  stdin: Readable;
+}
+
 /** Batches of lines, for a generator that yields each line alone would take most of the time. */
-export async function* linesOf(file: string, stdin: Readable): AsyncGenerator<NumberedLine[]> {
-  const name = file === '-' ? 'standard input' : file;
+export async function* linesOf({ file, name, stdin }: LogSource): AsyncGenerator<NumberedLine[]> {
   const source = file === '-' ? stdin : createReadStream(file, { highWaterMark: CHUNK_BYTES });
   try {
     const splitter = new LineSplitter();

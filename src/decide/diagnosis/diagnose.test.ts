@@ -267,8 +267,10 @@ describe('logs', () => {
     );
   });
 
-  it('never take advice for evidence', () => {
-    expect(diagnose(serving({ log: read('CUDA out of memory? try setting X') })).class).toBe('none');
+  it('never take advice for evidence, and know a fault that ends with advice', () => {
+    expect(diagnose(serving({ log: read('try setting X against CUDA out of memory') })).class).toBe('none');
+    const said = 'CUDA out of memory. If memory is fragmented try setting X.';
+    expect(diagnose(serving({ log: read(said) })).class).toBe('gpu-out-of-memory');
   });
 
   it('make nothing of repetition within one attempt, and a storm of what comes often', () => {

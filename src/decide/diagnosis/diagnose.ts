@@ -5,11 +5,8 @@
  * Cascades never win over a root, wherever it stands; a bare status 137 is no proof of want of memory; advice is never evidence;
  * what repeats within one attempt is no recurrence; drifts only raise suspicion. `unknown` is an answer.
  */
-
-import type { Verdict } from '../../contract/diagnosis.ts';
-import { CONFIDENCE_MIN, type Diagnosis } from '../../contract/diagnosis.ts';
-import type { FaultClass } from '../../contract/faults.ts';
-import { FAULTS, type FaultStrategy, STRATEGY_OF } from '../../contract/faults.ts';
+import { CONFIDENCE_MIN, type Diagnosis, type Verdict } from '../../contract/diagnosis.ts';
+import { FAULTS, type FaultClass, type FaultStrategy, STRATEGY_OF } from '../../contract/faults.ts';
 import { findDrifts } from './drift.ts';
 import { examineExit } from './examine-exit.ts';
 import { examineHost } from './examine-host.ts';
@@ -28,8 +25,7 @@ export function diagnose(window: SignalWindow): Diagnosis {
   const suspicions = findDrifts(window);
   const suspects = merged(inquiry.suspects);
   const [foremost, ...others] = suspects;
-  for (const { class: fault, confidence } of others)
-    inquiry.ruleOut(fault, whyNot(fault, confidence, foremost));
+  for (const { class: fault, confidence } of others) inquiry.ruleOut(fault, whyNot(confidence, foremost));
   if (foremost !== undefined && foremost.confidence >= CONFIDENCE_MIN) {
     return {
       class: foremost.class,
@@ -39,8 +35,7 @@ export function diagnose(window: SignalWindow): Diagnosis {
       suspicions,
     };
   }
-  if (foremost !== undefined)
-    inquiry.ruleOut(foremost.class, whyNot(foremost.class, foremost.confidence, undefined));
+  if (foremost !== undefined) inquiry.ruleOut(foremost.class, whyNot(foremost.confidence, undefined));
   const evidence = [...inquiry.loose, ...unexplainedIn(window)];
   const wrong = foremost !== undefined || evidence.length > 0;
   return {
@@ -78,7 +73,7 @@ function merged(suspects: readonly Suspect[]): Suspect[] {
   );
 }
 
-function whyNot(fault: FaultClass, confidence: number, foremost: Suspect | undefined): string {
+function whyNot(confidence: number, foremost: Suspect | undefined): string {
   const percent = `${Math.round(confidence * 100)} %`;
   if (foremost === undefined) return `too little speaks for it (${percent})`;
   if (foremost.weight >= WEIGHTS.root) return `${foremost.class} explains it`;

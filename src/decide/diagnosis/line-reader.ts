@@ -1,8 +1,8 @@
 /**
  * What one line means, by the rules, markers and samples of an engine. Compiled once, asked for every line.
  *
- * Of several rules that match a line, advice goes first, for it quotes the words of faults; then the first root; then the first of
- * the others; weak ones last.
+ * Of several rules that match a line the first root counts, then the first of the others, weak ones last. What stands behind
+ * advice is quoted by it and does not count; a fault that ends with advice, as PyTorch's do, stands before it and does.
  */
 import { readPattern } from '../../contract/bounded-pattern.ts';
 import { type LogKnowledge, type LogRule, type MarkerKind, SAMPLE_FIELDS } from '../../contract/log-rule.ts';
@@ -64,7 +64,7 @@ export function createLineReader(knowledge: LogKnowledge): LineReader {
     found.clear();
     filter.scan(text, note);
     if (found.size === 0) return NOTHING;
-    const rules: LogRule[] = [];
+    const rules: MatchedRule[] = [];
     const markers: MarkerKind[] = [];
     let figures: WorkFigures | null = null;
     let speaksOfEnd = false;
@@ -72,7 +72,7 @@ export function createLineReader(knowledge: LogKnowledge): LineReader {
       const entry = entries[at] as (typeof entries)[number];
       const match = entry.regexp.exec(text);
       if (match === null) continue;
-      if (entry.rule !== undefined) rules.push(entry.rule);
+      if (entry.rule !== undefined) rules.push({ rule: entry.rule, at: match.index });
       else if (entry.kind !== undefined) markers.push(entry.kind);
       else if (entry.sample) figures ??= figuresIn(match.groups ?? {});
       else speaksOfEnd = true;
@@ -82,19 +82,28 @@ export function createLineReader(knowledge: LogKnowledge): LineReader {
   };
 }
 
+interface MatchedRule {
+  rule: LogRule;
+  /** Where in the line. */
+  at: number;
+}
+
 const PRECEDENCE: readonly ((rule: LogRule) => boolean)[] = [
-  ({ role }) => role === 'advice',
   ({ role, weak }) => role === 'root' && !weak,
   ({ weak }) => !weak,
   () => true,
 ];
 
-function foremost(rules: readonly LogRule[]): LogRule | null {
+function foremost(matched: readonly MatchedRule[]): LogRule | null {
+  const advice = matched.find(({ rule }) => rule.role === 'advice');
+  const rules = matched.filter(
+    ({ rule, at }) => rule.role !== 'advice' && (advice === undefined || at < advice.at),
+  );
   for (const goesFirst of PRECEDENCE) {
-    const rule = rules.find(goesFirst);
-    if (rule !== undefined) return rule;
+    const found = rules.find(({ rule }) => goesFirst(rule));
+    if (found !== undefined) return found.rule;
   }
-  return null;
+  return advice?.rule ?? null;
 }
 
 function figuresIn(groups: Record<string, string | undefined>): WorkFigures {

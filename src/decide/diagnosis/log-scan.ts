@@ -89,7 +89,8 @@ export class LogScan {
     const text = plainLine(line);
     const meaning = this.#read(text);
     const attempt = this.#attemptOf(meaning, number);
-    const atMs = this.#times.timeMs(text);
+    // A logger that writes JSON has the time beside the message.
+    const atMs = this.#times.timeMs(text) ?? (line.startsWith('{') ? this.#times.timeMs(line) : null);
     attempt.lastLine = number;
     if (atMs !== null) {
       attempt.firstMs ??= atMs;
@@ -146,7 +147,7 @@ export class LogScan {
   }
 }
 
-export function emptyAttempt(firstLine: number): AttemptReading {
+function emptyAttempt(firstLine: number): AttemptReading {
   return {
     firstLine,
     lastLine: firstLine,

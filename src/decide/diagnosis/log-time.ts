@@ -29,7 +29,7 @@ const FORMATS: readonly Format[] = [
   },
   // glog: `I1121 10:00:00.000000`, also inside `[rank1]:[E1121 10:00:00.0`
   {
-    pattern: /^(?:\[rank\d{1,4}\]:\[)?[IWEF](\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{1,9})/,
+    pattern: /^(?:\[rank\d{1,4}\]:\[)?[IWEF](\d{1,2})(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{1,9})/,
     read: (p) => dateMs('1972', p[1], p[2]) + clockMs(p.slice(3)),
   },
   // TensorRT-LLM: `[11/21/2026-10:00:00]`

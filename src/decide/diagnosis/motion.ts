@@ -115,7 +115,7 @@ class StillWatch {
 }
 
 /** How long an engine may stand still with work: the longest prefill that may be under way, and never less than the floor. */
-export function graceFor(
+function graceFor(
   { prefillTokensPerS, promptTokensMax, gapP99Ms }: Capacity,
   inFlight: readonly InFlightRequest[] | undefined,
 ): { graceMs: number; graceReason: string } {

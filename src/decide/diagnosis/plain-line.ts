@@ -24,8 +24,9 @@ export function plainLine(line: string): string {
 /** Of a log that is written as JSON, the message alone; a line that is an event of ours stays whole. */
 function messageIn(line: string): string {
   try {
-    const { log, message, msg, error } = JSON.parse(line) as Record<string, unknown>;
-    const text = [log, message, msg, error].find((value) => typeof value === 'string' && value !== '');
+    const { log, message, msg, error, fields } = JSON.parse(line) as Record<string, unknown>;
+    const inner = (fields as { message?: unknown } | undefined | null)?.message;
+    const text = [log, message, msg, error, inner].find((value) => typeof value === 'string' && value !== '');
     return typeof text === 'string' ? text : line;
   } catch {
     return line;
