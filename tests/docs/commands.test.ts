@@ -89,7 +89,7 @@ function checkCommand(words: string[]): void {
     command = command!.commands.find((known) => known.name() === words[1]);
     expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
   }
-  for (const word of words.filter((text) => text.startsWith('-'))) {
+  for (const word of words.filter((text) => text.startsWith('-') && text !== '-')) {
     const known =
       command!.name() === 'simulate'
         ? Object.keys(simulatorOptions).map((name) => `--${name}`)
