@@ -2,7 +2,6 @@
  * Reads a log, however long, and has it diagnosed: the latest start that something went wrong with, for the one after it may be well.
  * Earlier starts are its history.
  */
-import type { Readable } from 'node:stream';
 import type { Diagnosis, LogDiagnosis } from '../../contract/diagnosis.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { FAULTS } from '../../contract/faults.ts';
