@@ -23,11 +23,11 @@ print(
   }),
 );
 
-const batcher = new ItemBatcher({ sizeMax: 64, weightMax: 1e6, waitMaxMs: 5, pendingMax: 10_000 });
+const batcher = new ItemBatcher({ unitsMax: 64, weightMax: 1e6, waitMaxMs: 5, pendingMax: 10_000 });
 print(
   measure('batcher: add, and take what is due', 200_000, (call) => {
-    batcher.add({ key: call % 2 === 0 ? 'a' : 'b', weight: 100 }, call / 100);
-    batcher.due(call / 100);
+    batcher.add({ key: call % 2 === 0 ? 'a' : 'b', units: 1, weight: 100 }, call / 100);
+    for (const { key } of batcher.takeDue(call / 100)) batcher.ended(key);
   }),
 );
 

@@ -170,6 +170,19 @@ export interface PoolCache extends CachePolicy {
   adapterRevisions?: Readonly<Record<string, string>>;
 }
 
+/** End points whose requests an engine answers input by input, so that several can be sent as one. */
+export const BATCHING_ENDPOINTS = ['embeddings', 'rerank', 'score', 'classify'] as const;
+export type BatchingEndpoint = (typeof BATCHING_ENDPOINTS)[number];
+
+/** How small requests of a model are sent together. */
+export interface PoolBatching {
+  /** Inputs in one call (`max_batch_size`). */
+  unitsMax: number;
+  /** Longest wait for company. */
+  waitMaxMs: number;
+  endpoints: readonly BatchingEndpoint[];
+}
+
 export interface PoolView {
   /** The name that clients use. */
   model: string;
@@ -187,6 +200,8 @@ export interface PoolView {
   adapters?: string[];
   /** Default: answers are not kept for others. */
   cache?: PoolCache;
+  /** Default: each request is a call of its own. */
+  batching?: PoolBatching;
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
   leaving?: true;
 }

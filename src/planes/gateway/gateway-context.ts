@@ -11,6 +11,7 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import type { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
 import type { Admission, Lease } from './admission.ts';
 import type { AttemptEnd } from './attempt-end.ts';
+import type { RequestBatching } from './batching/batched-request.ts';
 import type { RequestCache } from './cache/cached-request.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
@@ -34,6 +35,8 @@ export interface GatewayContext {
   readonly fillerPace: FillerPace;
   /** Answers that are given to more than one request. */
   readonly cache: RequestCache;
+  /** Small requests that are sent to an engine together. */
+  readonly batching: RequestBatching;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */
   readonly stores: Stores;
   /** The bytes of files. */

@@ -5,9 +5,13 @@
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { AttemptFailure } from '../../contract/facts.ts';
 import { type Family, type MetricDeltas, MetricSet } from '../../wire/prometheus/metric-set.ts';
+import type { SplitReason } from './batching/batched-request.ts';
 import type { RequestRecord } from './request-record.ts';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300] as const;
+
+const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const;
+const BATCH_WAIT_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1] as const;
 
 export const GATEWAY_METRICS: readonly Family[] = [
   {
@@ -107,6 +111,23 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Requests that run and may be joined by equal ones.',
   },
   {
+    name: 'autoglm_batching_requests',
+    type: 'histogram',
+    bounds: BATCH_SIZES,
+    help: 'Requests that one call to an engine carried, by model and end point; only where a model has batching.',
+  },
+  {
+    name: 'autoglm_batching_wait_seconds',
+    type: 'histogram',
+    bounds: BATCH_WAIT_SECONDS,
+    help: 'Time a request waited for company, by model and end point.',
+  },
+  {
+    name: 'autoglm_batching_splits_total',
+    type: 'counter',
+    help: 'Calls of several requests that were sent again in two halves, by model, end point and reason: refused (a 4xx of the engine), engine-error (a 500), unreadable (an answer that is not one to all of them).',
+  },
+  {
     name: 'autoglm_redis_calls_total',
     type: 'counter',
     help: 'Calls to Redis by who made them and result: answered, failed (Redis refused), late (no answer in time, or the connection broke), refused (not sent, Redis is away).',
@@ -200,6 +221,17 @@ export class GatewayCounters {
         record.estimatedTokens,
       );
     }
+  }
+
+  batchSent(model: string, endpoint: string, waitsMs: readonly number[]): void {
+    const labels = { model, endpoint };
+    this.#metrics.observe('autoglm_batching_requests', labels, waitsMs.length);
+    for (const waitMs of waitsMs)
+      this.#metrics.observe('autoglm_batching_wait_seconds', labels, waitMs / 1000);
+  }
+
+  batchSplit(model: string, endpoint: string, reason: SplitReason): void {
+    this.#metrics.add('autoglm_batching_splits_total', { model, endpoint, reason });
   }
 
   limitsAlone(): void {

@@ -19,6 +19,7 @@ import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext } from './api-route.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { RequestBatcher } from './batching/request-batcher.ts';
 import { AnswerCache } from './cache/answer-cache.ts';
 import type { CacheClient } from './cache/cache-client.ts';
 import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
@@ -86,6 +87,7 @@ export class GatewayPlane implements ApiContext {
   readonly fillerPace: FillerPace;
   readonly stores: Stores;
   readonly cache: AnswerCache;
+  readonly batching: RequestBatcher;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
@@ -109,6 +111,7 @@ export class GatewayPlane implements ApiContext {
     this.fileContents = options.fileContents;
     this.cache = new AnswerCache(this, options.cacheClient);
     this.#counters = options.counters;
+    this.batching = new RequestBatcher(this, options.counters);
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);

@@ -38,6 +38,8 @@ export interface RequestRecord {
   stream: boolean;
   /** What the response cache had to do with it; `joined`: it was given the answer to a request that ran. Null: nothing. */
   cache: 'hit' | 'joined' | 'similar' | 'miss' | 'bypass' | null;
+  /** Sent to the engine with others: how many in all, and how long it waited for them. Null: alone. */
+  batch: { size: number; waitMs: number } | null;
   bytesIn: number;
   bytesOut: number;
   /** Status that the client saw; 0 when it saw none. */
@@ -79,6 +81,7 @@ export function newRecord(
     fallback: null,
     stream: false,
     cache: null,
+    batch: null,
     bytesIn: 0,
     bytesOut: 0,
     status: 0,
@@ -120,6 +123,8 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     fallback: record.fallback,
     stream: record.stream,
     cache: record.cache ?? undefined,
+    batch_size: record.batch?.size,
+    batch_wait_ms: record.batch === null ? undefined : rounded(record.batch.waitMs),
     replica: record.replica,
     attempts: record.attempts,
     client_retries: record.clientRetries,

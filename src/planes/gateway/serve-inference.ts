@@ -26,6 +26,7 @@ export async function serveInference(
   record.stream = envelope.stream;
   await gateway.limits.admit(record, pool, envelope);
   const attempt = (to: HttpExchange) =>
+    gateway.batching.serve({ exchange: to, envelope, record, pool }) ??
     new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
   await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));
 }

@@ -49,6 +49,7 @@ export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapsho
       ...(model.strategy !== undefined && { strategy: model.strategy }),
       ...(model.limits !== undefined && { limits: model.limits }),
       ...cacheOf(model),
+      ...(model.batching !== undefined && { batching: model.batching }),
       fallbacks: [...model.fallbacks],
       replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
         replicaView(replica, supervised, parts),

@@ -13,6 +13,7 @@ import type {
   EngineProtocol,
   FleetSnapshot,
   ModelCache,
+  PoolBatching,
 } from '../../contract/fleet.ts';
 import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
@@ -68,6 +69,8 @@ export interface SupervisedModel {
   weight?: number | undefined;
   /** Default: its answers are not kept for others. */
   cache?: ModelCache | undefined;
+  /** Default: each request is a call of its own. */
+  batching?: PoolBatching | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */

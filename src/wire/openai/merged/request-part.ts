@@ -3,6 +3,7 @@
  * one brings, what two must have in common, and the body of all together. What is not sure to be answered the same in company as
  * alone has no part here.
  */
+import { BATCHING_ENDPOINTS, type BatchingEndpoint } from '../../../contract/fleet.ts';
 import { isRecord } from '../../json/parse-object.ts';
 import type { Envelope } from '../envelope.ts';
 
@@ -19,11 +20,8 @@ export interface RequestPart {
   top: number | null;
 }
 
-export const MERGEABLE_ENDPOINTS = ['embeddings', 'rerank', 'score', 'classify'] as const;
-type MergeableEndpoint = (typeof MERGEABLE_ENDPOINTS)[number];
-
 /** How the inputs of an end point are found. Null: such a request goes alone. */
-const READERS: Readonly<Record<MergeableEndpoint, (fields: Envelope['fields']) => Inputs | null>> = {
+const READERS: Readonly<Record<BatchingEndpoint, (fields: Envelope['fields']) => Inputs | null>> = {
   embeddings: ({ input, messages }) => (messages === undefined ? textsOrIds('input', input) : null),
   classify: ({ input, messages }) => (messages === undefined ? texts('input', input) : null),
   rerank: ({ documents, query }) => (typeof query === 'string' ? documentsOf(documents) : null),
@@ -68,13 +66,13 @@ export function mergedBody(fields: Envelope['fields'], parts: readonly RequestPa
   return Buffer.from(JSON.stringify({ ...body, ...Object.fromEntries(lists) }));
 }
 
-function isMergeable(endpoint: Envelope['endpoint']): endpoint is MergeableEndpoint {
-  return (MERGEABLE_ENDPOINTS as readonly string[]).includes(endpoint);
+function isMergeable(endpoint: Envelope['endpoint']): endpoint is BatchingEndpoint {
+  return (BATCHING_ENDPOINTS as readonly string[]).includes(endpoint);
 }
 
 /** All but the inputs, in no order of names; null: nothing that two requests are likely to have in common. */
 function commonFields(
-  endpoint: MergeableEndpoint,
+  endpoint: BatchingEndpoint,
   fields: Envelope['fields'],
   lists: Inputs['lists'],
 ): [string, unknown][] | null {
