@@ -89,6 +89,8 @@ export interface EngineCapabilities {
   lenientFields?: boolean;
   /** What it has of these, in the shape of vLLM. Undefined: not known, so it is asked. */
   endpoints?: readonly ExtraEndpoint[];
+  /** Where it has them, if elsewhere than vLLM. Default: nowhere else. */
+  paths?: Readonly<Partial<Record<ExtraEndpoint, string>>>;
 }
 
 export interface ReplicaView {

@@ -21,7 +21,7 @@ import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
-import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
+import { enginePath, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
 import { poolName, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { Demand } from './places/demand.ts';
@@ -345,7 +345,7 @@ export class InferenceRun implements StreamRun, Watched {
   async #firstAttempt(lease: Lease): Promise<AttemptEnd> {
     const { envelope } = this;
     const { view } = lease.replica;
-    const path = ENGINE_PATHS[envelope.endpoint];
+    const path = enginePath(view.capabilities, envelope.endpoint);
     try {
       return await this.attempt(
         { replica: lease.replica, path, body: bodyFor(view, envelope) },

@@ -84,7 +84,7 @@ describe('requests that are sent as one', () => {
     ['embeddings', { input: [1.5] }],
     ['embeddings', { input: 'a', dimensions: Number.POSITIVE_INFINITY }],
     ['embeddings', { input: 'a', extra: { deep: { deeper: 1 } } }],
-    ['classify', { input: [1, 2] }],
+    ['classify', { input: [1, 'a'] }],
     ['rerank', { query: { text: 'q' }, documents: ['a'] }],
     ['rerank', { query: 'q', documents: ['a', { text: 'b' }] }],
     ['rerank', { query: 'q', documents: ['a'], top_n: -1 }],

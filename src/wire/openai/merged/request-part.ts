@@ -23,7 +23,7 @@ export interface RequestPart {
 /** How the inputs of an end point are found. Null: such a request goes alone. */
 const READERS: Readonly<Record<BatchingEndpoint, (fields: Envelope['fields']) => Inputs | null>> = {
   embeddings: ({ input, messages }) => (messages === undefined ? textsOrIds('input', input) : null),
-  classify: ({ input, messages }) => (messages === undefined ? texts('input', input) : null),
+  classify: ({ input, messages }) => (messages === undefined ? textsOrIds('input', input) : null),
   rerank: ({ documents, query }) => (typeof query === 'string' ? documentsOf(documents) : null),
   score: ({ text_1: left, text_2: right }) => pairs(left, right),
 };
