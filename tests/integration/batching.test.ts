@@ -3,7 +3,6 @@
  * client is answered as if it had been alone. The engine stands in the test process, holds calls back and shows what it was sent.
  */
 import { createHash } from 'node:crypto';
-import { request as httpRequest } from 'node:http';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { PoolBatching, PoolView } from '../../src/contract/fleet.ts';
@@ -11,6 +10,8 @@ import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
 import { parsePrometheusText } from '../../src/wire/prometheus/parse.ts';
 import { eventually, poolOf, type RunningGateway, startGateway } from '../support/gateway-under-test.ts';
 import { base64Of, type ListEngine, startListEngine, vectorOf } from '../support/list-engine.ts';
+import { startSimulator } from '../support/simulator-under-test.ts';
+import { simulatorPool, startSystem } from '../support/system-under-test.ts';
 
 interface Answered {
   status: number;
@@ -403,6 +404,35 @@ describe('what goes wrong', () => {
     });
   });
 
+  it('is a queue that is full: all of a batch are told when to come again', async () => {
+    const pool = {
+      ...poolOf('vectors', [{ url: engine.url, window: 1 }]),
+      batching: { ...ALL, unitsMax: 2 },
+    };
+    await withGateway(
+      [pool],
+      async (gateway) => {
+        engine.hold();
+        const sent: Promise<Answered>[] = [];
+        for (const input of ['runs', 'waits', 'waits too', 'x', 'y']) {
+          sent.push(post(gateway, '/v1/embeddings', { input }));
+          await inFlight(gateway, sent.length - (input === 'y' ? 2 : 0));
+        }
+        const refused = await Promise.all(sent.slice(3));
+        for (const { status, headers, body } of refused) {
+          expect([status, (body.error as { code: string }).code]).toEqual([429, 'saturated']);
+          expect(Number(headers['retry-after'])).toBeGreaterThanOrEqual(1);
+        }
+        engine.release();
+        expect(statuses(await Promise.all(sent.slice(0, 3)))).toEqual([200, 200, 200]);
+        await eventually(
+          () => gateway.log().filter(({ outcome }) => outcome === 'rejected-saturated').length === 2,
+        );
+      },
+      { queueSizeMax: 1 },
+    );
+  });
+
   it('is an engine that is away: all are told so, and a fallback is asked as for one', async () => {
     const away = batched('http://127.0.0.1:9', {}, { fallbacks: ['spare'] });
     const spare = { ...poolOf('spare', [{ url: engine.url }]), limits: { requestsPerMinute: 3 } };
@@ -548,17 +578,110 @@ describe('time', () => {
   });
 });
 
-it('keeps a slow reader from nobody: the next batch goes all the same', async () => {
-  await withGateway([batched(engine.url, { waitMaxMs: 10 })], async (gateway) => {
-    const body = JSON.stringify({ model: 'vectors', input: 'slow' });
-    const slow = httpRequest(`${gateway.url}/v1/embeddings`, {
-      method: 'POST',
-      headers: { 'content-length': body.length },
+describe('beside other parts', () => {
+  it('is asked for what the cache has not: each client’s part is kept as its own answer', async () => {
+    const cache = {
+      mode: 'always',
+      ttlMs: 60_000,
+      sampled: false,
+      endpoints: ['embeddings'],
+      revision: 'r',
+    } as const;
+    await withGateway(
+      [batched(engine.url, {}, { cache })],
+      async (gateway) => {
+        engine.hold();
+        const first = post(gateway, '/v1/embeddings', { input: 'a' });
+        await eventually(() => engine.calls.length === 1);
+        const asked = ['b', 'c'].map((input) => post(gateway, '/v1/embeddings', { input }));
+        await inFlight(gateway, 3);
+        // The same flight as the one before it, or given what that one was given.
+        const equal = post(gateway, '/v1/embeddings', { input: 'b' });
+        engine.release();
+        await first;
+        const answers = await Promise.all([...asked, equal]);
+        expect(engine.calls.map((call) => call.inputs)).toEqual([['a'], ['b', 'c']]);
+        expect(answers.map(vectorsIn)).toEqual(['b', 'c', 'b'].map((text) => [[0, vectorOf(text)]]));
+        const again = await post(gateway, '/v1/embeddings', { input: 'c' });
+        expect([again.headers['x-autoglm-cache'], vectorsIn(again)]).toEqual(['hit', [[0, vectorOf('c')]]]);
+        expect(promptTokens(again)).toBe(1);
+        expect(engine.calls.length).toBe(2);
+      },
+      { cache: { bytesMax: 10_000_000, store: 'memory' } },
+    );
+  });
+
+  it('lets lines of a batch share calls among themselves, not with clients', async () => {
+    const key = 'the key of the runner';
+    const sha256 = createHash('sha256').update(key).digest('hex');
+    const filler = { 'x-autoglm-filler-key': key, 'x-autoglm-filler-owner': 'anna' };
+    await withGateway(
+      [batched(engine.url)],
+      async (gateway) => {
+        engine.hold();
+        const client = [post(gateway, '/v1/embeddings', { input: 'client 0' })];
+        const lines = [post(gateway, '/v1/embeddings', { input: 'line 0' }, { headers: filler })];
+        await eventually(() => engine.calls.length === 2);
+        for (const at of [1, 2]) {
+          client.push(post(gateway, '/v1/embeddings', { input: `client ${at}` }));
+          lines.push(post(gateway, '/v1/embeddings', { input: `line ${at}` }, { headers: filler }));
+        }
+        await inFlight(gateway, 6);
+        engine.release();
+        expect(statuses(await Promise.all([...client, ...lines]))).toEqual(Array(6).fill(200));
+        const kinds = engine.calls.map(({ inputs }) => inputs.map((text) => text.split(' ')[0]).join(' '));
+        expect(kinds.sort()).toEqual(['client', 'client client', 'line', 'line line']);
+      },
+      { fillerKeySha256: sha256 },
+    );
+  });
+
+  it('asks an engine where it has the end point, alone and together', async () => {
+    const pool = poolOf('vectors', [
+      { url: engine.url, capabilities: { paths: { classify: '/v1/classify' } } },
+    ]);
+    await withGateway([{ ...pool, batching: ALL }], async (gateway) => {
+      expect(statuses(await together(gateway, '/classify', [{ input: 'a' }, { input: 'b' }]))).toEqual([
+        200, 200,
+      ]);
+      expect(engine.calls.map(({ path }) => path)).toEqual(['/v1/classify', '/v1/classify']);
     });
-    slow.on('error', () => {});
-    slow.end(body);
-    await eventually(() => engine.calls.length === 1);
-    expect((await post(gateway, '/v1/embeddings', { input: 'b' })).status).toBe(200);
-    slow.destroy();
+  });
+
+  it('follows the configuration, down to simulators that speak as vLLM and as SGLang do', async () => {
+    const sglang = await startSimulator(['--dialect', 'sglang', '--model-name', 'other']);
+    const system = await startSystem({
+      gateway: { workers: 1 },
+      models: [
+        { ...simulatorPool('sim', 1), batching: { max_batch_size: 16, max_wait_ms: 50 } },
+        { model_name: 'other', engine: 'sglang', urls: [sglang.url], batching: {} },
+      ],
+    });
+    try {
+      for (const model of ['sim', 'other']) {
+        const inputs = Array.from({ length: 24 }, (_, at) => `word ${at}`);
+        const ask = async (input: string) => {
+          const answer = await fetch(`${system.v1()}/classify`, {
+            method: 'POST',
+            body: JSON.stringify({ model, input }),
+          });
+          const { data } = (await answer.json()) as { data: unknown };
+          return { status: answer.status, batch: Number(answer.headers.get('x-autoglm-batch') ?? 1), data };
+        };
+        const alone: Awaited<ReturnType<typeof ask>>[] = [];
+        for (const input of inputs) alone.push(await ask(input));
+        expect(new Set(alone.map(({ status, batch }) => `${status} ${batch}`))).toEqual(new Set(['200 1']));
+        // A simulator answers so soon that company is a matter of chance.
+        const answers = await eventually(async () => {
+          const found = await Promise.all(inputs.map(ask));
+          expect(found.map(({ data }) => data)).toEqual(alone.map(({ data }) => data));
+          return found.some(({ batch }) => batch > 1) && found;
+        });
+        expect(Math.max(...answers.map(({ batch }) => batch))).toBeLessThanOrEqual(model === 'sim' ? 16 : 64);
+      }
+    } finally {
+      await system.stop();
+      await sglang.kill();
+    }
   });
 });

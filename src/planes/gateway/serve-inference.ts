@@ -25,8 +25,11 @@ export async function serveInference(
   record.model = poolName(pool);
   record.stream = envelope.stream;
   await gateway.limits.admit(record, pool, envelope);
-  const attempt = (to: HttpExchange) =>
-    gateway.batching.serve({ exchange: to, envelope, record, pool }) ??
+  const alone = (to: HttpExchange) =>
     new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
+  const attempt =
+    pool.view.batching === undefined
+      ? alone
+      : (to: HttpExchange) => gateway.batching.serve({ exchange: to, envelope, record, pool }) ?? alone(to);
   await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));
 }

@@ -117,7 +117,7 @@ export class BatchMember implements BatchItem, Watched {
     this.#noteCall(call);
     if (fallback === null) record.model = call.model;
     record.fallback = fallback;
-    record.batch = { size, waitMs: this.waitedMs };
+    if (size > 1) record.batch = { size, waitMs: this.waitedMs };
     record.status = status;
     record.outcome = status < 400 ? 'completed' : call.outcome;
     record.errorCode = call.errorCode;
@@ -133,7 +133,7 @@ export class BatchMember implements BatchItem, Watched {
       {
         ...answerHeaders(record),
         'openai-processing-ms': String(processingMs),
-        [BATCH_HEADER]: String(size),
+        ...(size > 1 && { [BATCH_HEADER]: String(size) }),
         ...Object.fromEntries(common),
       },
       body,
