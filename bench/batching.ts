@@ -1,8 +1,9 @@
 /**
  * What batching does for embeddings of one text each: requests a second, latency, and processor time of gateway and engine, without
- * and with batching in turns, on one gateway thread. Prints a table; nothing is asserted.
+ * and with batching. Both are models of one gateway with one worker thread, on one engine, and take turns of a second each (a lone
+ * client: request by request), so that whatever else the machine does meets both. Prints a table; nothing is asserted.
  *
- * Options: --rounds N (default 3), --clients N (default 64), --seconds N (default 5), --only NAME
+ * Options: --rounds N (default 10), --clients N (default 64), --only NAME
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -47,100 +48,100 @@ const BATCHING: PoolBatching = { unitsMax: 64, waitMaxMs: 5, endpoints: ['embedd
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '10' },
     clients: { type: 'string', default: '64' },
-    seconds: { type: 'string', default: '5' },
     only: { type: 'string' },
   },
 });
-const [rounds, clients, seconds] = [values.rounds, values.clients, values.seconds].map(Number) as [
-  number,
-  number,
-  number,
-];
+const rounds = Number(values.rounds);
+const clients = Number(values.clients);
+const TURN_MS = 1_000;
+const WARM_UP_MS = 3_000;
+const MODES = ['off', 'on'] as const;
 
-interface Phase {
+interface Turn {
   perSecond: number;
-  p50Ms: number;
-  p99Ms: number;
+  /** Of each request. */
+  tookMs: number[];
   gatewayUs: number;
   engineUs: number;
-  failed: number;
 }
 
 for (const [name, start] of Object.entries(ENGINES)) {
   if (values.only !== undefined && values.only !== name) continue;
   const engine = await start();
-  const pool = poolOf(engine.model, [{ url: engine.url, window: 1024 }]);
-  const pools = { off: pool, on: { ...pool, batching: BATCHING } };
-  console.log(`${name}: ${ABOUT[name]}; ${clients} clients in a closed loop, and one`);
-  for (const many of [clients, 1]) {
-    const phases: Record<'off' | 'on', Phase[]> = { off: [], on: [] };
-    for (let round = 0; round < rounds; round++)
-      for (const mode of ['off', 'on'] as const) phases[mode].push(await measure(engine, pools[mode], many));
-    for (const mode of ['off', 'on'] as const) console.log(line(`${many} clients, ${mode}`, phases[mode]));
-  }
+  console.log(`${name}: ${ABOUT[name]}`);
+  await measure(engine);
   await engine.stop();
 }
 
-async function measure(engine: Engine, pool: ReturnType<typeof poolOf>, many: number): Promise<Phase> {
-  const gateway = await startGateway([pool], { workers: 1 });
-  const client = new Pool(gateway.url, { connections: many, pipelining: 1 });
+async function measure(engine: Engine): Promise<void> {
+  const poolAs = (model: string) =>
+    poolOf(model, [{ url: engine.url, window: 1024, servedModel: engine.model }]);
+  const gateway = await startGateway([poolAs('off'), { ...poolAs('on'), batching: BATCHING }], {
+    workers: 1,
+  });
+  const client = new Pool(gateway.url, { connections: clients, pipelining: 1 });
   const pids = (pid: number | undefined) => (pid === undefined ? [] : processTree(pid));
-  const gatewayPids = pids(gateway.process.pid);
-  const enginePids = pids(engine.pid);
-  let failed = 0;
-  const run = async (spanMs: number): Promise<number[]> => {
-    const endMs = performance.now() + spanMs;
-    const tookMs: number[] = [];
-    const loop = async (at: number) => {
-      for (let turn = 0; performance.now() < endMs; turn++) {
-        const beganMs = performance.now();
-        const input = `The engine ${at} answers request ${turn} of its client, and says what it costs.`;
-        const { statusCode, body } = await client.request({
-          method: 'POST',
-          path: '/v1/embeddings',
-          body: JSON.stringify({ model: engine.model, input }),
-        });
-        await body.arrayBuffer();
-        if (statusCode !== 200) failed++;
-        tookMs.push(performance.now() - beganMs);
-      }
-    };
-    await Promise.all(Array.from({ length: many }, (_, at) => loop(at)));
-    return tookMs;
+  const [gatewayPids, enginePids] = [pids(gateway.process.pid), pids(engine.pid)];
+  let count = 0;
+  const ask = async (model: (typeof MODES)[number]): Promise<number> => {
+    const input = `The engine answers request ${count++} of a client, and says what it costs.`;
+    const beganMs = performance.now();
+    const { statusCode, body } = await client.request({
+      method: 'POST',
+      path: '/v1/embeddings',
+      body: JSON.stringify({ model, input }),
+    });
+    await body.arrayBuffer();
+    if (statusCode !== 200) throw new Error(`status ${statusCode}`);
+    return performance.now() - beganMs;
   };
-  try {
-    await run(1_500);
+  const turn = async (model: (typeof MODES)[number], spanMs: number): Promise<Turn> => {
     const before = [cpuUs(gatewayPids), cpuUs(enginePids)] as const;
     const beganMs = performance.now();
-    const tookMs = await run(seconds * 1_000);
-    const spanS = (performance.now() - beganMs) / 1_000;
-    return {
-      perSecond: tookMs.length / spanS,
-      p50Ms: percentile(tookMs, 50),
-      p99Ms: percentile(tookMs, 99),
-      gatewayUs: (cpuUs(gatewayPids) - before[0]) / tookMs.length,
-      engineUs: (cpuUs(enginePids) - before[1]) / tookMs.length,
-      failed,
+    const tookMs: number[] = [];
+    const loop = async () => {
+      while (performance.now() < beganMs + spanMs) tookMs.push(await ask(model));
     };
+    await Promise.all(Array.from({ length: clients }, loop));
+    const requests = tookMs.length;
+    return {
+      perSecond: requests / ((performance.now() - beganMs) / 1_000),
+      tookMs,
+      gatewayUs: (cpuUs(gatewayPids) - before[0]) / requests,
+      engineUs: (cpuUs(enginePids) - before[1]) / requests,
+    };
+  };
+  try {
+    for (const mode of MODES) await turn(mode, WARM_UP_MS);
+    const turns: Record<(typeof MODES)[number], Turn[]> = { off: [], on: [] };
+    for (let round = 0; round < rounds; round++)
+      for (const mode of MODES) turns[mode].push(await turn(mode, TURN_MS));
+    for (const mode of MODES) console.log(line(`${clients} clients, ${mode}`, turns[mode]));
+    const lone: Record<(typeof MODES)[number], number[]> = { off: [], on: [] };
+    const endMs = performance.now() + rounds * TURN_MS;
+    while (performance.now() < endMs) for (const mode of MODES) lone[mode].push(await ask(mode));
+    for (const mode of MODES) console.log(`  ${`1 client, ${mode}`.padEnd(16)} ${latency(lone[mode])}`);
   } finally {
     await client.destroy();
     await gateway.stop();
   }
 }
 
-function line(name: string, phases: readonly Phase[]): string {
-  const of = (pick: (phase: Phase) => number, digits = 0) => median(phases.map(pick)).toFixed(digits);
+function line(name: string, turns: readonly Turn[]): string {
+  const of = (pick: (turn: Turn) => number) => median(turns.map(pick)).toFixed(0);
   const figures = [
     `${of(({ perSecond }) => perSecond)} requests/s`,
-    `p50 ${of(({ p50Ms }) => p50Ms, 2)} ms`,
-    `p99 ${of(({ p99Ms }) => p99Ms, 2)} ms`,
+    latency(turns.flatMap(({ tookMs }) => tookMs)),
     `gateway ${of(({ gatewayUs }) => gatewayUs)} µs`,
     `engine ${of(({ engineUs }) => engineUs)} µs a request`,
-    `${phases.reduce((sum, { failed }) => sum + failed, 0)} failed`,
   ];
   return `  ${name.padEnd(16)} ${figures.join(', ')}`;
+}
+
+function latency(tookMs: readonly number[]): string {
+  return `p50 ${percentile(tookMs, 50).toFixed(2)} ms, p99 ${percentile(tookMs, 99).toFixed(2)} ms`;
 }
 
 async function startDevice(): Promise<Engine> {
