@@ -85,10 +85,10 @@ export class SocketExchange implements HttpExchange {
 
   sendHead(status: number, headers: Record<string, string>): void {
     if (this.#gone || this.#headSent) return;
-    const bodiless = this.method === 'HEAD' || status === 204 || status === 304;
-    this.#chunked = !this.#head.http10 && !bodiless;
+    const framed = 'content-length' in headers || this.method === 'HEAD' || status === 204 || status === 304;
+    this.#chunked = !this.#head.http10 && !framed;
     // Only its end tells an old client where the answer ends.
-    if (this.#head.http10) this.#connection.closeAfterAnswer();
+    if (this.#head.http10 && !framed) this.#connection.closeAfterAnswer();
     const keepAlive = this.#connection.keepAliveFor();
     this.#write(responseHead(status, headers, { length: null, chunked: this.#chunked, keepAlive }));
     this.#headSent = true;
