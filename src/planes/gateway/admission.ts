@@ -124,24 +124,29 @@ export class Admission {
     this.#pumpAll();
   }
 
+  /** A place that is free and that nobody waits for; null: the request has to wait (`acquire`), or is refused. */
+  take(options: AcquireOptions): Lease | null {
+    const seen = this.#table.find(options.model);
+    if (seen === undefined) return null;
+    const state = this.#pools.get(seen.view.model)!;
+    // Whoever arrives must not overtake those that wait, unless it is urgent.
+    if (state.queue.size > 0 && !options.urgent) return null;
+    const place = state.scheduler.take(seen, options, this.#moment());
+    if (typeof place === 'string') return null;
+    return new HeldPlace(this, state, { replica: seen.replicas[place.index]!, place, options, queuedMs: 0 });
+  }
+
   /**
    * Resolves with a place. Rejects with `saturated`, `no_replica`, `queue_timeout` or `model_not_found`.
    * `onCancel` hands out a function that takes the request out of the queue when its client leaves.
    */
   acquire(options: AcquireOptions, onCancel: (cancel: () => void) => void): Promise<Lease> {
+    const lease = this.take(options);
+    if (lease !== null) return Promise.resolve(lease);
     const seen = this.#table.find(options.model);
     if (seen === undefined) return Promise.reject(unknownModel(options.model, this.#table.names));
     const state = this.#pools.get(seen.view.model)!;
     const sinceMs = this.#clock.monotonicMs();
-    // Whoever arrives must not overtake those that wait, unless it is urgent.
-    if (state.queue.size === 0 || options.urgent) {
-      const place = state.scheduler.take(seen, options, this.#moment());
-      if (typeof place !== 'string') {
-        return Promise.resolve(
-          this.#lease(state, { replica: seen.replicas[place.index]!, place, options, sinceMs }),
-        );
-      }
-    }
     if (!mayComeBack(seen)) return Promise.reject(noReplica(seen, this.#settings));
     if (this.#stopping && !isAnyReady(seen)) return Promise.reject(beingStopped());
     return new Promise((resolve, reject) => {
@@ -232,37 +237,15 @@ export class Admission {
     return saturated(reason, pool, { waiting: shared.queued(pool.index), limit, retryAfterS });
   }
 
-  #lease(
-    { pool, queue, scheduler }: PoolState,
-    taken: { replica: ReplicaEntry; place: Place; options: AcquireOptions; sinceMs: number; entry?: Waiting },
-  ): Lease {
-    const { replica, place, options, sinceMs, entry } = taken;
-    const { slot } = replica;
-    let { promptTokens } = place;
-    let held = true;
-    const promptDone = () => {
-      if (promptTokens > 0) this.#shared.addWork(slot, -promptTokens);
-      promptTokens = 0;
-    };
-    return {
-      replica,
-      queuedMs: this.#clock.monotonicMs() - sinceMs,
-      probe: place.probe,
-      explanation: options.explain === true ? scheduler.explain() : null,
-      promptDone,
-      settle: (tokensUsed) => {
-        if (entry !== undefined) queue.settle(entry, tokensUsed);
-      },
-      release: () => {
-        if (!held) return;
-        held = false;
-        promptDone();
-        if (place.answerTokens > 0) this.#shared.addWork(slot, -place.answerTokens);
-        this.#shared.release(slot);
-        if (this.#shared.queued(pool.index) > queue.size) this.#shared.wake();
-        if (queue.size > 0) setImmediate(() => this.#pumpAll());
-      },
-    };
+  /** A place on that replica is free again: for whoever waits, here or in another worker. */
+  gaveBack({ pool, queue }: PoolState, { slot }: ReplicaEntry): void {
+    this.#shared.release(slot);
+    if (this.#shared.queued(pool.index) > queue.size) this.#shared.wake();
+    if (queue.size > 0) setImmediate(() => this.#pumpAll());
+  }
+
+  workDone({ slot }: ReplicaEntry, tokens: number): void {
+    this.#shared.addWork(slot, -tokens);
   }
 
   #pumpAll(): void {
@@ -291,7 +274,8 @@ export class Admission {
       const replica = this.#seenBy(pool, adapter).replicas[place.index]!;
       this.#shared.dequeue(pool.index);
       this.#load.waited(nowMs - sinceMs);
-      entry.resolve(this.#lease(state, { replica, place, options, sinceMs, entry }));
+      const queuedMs = nowMs - sinceMs;
+      entry.resolve(new HeldPlace(this, state, { replica, place, options, queuedMs, entry }));
     }
   }
 
@@ -373,6 +357,57 @@ export class Admission {
     if (view.state !== 'ready' || this.#gates.isClosed(slot)) return filler;
     const open = Math.floor(view.window * this.#gates.share(slot)) - this.#shared.inFlight(slot);
     return filler + Math.max(0, open);
+  }
+}
+
+interface Taken {
+  replica: ReplicaEntry;
+  place: Place;
+  options: AcquireOptions;
+  queuedMs: number;
+  /** Set when it waited. */
+  entry?: Waiting;
+}
+
+class HeldPlace implements Lease {
+  readonly replica: ReplicaEntry;
+  readonly queuedMs: number;
+  readonly probe: number | null;
+  readonly explanation: Explanation | null;
+  readonly #admission: Admission;
+  readonly #state: PoolState;
+  readonly #entry: Waiting | undefined;
+  #promptTokens: number;
+  readonly #answerTokens: number;
+  #held = true;
+
+  constructor(admission: Admission, state: PoolState, { replica, place, options, queuedMs, entry }: Taken) {
+    this.replica = replica;
+    this.queuedMs = queuedMs;
+    this.probe = place.probe;
+    this.explanation = options.explain === true ? state.scheduler.explain() : null;
+    this.#admission = admission;
+    this.#state = state;
+    this.#entry = entry;
+    this.#promptTokens = place.promptTokens;
+    this.#answerTokens = place.answerTokens;
+  }
+
+  promptDone(): void {
+    if (this.#promptTokens > 0) this.#admission.workDone(this.replica, this.#promptTokens);
+    this.#promptTokens = 0;
+  }
+
+  settle(tokensUsed: number): void {
+    if (this.#entry !== undefined) this.#state.queue.settle(this.#entry, tokensUsed);
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.promptDone();
+    if (this.#answerTokens > 0) this.#admission.workDone(this.replica, this.#answerTokens);
+    this.#admission.gaveBack(this.#state, this.replica);
   }
 }
 

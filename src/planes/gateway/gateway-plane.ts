@@ -38,7 +38,8 @@ import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { GaugeCells } from './places/gauge-cells.ts';
 import { LoadCells } from './places/load-cells.ts';
 import { outcomeOf } from './request-end.ts';
-import { logLine, newRecord, type RequestRecord } from './request-record.ts';
+import { logLine } from './request-log.ts';
+import { newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
 import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
@@ -191,12 +192,17 @@ export class GatewayPlane implements ApiContext {
       clientRetries: hints.retries,
       clientTimeoutMs: hints.timeoutMs,
     });
-    this.#dispatch(exchange, record, match).catch((thrown) =>
-      this.#refuse(exchange, record, PlatformError.from(thrown), errors),
-    );
+    const refuse = (thrown: unknown) => this.#refuse(exchange, record, PlatformError.from(thrown), errors);
+    try {
+      const answered = this.#dispatch(exchange, record, match);
+      if (answered === undefined) this.settle(record);
+      else answered.then(() => this.settle(record), refuse);
+    } catch (thrown) {
+      refuse(thrown);
+    }
   }
 
-  async #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): Promise<void> {
+  #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): void | Promise<void> {
     if (match.kind === 'unknown') {
       throw unknownPath(exchange.method, exchange.path, this.#routes);
     }
@@ -212,9 +218,8 @@ export class GatewayPlane implements ApiContext {
     const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
     const once = route.idempotent === true && this.#settings.idempotencyTtlMs > 0;
     if (once && exchange.headers[KEY_HEADER] !== undefined)
-      await this.#claims.serve(call, route.errors ?? 'openai', (recorded) => route.handle(this, recorded));
-    else await route.handle(this, call);
-    this.settle(record);
+      return this.#claims.serve(call, route.errors ?? 'openai', (recorded) => route.handle(this, recorded));
+    return route.handle(this, call);
   }
 
   #authenticate(exchange: HttpExchange, record: RequestRecord): void {

@@ -32,6 +32,7 @@ const NS_PER_MS = 1_000_000;
 
 /** Nanoseconds in which the bucket refills by `units`; rounded up for the whole, so that small charges are never free. */
 function costNs({ amount, windowMs }: Rate, units: number): bigint {
+  if (units === 0) return 0n;
   return BigInt(Math.ceil((units * windowMs * NS_PER_MS) / amount));
 }
 
