@@ -21,6 +21,8 @@ import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-tabl
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
 import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
+import { StepTimes } from '../planes/gateway/health/step-times.ts';
+import { StragglerKeeper } from '../planes/gateway/health/straggler-keeper.ts';
 import { GaugeCells } from '../planes/gateway/places/gauge-cells.ts';
 import { GaugeKeeper } from '../planes/gateway/places/gauge-keeper.ts';
 import { LoadCells } from '../planes/gateway/places/load-cells.ts';
@@ -53,6 +55,8 @@ export interface GatewayProcessOptions {
 }
 
 const TICK_MS = 250;
+/** Between two comparisons of replicas. */
+const STRAGGLERS_MS = 1_000;
 /** Between two looks at GPU telemetry. */
 const GAUGES_MS = 2_000;
 /** Answers say `Connection: close` for this long before a replaced gateway lets go of the port. */
@@ -91,6 +95,15 @@ class GatewayProcess {
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #health: HealthKeeper;
+  readonly #stragglers = new StragglerKeeper({
+    steps: new StepTimes(this.#memory.steps),
+    gates: new ReplicaGates(this.#memory.gates),
+    clock: systemClock,
+    onChange: (replica, { share, stepMs }) => {
+      const what = share < 1 ? 'is slower than its peers' : 'keeps up with its peers again';
+      this.#logLine('info', `stragglers: ${replica} ${what}`, { replica, share, step_ms: stepMs });
+    },
+  });
   readonly #load = new LoadCells(this.#memory.load);
   readonly #queues = new QueueKeeper({
     cells: this.#load,
@@ -130,6 +143,7 @@ class GatewayProcess {
       onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
     });
     this.#health.update(this.#slotted);
+    this.#stragglers.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
     this.#storage =
@@ -184,6 +198,7 @@ class GatewayProcess {
       this.#health.tick();
       this.#queues.tick(this.#slotted.snapshot.settings);
     }, TICK_MS).unref();
+    setInterval(() => this.#stragglers.tick(), STRAGGLERS_MS).unref();
     setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
     try {
       const { host, port } = this.#slotted.snapshot.settings;
@@ -242,6 +257,7 @@ class GatewayProcess {
       return;
     }
     this.#health.update(this.#slotted);
+    this.#stragglers.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
     try {
@@ -293,14 +309,26 @@ class GatewayProcess {
     this.#metrics.set('autoglm_in_flight_requests', {}, this.#shared.requests());
     this.#metrics.set('autoglm_queue_share_ratio', {}, this.#queues.share);
     this.#setScaleOut();
+    const replicaSpeeds = this.#stragglers.speeds();
+    this.#setSpeeds(replicaSpeeds);
     return {
       workers: this.#workers.status(),
       inFlight: this.#shared.requests(),
       queued: Object.values(poolQueued).reduce((sum, queued) => sum + queued, 0),
       replicaInFlight,
       poolQueued,
+      replicaSpeeds,
       metricsText: this.#metrics.render({ gateway: this.#options.id }),
     };
+  }
+
+  #setSpeeds(speeds: GatewayReport['replicaSpeeds'] = {}): void {
+    for (const name of ['autoglm_replica_speed_share_ratio', 'autoglm_replica_step_seconds'])
+      this.#metrics.clear(name);
+    for (const [deployment, { share, stepMs }] of Object.entries(speeds)) {
+      this.#metrics.set('autoglm_replica_speed_share_ratio', { deployment }, share);
+      if (stepMs !== null) this.#metrics.set('autoglm_replica_step_seconds', { deployment }, stepMs / 1_000);
+    }
   }
 
   /** Demand against what replicas should carry, for autoscalers. */

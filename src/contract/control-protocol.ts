@@ -29,6 +29,14 @@ export type NodeToGateway =
   /** Fault injection for tests and drills; ignored unless the gateway was started with --enable-faults. */
   | { type: 'fault'; worker: number; kind: 'throw' };
 
+/** How fast a replica is, as one gateway has measured it. */
+export interface ReplicaSpeed {
+  /** How much of its weight counts because it is slower than its peers; 1: it is not. */
+  share: number;
+  /** For one token; null: not known lately. */
+  stepMs: number | null;
+}
+
 /** State of one gateway at one moment, for `status` and `/metrics`. */
 export interface GatewayReport {
   workers: { index: number; state: 'listening' | 'starting' | 'draining'; restarts: number }[];
@@ -38,6 +46,8 @@ export interface GatewayReport {
   replicaInFlight: Record<string, number>;
   /** Waiting requests by model. */
   poolQueued: Record<string, number>;
+  /** By replica id, of those that something is known of. Default: none. */
+  replicaSpeeds?: Record<string, ReplicaSpeed>;
   /** Prometheus text of this gateway's counters. */
   metricsText: string;
 }

@@ -16,6 +16,7 @@ import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
 import type { FillerPace } from './filler-pace.ts';
 import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
+import type { StepTimes } from './health/step-times.ts';
 import type { LimitGate } from './limits/limit-gate.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
@@ -32,6 +33,8 @@ export interface GatewayContext {
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;
+  /** How fast replicas are against their peers. */
+  readonly steps: StepTimes;
   /** Answers that are given to more than one request. */
   readonly cache: RequestCache;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */

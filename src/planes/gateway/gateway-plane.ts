@@ -31,6 +31,7 @@ import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-tab
 import type { GatewayCounters } from './gateway-counters.ts';
 import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
+import { StepTimes } from './health/step-times.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
@@ -84,6 +85,7 @@ export class GatewayPlane implements ApiContext {
   readonly fillerAdmission: FillerAdmission;
   readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
+  readonly steps: StepTimes;
   readonly stores: Stores;
   readonly cache: AnswerCache;
   readonly background: ResponseRuns = new BackgroundRuns(this);
@@ -130,6 +132,8 @@ export class GatewayPlane implements ApiContext {
       onProbe: ({ slot, view: { generation } }, probe) =>
         options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });
+    this.steps = new StepTimes(memory.steps);
+    this.steps.update(this.#table, this.#settings);
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(parts);
   }
@@ -156,6 +160,7 @@ export class GatewayPlane implements ApiContext {
     this.#liftEjections();
     this.limits.update(slotted, this.#table);
     this.admission.update(this.#table, this.#settings);
+    this.steps.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
     for (const origin of departed) this.transport.forget(origin);

@@ -47,6 +47,11 @@ export class MetricSet {
     childMap(this.#values, name).set(labelText(labels), value);
   }
 
+  /** Forgets all values of a gauge: what is not set again has none. */
+  clear(name: string): void {
+    this.#values.delete(name);
+  }
+
   observe(name: string, labels: Labels, value: number): void {
     const bounds = this.#bounds.get(name) ?? [];
     const cell = this.#cell(name, labelText(labels), bounds.length);
