@@ -20,6 +20,8 @@ import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
+import { keepLate, keptLate } from '../planes/gateway/health/late-replicas.ts';
+import { ProgressWatch } from '../planes/gateway/health/progress.ts';
 import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
 import { StepTimes } from '../planes/gateway/health/step-times.ts';
 import { StragglerKeeper } from '../planes/gateway/health/straggler-keeper.ts';
@@ -95,6 +97,7 @@ class GatewayProcess {
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #health: HealthKeeper;
+  readonly #progress = new ProgressWatch(this.#memory.progress, systemClock);
   readonly #stragglers = new StragglerKeeper({
     steps: new StepTimes(this.#memory.steps),
     gates: new ReplicaGates(this.#memory.gates),
@@ -135,15 +138,17 @@ class GatewayProcess {
     this.#options = options;
     this.#link = link;
     this.#log = openLineLog(options.logFile, { batched: true });
-    this.#slotted = this.#slots.assign(snapshot);
+    this.#slotted = this.#slots.assign(keepLate(snapshot));
     this.#health = new HealthKeeper({
       gates: new ReplicaGates(this.#memory.gates),
+      sinceProgressMs: (slot) => this.#progress.sinceMs(slot),
       clock: systemClock,
       chance: createRandom(process.pid),
       onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
     });
     this.#health.update(this.#slotted);
     this.#stragglers.update(this.#slotted);
+    this.#progress.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
     this.#storage =
@@ -195,6 +200,7 @@ class GatewayProcess {
     process.on('SIGHUP', () => {});
     process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
     setInterval(() => {
+      this.#progress.tick();
       this.#health.tick();
       this.#queues.tick(this.#slotted.snapshot.settings);
     }, TICK_MS).unref();
@@ -250,16 +256,27 @@ class GatewayProcess {
 
   #takeSnapshot(snapshot: GatewaySnapshot): void {
     if (!isNewer(snapshot.version, this.#slotted.snapshot.version)) return;
+    const keptBefore = keptLate(this.#slotted.snapshot.fleet);
     try {
-      this.#slotted = this.#slots.assign(snapshot);
+      this.#slotted = this.#slots.assign(keepLate(snapshot));
     } catch (error) {
       this.#logError('a snapshot was refused; the last good one stays in use', error);
       return;
     }
     this.#health.update(this.#slotted);
     this.#stragglers.update(this.#slotted);
+    this.#progress.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
+    for (const [model, kept] of Object.entries(keptLate(this.#slotted.snapshot.fleet))) {
+      if (kept === (keptBefore[model] ?? 0)) continue;
+      const detail = { model, kept };
+      this.#logLine(
+        'warn',
+        'replicas whose health probes are late go on being used, for want of others',
+        detail,
+      );
+    }
     try {
       // The file is shared by the gateways of a node.
       replaceFileSync(this.#options.snapshotFile, JSON.stringify(snapshot));
@@ -308,6 +325,8 @@ class GatewayProcess {
     }
     this.#metrics.set('autoglm_in_flight_requests', {}, this.#shared.requests());
     this.#metrics.set('autoglm_queue_share_ratio', {}, this.#queues.share);
+    for (const [model, kept] of Object.entries(keptLate(this.#slotted.snapshot.fleet)))
+      this.#metrics.set('autoglm_late_replicas_kept', { model }, kept);
     this.#setScaleOut();
     const replicaSpeeds = this.#stragglers.speeds();
     this.#setSpeeds(replicaSpeeds);
@@ -317,6 +336,7 @@ class GatewayProcess {
       queued: Object.values(poolQueued).reduce((sum, queued) => sum + queued, 0),
       replicaInFlight,
       poolQueued,
+      replicaProgressMs: this.#progress.all(),
       replicaSpeeds,
       metricsText: this.#metrics.render({ gateway: this.#options.id }),
     };

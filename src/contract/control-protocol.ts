@@ -46,6 +46,8 @@ export interface GatewayReport {
   replicaInFlight: Record<string, number>;
   /** Waiting requests by model. */
   poolQueued: Record<string, number>;
+  /** By replica id, ms since anything of an answer came; of those that have given any. Default: none. */
+  replicaProgressMs?: Record<string, number>;
   /** By replica id, of those that something is known of. Default: none. */
   replicaSpeeds?: Record<string, ReplicaSpeed>;
   /** Prometheus text of this gateway's counters. */

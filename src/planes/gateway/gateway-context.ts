@@ -49,6 +49,8 @@ export interface GatewayContext {
   isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */
   ejectBriefly(replica: ReplicaEntry): void;
+  /** Something of an answer came from the replica: it is at work. */
+  noteProgress(replica: ReplicaEntry): void;
   /** Tells the breaker how an attempt ended, where that matters. */
   observeHealth(lease: Lease, end: AttemptEnd): void;
   report(fact: Fact): void;

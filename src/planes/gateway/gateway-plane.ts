@@ -30,6 +30,7 @@ import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ProgressCells } from './health/progress.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
 import { StepTimes } from './health/step-times.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
@@ -93,6 +94,7 @@ export class GatewayPlane implements ApiContext {
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #gates: ReplicaGates;
+  readonly #progress: ProgressCells;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -121,6 +123,7 @@ export class GatewayPlane implements ApiContext {
       shared: options.sharedLimits,
       onAlone: () => this.#counters.limitsAlone(),
     });
+    this.#progress = new ProgressCells(memory.progress);
     this.#gates = new ReplicaGates(memory.gates);
     this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
     const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
@@ -287,7 +290,12 @@ export class GatewayPlane implements ApiContext {
     }
   }
 
+  noteProgress({ slot }: ReplicaEntry): void {
+    this.#progress.note(slot);
+  }
+
   observeHealth(lease: Lease, end: AttemptEnd): void {
+    if (end.kind === 'streamed' || end.kind === 'answered') this.#progress.note(lease.replica.slot);
     const report = healthReport(lease, end);
     if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
   }

@@ -41,14 +41,6 @@ describe('stepHealth', () => {
     expect(step(cleared, failed(0)).name).toBe('serving');
   });
 
-  it('ejects after three failed checks in a row', () => {
-    const check = { type: 'checkFailed', atMs: 0, mayEject: true, draw: 0.5 } as const;
-    const twice = step(step(startHealth(0), check), check);
-    expect(twice.name).toBe('serving');
-    expect(step(twice, check).name).toBe('ejected');
-    expect(step(step(twice, { type: 'checkPassed', atMs: 0 }), check).name).toBe('serving');
-  });
-
   it('lets one probe in when the time is over, and comes back in slow start when it is answered', () => {
     const out = failing(5);
     expect([takes(out, 4_999), takes(out, 5_000)]).toEqual(['nothing', 'probe']);
@@ -131,12 +123,6 @@ describe('stepHealth', () => {
         mayEject: fc.boolean(),
         draw: fc.double({ min: 0, max: 0.999, noNaN: true }),
       }),
-      fc.record({ type: fc.constant('checkPassed' as const) }),
-      fc.record({
-        type: fc.constant('checkFailed' as const),
-        mayEject: fc.boolean(),
-        draw: fc.constant(0.3),
-      }),
       fc.record({ type: fc.constant('probeTaken' as const), lease: fc.nat(3) }),
       fc.record({ type: fc.constant('generationStarted' as const) }),
       fc.record({ type: fc.constant('ticked' as const), draw: fc.constant(0.9) }),
@@ -154,9 +140,7 @@ describe('stepHealth', () => {
           const before = step(state, { type: 'ticked', atMs, draw: 0.5 });
           state = step(before, { ...event, atMs } as HealthEvent);
           const harmless =
-            ['clientErred', 'engineBusy', 'attemptAbandoned', 'attemptSucceeded', 'checkPassed'].includes(
-              event.type,
-            ) ||
+            ['clientErred', 'engineBusy', 'attemptAbandoned', 'attemptSucceeded'].includes(event.type) ||
             (event.type === 'attemptFailed' && event.failure === 'first-token-timeout');
           if (harmless) {
             expect(state.failures).toBeLessThanOrEqual(before.failures);
