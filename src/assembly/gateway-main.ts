@@ -12,6 +12,7 @@ import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/co
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
+import type { LimitShare } from '../contract/limit-share.ts';
 import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
 import { replaceFileSync } from '../drivers/storage/whole-file.ts';
@@ -25,6 +26,7 @@ import { ProgressWatch } from '../planes/gateway/health/progress.ts';
 import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
 import { StepTimes } from '../planes/gateway/health/step-times.ts';
 import { StragglerKeeper } from '../planes/gateway/health/straggler-keeper.ts';
+import { ShareKeeper } from '../planes/gateway/limits/share-keeper.ts';
 import { GaugeCells } from '../planes/gateway/places/gauge-cells.ts';
 import { GaugeKeeper } from '../planes/gateway/places/gauge-keeper.ts';
 import { LoadCells } from '../planes/gateway/places/load-cells.ts';
@@ -57,6 +59,11 @@ export interface GatewayProcessOptions {
 }
 
 const TICK_MS = 250;
+/** How long one that is started beside another waits for the node process, and then for its part of limits. */
+const NODE_WAIT_MS = 300;
+const SHARE_WAIT_MS = 1_200;
+/** After this a request that was let in by a former part has been counted. */
+const SHARE_SETTLE_MS = 20;
 /** Between two comparisons of replicas. */
 const STRAGGLERS_MS = 1_000;
 /** Between two looks at GPU telemetry. */
@@ -68,6 +75,8 @@ const FACTS_MAX = 10_000;
 
 export async function runGateway(options: GatewayProcessOptions): Promise<void> {
   let gateway: GatewayProcess | null = null;
+  /** Come before there is a gateway to take them. */
+  const early: NodeToGateway[] = [];
   const first = new FirstSnapshot(options);
   const link = new NodeLink({
     socketPaths: options.socketPaths,
@@ -77,6 +86,7 @@ export async function runGateway(options: GatewayProcessOptions): Promise<void> 
     ],
     onMessage: (message) => {
       if (gateway !== null) gateway.onMessage(message);
+      else if (message.type === 'limitShare') early.push(message);
       else first.onMessage(message);
     },
   });
@@ -86,6 +96,7 @@ export async function runGateway(options: GatewayProcessOptions): Promise<void> 
   } catch (thrown) {
     return fail(link, options, PlatformError.from(thrown));
   }
+  for (const message of early) gateway.onMessage(message);
   await gateway.start();
 }
 
@@ -107,6 +118,8 @@ class GatewayProcess {
       this.#logLine('info', `stragglers: ${replica} ${what}`, { replica, share, step_ms: stepMs });
     },
   });
+  readonly #shares = new ShareKeeper(this.#memory.limits, systemClock);
+  readonly #shareKnown = Promise.withResolvers<void>();
   readonly #load = new LoadCells(this.#memory.load);
   readonly #queues = new QueueKeeper({
     cells: this.#load,
@@ -146,6 +159,7 @@ class GatewayProcess {
       chance: createRandom(process.pid),
       onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
     });
+    this.#shares.update(this.#slotted);
     this.#health.update(this.#slotted);
     this.#stragglers.update(this.#slotted);
     this.#progress.update(this.#slotted);
@@ -203,11 +217,14 @@ class GatewayProcess {
       this.#progress.tick();
       this.#health.tick();
       this.#queues.tick(this.#slotted.snapshot.settings);
+      if (this.#shares.isShared) this.#sayLimitUse();
     }, TICK_MS).unref();
     setInterval(() => this.#stragglers.tick(), STRAGGLERS_MS).unref();
     setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
     try {
       const { host, port } = this.#slotted.snapshot.settings;
+      if (this.#options.beside && this.#options.socketPaths.length > 0)
+        await Promise.race([this.#shareKnown.promise, this.#patienceForShare()]);
       if (!this.#options.beside && port !== 0) await assertFree(host, port);
       this.#port = await this.#workers.start();
     } catch (thrown) {
@@ -244,6 +261,8 @@ class GatewayProcess {
     switch (message.type) {
       case 'snapshot':
         return this.#takeSnapshot(message.snapshot);
+      case 'limitShare':
+        return this.#takeShare(message.share);
       case 'collect':
         return this.#sendReport(message.id);
       case 'drain':
@@ -263,6 +282,7 @@ class GatewayProcess {
       this.#logError('a snapshot was refused; the last good one stays in use', error);
       return;
     }
+    this.#shares.update(this.#slotted);
     this.#health.update(this.#slotted);
     this.#stragglers.update(this.#slotted);
     this.#progress.update(this.#slotted);
@@ -283,6 +303,21 @@ class GatewayProcess {
     } catch (error) {
       this.#logError('the snapshot could not be kept on disk; it is in use all the same', error);
     }
+  }
+
+  async #patienceForShare(): Promise<void> {
+    await systemClock.sleep(NODE_WAIT_MS);
+    if (this.#link.connected) await systemClock.sleep(SHARE_WAIT_MS);
+  }
+
+  #takeShare(share: LimitShare): void {
+    this.#shares.take(share);
+    this.#shareKnown.resolve();
+    if (share.ask !== null) setTimeout(() => this.#sayLimitUse(share.ask), SHARE_SETTLE_MS);
+  }
+
+  #sayLimitUse(answers: number | null = null): void {
+    this.#link.send({ type: 'limitUse', use: this.#shares.use(answers) });
   }
 
   #report(facts: Fact[]): void {
@@ -377,7 +412,10 @@ class GatewayProcess {
     if (this.#ending) return;
     this.#ending = true;
     const timer = setTimeout(() => this.#exit(), deadlineMs);
-    await this.#workers.drain(mode === 'replace' ? ANNOUNCE_MS : 0, mode === 'stop');
+    await this.#workers.drain(mode === 'replace' ? ANNOUNCE_MS : 0, {
+      stopsAll: mode === 'stop',
+      onClosing: () => this.#link.send({ type: 'limitUse', use: this.#shares.stopTaking() }),
+    });
     clearTimeout(timer);
     this.#exit();
   }

@@ -5,6 +5,7 @@
 import type { ErrorCode } from './errors.ts';
 import type { Fact } from './facts.ts';
 import type { GatewaySnapshot } from './gateway-snapshot.ts';
+import type { LimitShare, LimitUse } from './limit-share.ts';
 
 export type GatewayToNode =
   | { type: 'hello'; gatewayId: string; pid: number }
@@ -13,6 +14,8 @@ export type GatewayToNode =
   /** It finishes what it has, and takes nothing new: whoever asked it to may be gone. */
   | { type: 'draining' }
   | { type: 'facts'; facts: Fact[] }
+  /** While there is more than one gateway, and as the answer to `limitShare`. */
+  | { type: 'limitUse'; use: LimitUse }
   | { type: 'report'; id: number; report: GatewayReport }
   /** The gateway can not serve and ends. */
   | { type: 'failed'; code: ErrorCode; message: string };
@@ -20,6 +23,8 @@ export type GatewayToNode =
 export type NodeToGateway =
   | { type: 'snapshot'; snapshot: GatewaySnapshot }
   | { type: 'collect'; id: number }
+  /** One that is started beside another waits for it, for a moment. */
+  | { type: 'limitShare'; share: LimitShare }
   /**
    * Drain, then exit. `replace`: another gateway serves beside this one, so answers carry `Connection: close` for a while
    * before the port is let go, and idle connections end by their own timeout. `stop`: nobody takes over; as soon as what runs
