@@ -5,6 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
@@ -13,13 +15,12 @@ import type { LimitSettings } from '../../src/contract/limits.ts';
 import { createGatewayHost, type GatewayHost } from '../../src/planes/control/gateway-host.ts';
 import { freePort, hostOptions } from '../support/gateway-host-under-test.ts';
 import { eventually, poolOf } from '../support/gateway-under-test.ts';
-import { type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
 import { isAlive, killQuietly } from '../support/system-under-test.ts';
 
 const LIMIT = 100;
 const CLIENTS = 1_000;
 let directory: string;
-let engine: ScriptedEngine;
+let engine: HoldingEngine;
 let host: GatewayHost;
 let url: string;
 let agents: Agent[];
@@ -27,7 +28,7 @@ const pids = new Set<number>();
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'autoglm-limits-'));
-  engine = await startScriptedEngine();
+  engine = await startHoldingEngine();
   agents = [];
 });
 
@@ -44,11 +45,56 @@ afterEach(async () => {
 
 async function start(limits: LimitSettings): Promise<void> {
   const key = { name: 'k', sha256: createHash('sha256').update('key-of-k').digest('hex'), limits };
-  const settings = { keys: [key], queueSizeMax: 2_000, drainTimeoutMs: 20_000 };
+  const patience = { firstTokenTimeoutMs: 100_000, stallTimeoutMs: 100_000, totalTimeoutMs: 100_000 };
+  const settings = { keys: [key], queueSizeMax: 2_000, drainTimeoutMs: 60_000, ...patience };
   host = createGatewayHost(hostOptions({ directory, port: await freePort(), epoch: Date.now(), settings }));
   await host.start({ pools: [poolOf('demo', [{ url: engine.url, window: 500 }])] });
   url = `http://127.0.0.1:${host.address?.port}/v1/chat/completions`;
   for (const { pid } of host.status()) pids.add(pid);
+}
+
+/** Answers at once, or keeps all requests until they are released. */
+interface HoldingEngine {
+  url: string;
+  holding: boolean;
+  inFlight: number;
+  mostInFlight: number;
+  release(): void;
+  close(): Promise<void>;
+}
+
+async function startHoldingEngine(): Promise<HoldingEngine> {
+  const held: ServerResponse[] = [];
+  const choices = [{ index: 0, message: { role: 'assistant', content: 'Hi' }, finish_reason: 'stop' }];
+  const body = JSON.stringify({ id: 'c', object: 'chat.completion', model: 'demo', choices });
+  const answer = (response: ServerResponse) => {
+    running.inFlight--;
+    response.setHeader('content-type', 'application/json').end(body);
+  };
+  const server = createServer((incoming, response) => {
+    incoming.resume().on('end', () => {
+      running.inFlight++;
+      running.mostInFlight = Math.max(running.mostInFlight, running.inFlight);
+      if (running.holding) held.push(response);
+      else answer(response);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const running: HoldingEngine = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    holding: false,
+    inFlight: 0,
+    mostInFlight: 0,
+    release: () => {
+      running.holding = false;
+      for (const response of held.splice(0)) answer(response);
+    },
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+  return running;
 }
 
 /** Connections that stay open: those that were made before a gateway was replaced lead to the old one. */
@@ -103,26 +149,29 @@ it('lets in 100 requests a minute over two gateways, those before and after the 
 
 it('has no more than 100 requests at once over two gateways, whatever the first held when the second came', async () => {
   await start({ parallelRequests: LIMIT });
-  engine.base = { quietMs: 8_000 };
-  const before = newAgent(CLIENTS / 2);
+  // Connections to the first that stay open, more than are used at any time.
+  const before = newAgent(CLIENTS);
+  await Promise.all(many(CLIENTS / 2, before));
+  engine.holding = true;
   const first = many(80, before);
   await eventually(() => engine.inFlight === 80);
   await overlap();
-  const fresh = newAgent(null);
-  let most = 0;
-  const watch = setInterval(() => {
-    most = Math.max(most, engine.inFlight);
-  }, 2);
-  const rest = [...many(CLIENTS / 2, before), ...many(CLIENTS / 2, fresh)];
-  await eventually(() => engine.inFlight >= LIMIT - 5);
-  const total = await admitted([...first, ...rest]);
-  clearInterval(watch);
-  expect(most).toBeLessThanOrEqual(LIMIT);
-  expect(total).toBeLessThanOrEqual(LIMIT);
-  expect(total).toBeGreaterThanOrEqual(LIMIT - 5);
-  // Places that the old one gives back are the new one's.
-  engine.base = { quietMs: 2_000 };
+  let refused = 0;
+  const rest = [...many(CLIENTS / 2, before), ...many(CLIENTS / 2, newAgent(null))];
+  for (const answer of rest) void answer.then((status) => (refused += status === 429 ? 1 : 0));
+  // Until all that are let in are at the engine, and all others were refused.
+  await eventually(() => refused + engine.inFlight === CLIENTS + 80, 60_000);
+  expect(engine.inFlight).toBeGreaterThanOrEqual(LIMIT - 5);
+  engine.release();
+  expect(await admitted([...first, ...rest])).toBeLessThanOrEqual(LIMIT);
+  expect(engine.mostInFlight).toBeLessThanOrEqual(LIMIT);
+  // Places that the old one has given back are the new one's.
   await eventually(() => host.status().length === 1, 30_000);
-  const after = newAgent(null);
-  expect(await admitted(many(CLIENTS, after))).toBe(LIMIT);
+  engine.holding = true;
+  const after = many(CLIENTS, newAgent(null));
+  refused = 0;
+  for (const answer of after) void answer.then((status) => (refused += status === 429 ? 1 : 0));
+  await eventually(() => refused + engine.inFlight === CLIENTS, 60_000);
+  engine.release();
+  expect(await admitted(after)).toBe(LIMIT);
 });
