@@ -153,6 +153,12 @@ export const configSchema = z.strictObject({
         .describe(
           'A replica that comes back while others serve takes a tenth of its requests at first, and all after so long. Milliseconds; 0: all at once.',
         ),
+      straggler_weights: z
+        .boolean()
+        .default(true)
+        .describe(
+          'A replica that takes longer for a token than its peers, by more than one standard deviation and a tenth, gets fewer requests, in proportion.',
+        ),
       ejection_ms: z
         .number()
         .int()

@@ -106,6 +106,11 @@ export interface ReplicaView {
   state: ReplicaState;
   /** Why it is in this state, in a short sentence; may be a second old. */
   reason: string;
+  /**
+   * Of an unready one: it served before, its port is open, and its probes are only not answered in time. Where too few others
+   * serve, gateways go on sending it requests. Default: no.
+   */
+  late?: true;
   /** Requests that may be in flight at once (`max_batch_size`). */
   window: number;
   capabilities: EngineCapabilities;

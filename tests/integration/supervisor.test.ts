@@ -217,6 +217,49 @@ it('watches an engine that runs elsewhere, and neither starts nor ends it', asyn
   }
 });
 
+it('keeps an engine in rotation whose probes are late while gateways see answers go on, and says of others that they are late', async () => {
+  let sinceProgressMs: number | null = 50;
+  const supervised = directory.supervise(
+    [fakeModel()],
+    { probeTimeoutMs: 200 },
+    { sinceProgressMs: async () => sinceProgressMs },
+  );
+  await ready(supervised);
+  const { pid } = statusOf(supervised);
+  const late = () => supervised.supervisor.fleet().pools[0]?.replicas[0]?.late;
+  process.kill(pid!, 'SIGSTOP');
+  try {
+    await until(() => statusOf(supervised).reason.startsWith('busy'), 'busy');
+    // As many probes as would take it out, twice over.
+    for (let turn = 0; turn < 4; turn++) {
+      const { length } = supervised.facts;
+      await new Promise((done) => setTimeout(done, 300));
+      expect(supervised.stateOf('demo/0')).toBe('ready');
+      expect(supervised.facts.length).toBe(length);
+    }
+    sinceProgressMs = null;
+    await until(() => supervised.stateOf('demo/0') === 'unready', 'unready');
+    expect(late()).toBe(true);
+    expect(supervised.fleets.at(-1)?.fleet.pools[0]?.replicas[0]).toMatchObject({
+      state: 'unready',
+      late: true,
+    });
+  } finally {
+    process.kill(pid!, 'SIGCONT');
+  }
+  await until(() => supervised.stateOf('demo/0') === 'ready', 'ready again');
+  expect(late()).toBeUndefined();
+});
+
+it('does not say that an engine is late which accepts no connection, or says itself that it is unwell', async () => {
+  const unwell = join(directory.root, 'unwell-too');
+  const supervised = directory.supervise([fakeModel({}, `deaf-while=${unwell}`)]);
+  await ready(supervised);
+  writeFileSync(unwell, '');
+  await until(() => supervised.stateOf('demo/0') === 'unready', 'unready');
+  expect(supervised.supervisor.fleet().pools[0]?.replicas[0]?.late).toBeUndefined();
+});
+
 it('takes an unwell engine out of rotation without restarting it', async () => {
   const unwell = join(directory.root, 'unwell');
   const supervised = directory.supervise([fakeModel({}, `deaf-while=${unwell}`)]);

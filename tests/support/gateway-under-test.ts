@@ -37,6 +37,7 @@ export const TEST_SETTINGS: GatewaySettings = {
   continuationsMax: 3,
   breakerFailures: 0,
   slowStartMs: 0,
+  stragglerWeights: false,
   ejectionMs: 0,
   keepAliveMs: 10_000,
   connectTimeoutMs: 1_000,

@@ -203,6 +203,7 @@ function gatewaySettings(
     writeStallTimeoutMs: timeouts.write_stall_ms,
     breakerFailures: gateway.breaker_failures,
     slowStartMs: gateway.slow_start_ms,
+    stragglerWeights: gateway.straggler_weights,
     ejectionMs: gateway.ejection_ms,
     replayBytesMax: gateway.replay_bytes_max,
     responsesTtlMs: Math.round(gateway.responses_ttl_h * HOUR_MS),

@@ -166,6 +166,21 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Share of their configured length that queues may have; below 1 while the gateway can not keep up.',
   },
   { name: 'autoglm_replica_in_flight_requests', type: 'gauge', help: 'Attempts in flight, by deployment.' },
+  {
+    name: 'autoglm_late_replicas_kept',
+    type: 'gauge',
+    help: 'Replicas of a model that are used although their health probes are not answered in time, because too few others serve.',
+  },
+  {
+    name: 'autoglm_replica_speed_share_ratio',
+    type: 'gauge',
+    help: 'How much of the weight of a deployment counts by its speed: below 1, it takes longer for a token than its peers. Pools of three and more.',
+  },
+  {
+    name: 'autoglm_replica_step_seconds',
+    type: 'gauge',
+    help: 'Time for a token by deployment: median of the newest answers; absent where there were too few lately.',
+  },
 ];
 
 /** What every request of one route and model is counted in, looked up once. */

@@ -31,7 +31,9 @@ import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ProgressCells } from './health/progress.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
+import { StepTimes } from './health/step-times.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
@@ -86,6 +88,7 @@ export class GatewayPlane implements ApiContext {
   readonly fillerAdmission: FillerAdmission;
   readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
+  readonly steps: StepTimes;
   readonly stores: Stores;
   readonly cache: AnswerCache;
   readonly batching: RequestBatcher;
@@ -94,6 +97,7 @@ export class GatewayPlane implements ApiContext {
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #gates: ReplicaGates;
+  readonly #progress: ProgressCells;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -123,6 +127,7 @@ export class GatewayPlane implements ApiContext {
       shared: options.sharedLimits,
       onAlone: () => this.#counters.limitsAlone(),
     });
+    this.#progress = new ProgressCells(memory.progress);
     this.#gates = new ReplicaGates(memory.gates);
     this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
     const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
@@ -134,6 +139,8 @@ export class GatewayPlane implements ApiContext {
       onProbe: ({ slot, view: { generation } }, probe) =>
         options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });
+    this.steps = new StepTimes(memory.steps);
+    this.steps.update(this.#table, this.#settings);
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(parts);
   }
@@ -160,6 +167,7 @@ export class GatewayPlane implements ApiContext {
     this.#liftEjections();
     this.limits.update(slotted, this.#table);
     this.admission.update(this.#table, this.#settings);
+    this.steps.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
     for (const origin of departed) this.transport.forget(origin);
@@ -290,7 +298,12 @@ export class GatewayPlane implements ApiContext {
     }
   }
 
+  noteProgress({ slot }: ReplicaEntry): void {
+    this.#progress.note(slot);
+  }
+
   observeHealth(lease: Lease, end: AttemptEnd): void {
+    if (end.kind === 'streamed' || end.kind === 'answered') this.#progress.note(lease.replica.slot);
     const report = healthReport(lease, end);
     if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
   }

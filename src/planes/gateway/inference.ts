@@ -292,6 +292,17 @@ export class InferenceRun implements StreamRun, Watched {
       kind: record.stream ? 'stream' : 'whole',
       units: record.stream ? stream.bytesOut : (record.completionTokens ?? 0),
     });
+    if (this.context.steps.watches(replica.slot)) this.#observeSteps(replica.slot);
+  }
+
+  /** How long the replica took for a token decides how much it gets beside its peers. */
+  #observeSteps(slot: number): void {
+    const { record, stream, context } = this;
+    const tokens = record.completionTokens ?? Math.max(0, stream.dataLines - LINES_WITHOUT_TOKEN);
+    if (!record.stream) return context.steps.add(slot, 'whole', { ms: this.#serviceMs, tokens });
+    if (record.firstTokenMs === null || stream.wasBlocked) return;
+    const ms = context.clock.monotonicMs() - record.startedMs - record.firstTokenMs;
+    context.steps.add(slot, 'stream', { ms, tokens: tokens - 1 });
   }
 
   /** A place on a replica; rejects when the client leaves or no place comes free in time. */

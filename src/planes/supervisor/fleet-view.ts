@@ -106,6 +106,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     servedModel: model.servedModel,
     state: stateOf(replica),
     reason: replica.reason,
+    ...(replica.phase.name === 'ailing' && replica.phase.late && { late: true as const }),
     window: windowOf(model, driver),
     ...(model.weight !== undefined && { weight: model.weight }),
     ...gpuMetricsOf(model, replica.url),

@@ -139,6 +139,11 @@ export interface SupervisorOptions {
    * and unknown is not 0: 0 means that every gateway that lives was asked and has answered.
    */
   collectInFlight: () => Promise<Readonly<Record<string, number>>>;
+  /**
+   * How long ago gateways saw a replica give anything of an answer, ms; null: they have not lately, or do not say. Asked when a
+   * health probe was not answered in time: who works is busy and not ill. Default: nobody is asked.
+   */
+  sinceProgressMs?: (replicaId: string) => Promise<number | null>;
   /** Called with each new view of the fleet, at once. */
   onFleet(fleet: FleetSnapshot): void;
   onFact(fact: Fact): void;
