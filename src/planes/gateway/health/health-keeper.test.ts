@@ -7,13 +7,13 @@ import type { HealthReport } from './attempt-health.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { ReplicaGates } from './replica-gates.ts';
 
-const replica = (ordinal: number, generation = 1): ReplicaView => ({
+const replica = (ordinal: number, generation: number, state: ReplicaView['state']): ReplicaView => ({
   id: `m/${ordinal}`,
   generation,
   url: 'http://x',
   engine: 'vllm',
   servedModel: 'm',
-  state: 'ready',
+  state,
   reason: '',
   window: 8,
   capabilities: FULL_CAPABILITIES,
@@ -34,14 +34,18 @@ function setUp(replicas: number) {
     chance: createRandom(1),
     onChange: (id, name) => changes.push(`${id} ${name}`),
   });
-  const see = (generations: number[]) =>
+  const see = (generations: number[], states: ReplicaView['state'][] = []) =>
     keeper.update({
       snapshot: {
         version: { epoch: 1, seq: 1 },
         settings: { ...TEST_SETTINGS, breakerFailures: 5, slowStartMs: 10_000 },
         fleet: {
           pools: [
-            { model: 'm', aliases: [], replicas: generations.map((one, index) => replica(index, one)) },
+            {
+              model: 'm',
+              aliases: [],
+              replicas: generations.map((one, index) => replica(index, one, states[index] ?? 'ready')),
+            },
           ],
         },
       },
@@ -109,6 +113,19 @@ describe('HealthKeeper', () => {
     fail(0);
     expect(gates.share(0)).toBeCloseTo(0.1);
     pass(5_000);
+    expect(gates.share(0)).toBeCloseTo(0.55);
+  });
+
+  it('spares a new life from when it is ready, however long its model took to load', () => {
+    const { gates, see, pass } = setUp(2);
+    see([2, 1], ['starting']);
+    pass(60_000);
+    see([2, 1], ['starting']);
+    see([2, 1], ['ready']);
+    expect(gates.share(0)).toBeCloseTo(0.1);
+    pass(5_000);
+    see([2, 1], ['unready']);
+    see([2, 1], ['ready']);
     expect(gates.share(0)).toBeCloseTo(0.55);
   });
 

@@ -27,6 +27,8 @@ interface Kept {
   generation: number;
   /** By the supervisor; what the breaker says comes on top. */
   ready: boolean;
+  /** It was started anew and has not been ready since. */
+  isNew: boolean;
   state: HealthState;
 }
 
@@ -82,24 +84,26 @@ export class HealthKeeper {
     }
   }
 
-  #see(seen: Omit<Kept, 'state'>): void {
+  #see(seen: Omit<Kept, 'state' | 'isNew'>): void {
     const known = this.#kept.get(seen.slot);
     const atMs = this.#now();
     if (known === undefined || known.id !== seen.id) {
-      const kept: Kept = { ...seen, state: startHealth(atMs) };
+      const kept: Kept = { ...seen, isNew: false, state: startHealth(atMs) };
       this.#kept.set(seen.slot, kept);
       return this.#write(kept);
     }
     const restarted = known.generation !== seen.generation;
     Object.assign(known, seen);
-    if (!restarted) return;
-    // Slow start spares a replica while its peers carry the rest; alone, it must take what there is.
-    if (this.#settings.rampMs > 0 && this.#hasServingPeer(known)) {
-      this.#step(known, { type: 'generationStarted', atMs });
-    } else {
+    if (restarted) {
+      known.isNew = true;
       known.state = startHealth(atMs);
       this.#write(known);
     }
+    if (!known.isNew || !known.ready) return;
+    known.isNew = false;
+    // Slow start spares a replica while its peers carry the rest; alone, it must take what there is.
+    if (this.#settings.rampMs > 0 && this.#hasServingPeer(known))
+      this.#step(known, { type: 'generationStarted', atMs });
   }
 
   #eventOf(kept: Kept, report: HealthReport): HealthEvent {
