@@ -2,7 +2,7 @@
 import type { HeapSample } from './heap-probe.ts';
 import { type Point, type Trend, trendOf } from './trend.ts';
 
-/** MB a minute that a heap may grow (reliability plan, T26). */
+/** MB a minute that a heap may grow. */
 export const HEAP_SLOPE_MAX = 0.5;
 /** Share by which descriptors, sockets and what keeps loops alive may grow over the whole measurement. */
 const GROWTH_RATIO_MAX = 0.02;
@@ -81,14 +81,17 @@ function byRound(heaps: readonly HeapSample[]): [HeapSample, ...HeapSample[]][] 
 }
 
 /** What grows beyond chance: the lower end of the interval is above what may be. */
-export function growths({ name, ...figures }: ProcessFigures, minutes: number): string[] {
+export function growths(
+  { name, ...figures }: ProcessFigures,
+  { minutes, heapSlopeMax }: { minutes: number; heapSlopeMax: number },
+): string[] {
   const found: string[] = [];
   for (const [what, trend] of [
     ['heap', figures.heapMb],
     ['memory outside of the heap', figures.externalMb],
   ] as const) {
-    if (trend.low > HEAP_SLOPE_MAX)
-      found.push(`${name}: ${what} grows by ${interval(trend)} MB a minute; ${HEAP_SLOPE_MAX} is the most`);
+    if (trend.low > heapSlopeMax)
+      found.push(`${name}: ${what} grows by ${interval(trend)} MB a minute; ${heapSlopeMax} is the most`);
   }
   const counts = { descriptors: figures.fds, sockets: figures.sockets, ...figures.resources };
   for (const [what, trend] of Object.entries(counts)) {

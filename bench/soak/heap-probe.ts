@@ -91,16 +91,22 @@ async function openInspector(pid: number): Promise<string> {
   let url = '';
   await until(async () => {
     process.kill(pid, 'SIGUSR1');
-    const answer = await fetch(INSPECTOR).catch(() => null);
-    const [target] = answer === null ? [] : ((await answer.json()) as { webSocketDebuggerUrl: string }[]);
-    if (target === undefined) return false;
-    const inspector = await connect(target.webSocketDebuggerUrl);
-    const { result } = await inspector.call('Runtime.evaluate', { expression: 'process.pid' });
-    inspector.close();
-    url = target.webSocketDebuggerUrl;
-    return (result as { value: number }).value === pid;
+    // Another's may be closing at this moment.
+    const found = await findInspector().catch(() => null);
+    if (found?.pid !== pid) return false;
+    url = found.url;
+    return true;
   }, `the inspector of process ${pid} at ${INSPECTOR}`);
   return url;
+}
+
+async function findInspector(): Promise<{ url: string; pid: number }> {
+  const [target] = (await (await fetch(INSPECTOR)).json()) as { webSocketDebuggerUrl: string }[];
+  const url = target?.webSocketDebuggerUrl ?? '';
+  const inspector = await connect(url);
+  const { result } = await inspector.call('Runtime.evaluate', { expression: 'process.pid' });
+  inspector.close();
+  return { url, pid: (result as { value: number }).value };
 }
 
 async function until(holds: () => Promise<boolean> | boolean, what: string): Promise<void> {

@@ -12,7 +12,7 @@ import {
   startSystem,
 } from '../../tests/support/system-under-test.ts';
 import { residentMb } from '../cpu-time.ts';
-import { type CountSample, figuresOf, growths, type ProcessFigures } from './figures.ts';
+import { type CountSample, figuresOf, growths, HEAP_SLOPE_MAX, type ProcessFigures } from './figures.ts';
 import { installHeapProbe, readHeapSamples } from './heap-probe.ts';
 import { type LaneCounts, startLoad } from './lanes.ts';
 
@@ -22,6 +22,8 @@ export interface SoakOptions {
   warmUpMinutes: number;
   /** Times the nominal load of 20 requests a second. */
   factor: number;
+  /** MB a minute that a heap may grow. Default 0.5. */
+  heapSlopeMax?: number;
   /** Into the gateway, to see whether it is noticed. Default 0. */
   leakMbPerMinute?: number;
   onProgress?(line: string): void;
@@ -46,6 +48,7 @@ const REPLICAS = 3;
 
 export async function runSoak(options: SoakOptions): Promise<SoakResult> {
   const { minutes, warmUpMinutes, factor, leakMbPerMinute = 0, onProgress = () => {} } = options;
+  const { heapSlopeMax = HEAP_SLOPE_MAX } = options;
   const system = await startSystem({ models: [simulatorPool('sim', REPLICAS)] });
   try {
     const load = startLoad(system.v1(), factor);
@@ -77,13 +80,18 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     );
     if (kills.count === 0) throw new Error('nothing was killed: the soak says nothing');
     return {
-      options: { minutes, warmUpMinutes, factor, leakMbPerMinute },
+      options: { minutes, warmUpMinutes, factor, heapSlopeMax, leakMbPerMinute },
       load: load.counts,
       kills: kills.count,
       killsLeftOut: kills.leftOut,
       restarts,
       processes,
-      problems: [...lost, ...processes.flatMap((figures) => growths(figures, minutes - warmUpMinutes))],
+      problems: [
+        ...lost,
+        ...processes.flatMap((figures) =>
+          growths(figures, { minutes: minutes - warmUpMinutes, heapSlopeMax }),
+        ),
+      ],
     };
   } finally {
     await system.stop();
