@@ -73,7 +73,7 @@ function probeText({ file, intervalMs, leakMbPerMinute = 0 }: Omit<ProbeOptions,
     const collect = vm.runInNewContext('gc');
     const leaked = [];
     const sample = () => {
-      for (let mb = ${leakMbPerMinute} * ${intervalMs} / 60000; mb > 0; mb -= 0.1) leaked.push(Array.from({ length: 12500 * Math.min(1, mb * 10) }, Math.random));
+      for (let mb = ${leakMbPerMinute} * ${intervalMs} / 60000; mb > 0; mb -= 0.1) leaked.push(Array.from({ length: 6250 * Math.min(1, mb * 10) }, Math.random));
       collect();
       const resources = {};
       for (const kind of process.getActiveResourcesInfo()) resources[kind] = (resources[kind] ?? 0) + 1;
