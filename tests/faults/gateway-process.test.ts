@@ -114,8 +114,14 @@ describe('a worker thread that dies', () => {
     engine.base = { paceMs: 5 };
     const traffic = startTraffic(url, 16, 8);
     await eventually(() => engine.seen.length > 50, 10_000);
+    const faultAtMs = performance.now();
     host.injectFault(0);
     await eventually(() => facts.some(({ type }) => type === 'workerReplaced'));
+    await waitFor(
+      async () => (await host.collect())[0]?.workers.every(({ state }) => state === 'listening') === true,
+      20_000,
+    );
+    console.log(`a worker is back ${(performance.now() - faultAtMs).toFixed(0)} ms after it died`);
     await eventually(() => host.status().length === 1);
     const seen = engine.seen.length;
     await eventually(() => engine.seen.length > seen + 100, 10_000);

@@ -34,6 +34,11 @@ const DISCARD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes that are kept for a reader who has not come yet, or has not asked for more; the client is held back then. */
 const AHEAD_BYTES_MAX = 65_536;
 
+/** A body that is read whole may come slowly for so long ... */
+const SLOW_S_MAX = 10;
+/** ... and for each second beyond that must have brought so many bytes, as with Apache's mod_reqtimeout. */
+const BYTES_PER_SECOND_MIN = 1_024;
+
 type Use = 'nobody' | 'whole' | 'chunks' | 'discard';
 
 const EMPTY = Buffer.alloc(0);
@@ -46,6 +51,7 @@ export class RequestBody {
   lateAtMs: number;
   #complete: boolean;
   #answered = false;
+  #secondsSeen = 0;
   #use: Use = 'nobody';
   #pieces: Buffer[] = [];
   #bytes = 0;
@@ -66,6 +72,16 @@ export class RequestBody {
   /** All of it has come. */
   get complete(): boolean {
     return this.#complete;
+  }
+
+  /**
+   * It is read whole, and comes too slowly. To be called about once a second: calls are counted instead of time, so that a
+   * loop that stood still is no fault of the client's.
+   */
+  isTooSlow(): boolean {
+    if (this.#use !== 'whole') return false;
+    const slowS = ++this.#secondsSeen - SLOW_S_MAX;
+    return slowS > 0 && this.#bytes < slowS * BYTES_PER_SECOND_MIN;
   }
 
   push(bytes: Buffer): void {
