@@ -167,7 +167,7 @@ describe('1,000 connections of clients that send slowly on purpose', () => {
 
 describe('50 readers that stop reading', () => {
   it('cost a bounded amount of memory, move nobody else, and are dropped when their time is over', async () => {
-    const gateway = await setUp({ writeStallTimeoutMs: 12_000 });
+    const gateway = await setUp({ writeStallTimeoutMs: 10_000 });
     const good = startGood(gateway, 8);
     await eventually(() => good.answered() > 100);
     good.takeP99();
