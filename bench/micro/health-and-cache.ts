@@ -1,5 +1,5 @@
 /**
- * What health, batching and the heart of the cache cost per request. Run: `node bench/micro/health-and-cache.ts`.
+ * What health, batching and the heart of the cache cost per request. Run: `npx node bench/micro/health-and-cache.ts`.
  */
 import { ItemBatcher } from '../../src/decide/scheduling/batching/item-batcher.ts';
 import { ByteStore } from '../../src/decide/scheduling/cache/byte-store.ts';
