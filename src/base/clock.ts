@@ -12,14 +12,14 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Both run on the monotonic clock of the machine; only where they begin differs, by thread. */
+const MONOTONIC_START_MS = Number(process.hrtime.bigint()) / 1_000_000 - performance.now();
+
 /** The clock of this process. */
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  machineMs: () => {
-    const [seconds, nanoseconds] = process.hrtime();
-    return seconds * 1_000 + nanoseconds / 1_000_000;
-  },
+  machineMs: () => MONOTONIC_START_MS + performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);

@@ -5,6 +5,7 @@
 import type { ErrorCode } from './errors.ts';
 import type { Fact } from './facts.ts';
 import type { GatewaySnapshot } from './gateway-snapshot.ts';
+import type { LimitShare, LimitUse } from './limit-share.ts';
 
 export type GatewayToNode =
   | { type: 'hello'; gatewayId: string; pid: number }
@@ -13,6 +14,8 @@ export type GatewayToNode =
   /** It finishes what it has, and takes nothing new: whoever asked it to may be gone. */
   | { type: 'draining' }
   | { type: 'facts'; facts: Fact[] }
+  /** While there is more than one gateway, and as the answer to `limitShare`. */
+  | { type: 'limitUse'; use: LimitUse }
   | { type: 'report'; id: number; report: GatewayReport }
   /** The gateway can not serve and ends. */
   | { type: 'failed'; code: ErrorCode; message: string };
@@ -20,6 +23,8 @@ export type GatewayToNode =
 export type NodeToGateway =
   | { type: 'snapshot'; snapshot: GatewaySnapshot }
   | { type: 'collect'; id: number }
+  /** One that is started beside another waits for it, for a moment. */
+  | { type: 'limitShare'; share: LimitShare }
   /**
    * Drain, then exit. `replace`: another gateway serves beside this one, so answers carry `Connection: close` for a while
    * before the port is let go, and idle connections end by their own timeout. `stop`: nobody takes over; as soon as what runs
@@ -28,6 +33,14 @@ export type NodeToGateway =
   | { type: 'drain'; mode: 'replace' | 'stop'; deadlineMs: number }
   /** Fault injection for tests and drills; ignored unless the gateway was started with --enable-faults. */
   | { type: 'fault'; worker: number; kind: 'throw' };
+
+/** How fast a replica is, as one gateway has measured it. */
+export interface ReplicaSpeed {
+  /** How much of its weight counts because it is slower than its peers; 1: it is not. */
+  share: number;
+  /** For one token; null: not known lately. */
+  stepMs: number | null;
+}
 
 /** State of one gateway at one moment, for `status` and `/metrics`. */
 export interface GatewayReport {
@@ -38,6 +51,10 @@ export interface GatewayReport {
   replicaInFlight: Record<string, number>;
   /** Waiting requests by model. */
   poolQueued: Record<string, number>;
+  /** By replica id, ms since anything of an answer came; of those that have given any. Default: none. */
+  replicaProgressMs?: Record<string, number>;
+  /** By replica id, of those that something is known of. Default: none. */
+  replicaSpeeds?: Record<string, ReplicaSpeed>;
   /** Prometheus text of this gateway's counters. */
   metricsText: string;
 }

@@ -1,5 +1,5 @@
 /**
- * Port: one HTTP exchange as a plane sees it, without sockets. `drivers/http` maps node:http to it; tests may fake it.
+ * Port: one HTTP exchange as a plane sees it, without sockets. `drivers/http` maps connections to it; tests may fake it.
  */
 export interface HttpExchange {
   readonly method: string;

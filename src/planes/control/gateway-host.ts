@@ -17,6 +17,7 @@ import type { ControlListener } from '../../contract/ports/control-link.ts';
 import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-store.ts';
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import { type GatewayLink, type Hosted, statusOf } from './hosted-gateway.ts';
+import { LimitSharing } from './limit-sharing.ts';
 
 export interface GatewayHostOptions {
   clock: Clock;
@@ -49,6 +50,7 @@ export class GatewayHost {
   readonly #options: GatewayHostOptions;
   readonly #hosted = new Map<string, Hosted>();
   readonly #waiters = new Waiters();
+  readonly #sharing = new LimitSharing();
   readonly #collects = new Map<number, (report: GatewayReport) => void>();
   #fleet!: FleetSnapshot;
   #seq = 0;
@@ -152,6 +154,7 @@ export class GatewayHost {
       await this.#waiters.until(ended, 2_000);
     }
     for (const { watch } of this.#hosted.values()) watch[Symbol.dispose]();
+    this.#sharing.close();
     await this.#listener?.close();
   }
 
@@ -271,6 +274,7 @@ export class GatewayHost {
     if (!this.#hosted.delete(hosted.id)) return;
     hosted.watch[Symbol.dispose]();
     this.#removeRecord(hosted.id);
+    this.#sharing.leave(hosted.id);
     this.#waiters.check();
     if (this.#stopping || hosted.attended || this.#wanted().length > 0) return;
     const livedMs = this.#options.clock.monotonicMs() - hosted.startedMs;
@@ -311,6 +315,10 @@ export class GatewayHost {
         if (hosted === undefined || hosted.identity.pid !== message.pid) return link.close();
         hosted.link = link;
         link.send({ type: 'snapshot', snapshot: this.#nextSnapshot() });
+        void this.#sharing.join(hosted.id, {
+          taking: hosted.state !== 'draining',
+          send: (share) => link.send({ type: 'limitShare', share }),
+        });
       } else if (hosted !== undefined) {
         this.#onMessage(hosted, message);
       }
@@ -329,6 +337,8 @@ export class GatewayHost {
       case 'draining':
         hosted.state = 'draining';
         return this.#waiters.check();
+      case 'limitUse':
+        return this.#sharing.said(hosted.id, message.use);
       case 'facts':
         return this.#options.onFacts(message.facts);
       case 'report':

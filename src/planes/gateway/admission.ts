@@ -1,7 +1,8 @@
 /**
  * Admits attempts to replicas: takes a place where the pool's strategy says, or lets the request wait in the pool's queue
- * (`decide/scheduling/queue`), which is bounded, fair between tenants, and knows priorities and deadlines. Fair enough between
- * the workers of a gateway: whoever frees a place wakes the others before it looks into its own queue.
+ * (`decide/scheduling/queue`), which is bounded, fair between tenants, and knows priorities and deadlines. Between the workers
+ * of a gateway what comes free goes round by the weights of who waits in each: whoever frees a place wakes the others, and leaves
+ * it to them for a moment where it is their turn.
  *
  * Owner of a waiting request is the queue; it leaves by exactly one of: a lease, its deadline, its client's departure.
  */
@@ -70,6 +71,8 @@ interface PoolState {
   pool: PoolEntry;
   scheduler: PoolScheduler;
   queue: FairQueue<Waiting>;
+  /** For a moment, what comes free is for other workers. */
+  isLeaving: boolean;
 }
 
 export interface AdmissionOptions {
@@ -87,6 +90,8 @@ export interface AdmissionOptions {
 
 /** While requests wait, the queue is looked at this often besides the wake-ups: deadlines and ejections pass silently. */
 const SWEEP_MS = 50;
+/** How long a place is left to a worker whose turn it is, ms: a few times what waking it takes. */
+const LEAVE_MS = 5;
 /** Longest Retry-After of a request that waited in vain, s. */
 const RETRY_AFTER_MAX_S = 60;
 
@@ -124,24 +129,29 @@ export class Admission {
     this.#pumpAll();
   }
 
+  /** A place that is free and that nobody waits for; null: the request has to wait (`acquire`), or is refused. */
+  take(options: AcquireOptions): Lease | null {
+    const seen = this.#table.find(options.model);
+    if (seen === undefined) return null;
+    const state = this.#pools.get(seen.view.model)!;
+    // Whoever arrives must not overtake those that wait, unless it is urgent.
+    if (state.queue.size > 0 && !options.urgent) return null;
+    const place = state.scheduler.take(seen, options, this.#moment());
+    if (typeof place === 'string') return null;
+    return new HeldPlace(this, state, { replica: seen.replicas[place.index]!, place, options, queuedMs: 0 });
+  }
+
   /**
    * Resolves with a place. Rejects with `saturated`, `no_replica`, `queue_timeout` or `model_not_found`.
    * `onCancel` hands out a function that takes the request out of the queue when its client leaves.
    */
   acquire(options: AcquireOptions, onCancel: (cancel: () => void) => void): Promise<Lease> {
+    const lease = this.take(options);
+    if (lease !== null) return Promise.resolve(lease);
     const seen = this.#table.find(options.model);
     if (seen === undefined) return Promise.reject(unknownModel(options.model, this.#table.names));
     const state = this.#pools.get(seen.view.model)!;
     const sinceMs = this.#clock.monotonicMs();
-    // Whoever arrives must not overtake those that wait, unless it is urgent.
-    if (state.queue.size === 0 || options.urgent) {
-      const place = state.scheduler.take(seen, options, this.#moment());
-      if (typeof place !== 'string') {
-        return Promise.resolve(
-          this.#lease(state, { replica: seen.replicas[place.index]!, place, options, sinceMs }),
-        );
-      }
-    }
     if (!mayComeBack(seen)) return Promise.reject(noReplica(seen, this.#settings));
     if (this.#stopping && !isAnyReady(seen)) return Promise.reject(beingStopped());
     return new Promise((resolve, reject) => {
@@ -199,7 +209,7 @@ export class Admission {
       const known = this.#pools.get(model);
       if (known === undefined) {
         const scheduler = new PoolScheduler(pool, this.#scheduling);
-        this.#pools.set(model, { pool, scheduler, queue: new FairQueue() });
+        this.#pools.set(model, { pool, scheduler, queue: new FairQueue(), isLeaving: false });
       } else {
         known.pool = pool;
         known.scheduler.update(pool);
@@ -225,44 +235,25 @@ export class Admission {
     // What waits in other workers takes room, and is none of this queue's to share out.
     const others = Math.max(0, shared.queued(pool.index) - queue.size - (counted ? 1 : 0));
     const offer = queue.offer(waiting, counted ? Math.max(1, limit - others) : 0, waiting.sinceMs);
-    if (offer.kind === 'queued') return null;
+    if (offer.kind === 'queued') {
+      if (queue.size === 1) shared.joinTurns(pool.index);
+      return null;
+    }
     if (counted) shared.dequeue(pool.index);
     this.#load.refused(pool.index);
     const { reason, retryAfterS } = offer;
     return saturated(reason, pool, { waiting: shared.queued(pool.index), limit, retryAfterS });
   }
 
-  #lease(
-    { pool, queue, scheduler }: PoolState,
-    taken: { replica: ReplicaEntry; place: Place; options: AcquireOptions; sinceMs: number; entry?: Waiting },
-  ): Lease {
-    const { replica, place, options, sinceMs, entry } = taken;
-    const { slot } = replica;
-    let { promptTokens } = place;
-    let held = true;
-    const promptDone = () => {
-      if (promptTokens > 0) this.#shared.addWork(slot, -promptTokens);
-      promptTokens = 0;
-    };
-    return {
-      replica,
-      queuedMs: this.#clock.monotonicMs() - sinceMs,
-      probe: place.probe,
-      explanation: options.explain === true ? scheduler.explain() : null,
-      promptDone,
-      settle: (tokensUsed) => {
-        if (entry !== undefined) queue.settle(entry, tokensUsed);
-      },
-      release: () => {
-        if (!held) return;
-        held = false;
-        promptDone();
-        if (place.answerTokens > 0) this.#shared.addWork(slot, -place.answerTokens);
-        this.#shared.release(slot);
-        if (this.#shared.queued(pool.index) > queue.size) this.#shared.wake();
-        if (queue.size > 0) setImmediate(() => this.#pumpAll());
-      },
-    };
+  /** A place on that replica is free again: for whoever waits, here or in another worker. */
+  gaveBack({ pool, queue }: PoolState, { slot }: ReplicaEntry): void {
+    this.#shared.release(slot);
+    if (this.#shared.queued(pool.index) > queue.size) this.#shared.wake();
+    if (queue.size > 0) setImmediate(() => this.#pumpAll());
+  }
+
+  workDone({ slot }: ReplicaEntry, tokens: number): void {
+    this.#shared.addWork(slot, -tokens);
   }
 
   #pumpAll(): void {
@@ -270,8 +261,10 @@ export class Admission {
     if (this.queued === 0) this.#stopSweeping();
   }
 
-  #pump(state: PoolState): void {
+  /** @param anyTurn what is free is taken even where another worker should have it. */
+  #pump(state: PoolState, anyTurn = false): void {
     const { queue, scheduler, pool } = state;
+    const shared = this.#shared;
     const nowMs = this.#clock.monotonicMs();
     this.#rejectExpired(state, nowMs);
     const now = this.#moment();
@@ -285,14 +278,31 @@ export class Admission {
       else if (adapter === null && options.avoid.length === 0) full = true;
       return typeof place !== 'string';
     };
-    for (let entry = queue.take(accept, nowMs); entry !== undefined; entry = queue.take(accept, nowMs)) {
+    while (queue.size > 0) {
+      if (!anyTurn && shared.queued(pool.index) > queue.size && shared.isOthersTurn(pool.index))
+        return this.#leaveToOthers(state);
+      const { turnWeight } = queue;
+      const entry = queue.take(accept, nowMs);
+      if (entry === undefined) return;
+      shared.tookTurn(pool.index, Math.max(1, Math.round(entry.tokens / turnWeight)));
       const { options, sinceMs, adapter } = entry;
       const place = offered.place!;
       const replica = this.#seenBy(pool, adapter).replicas[place.index]!;
       this.#shared.dequeue(pool.index);
       this.#load.waited(nowMs - sinceMs);
-      entry.resolve(this.#lease(state, { replica, place, options, sinceMs, entry }));
+      const queuedMs = nowMs - sinceMs;
+      entry.resolve(new HeldPlace(this, state, { replica, place, options, queuedMs, entry }));
     }
+  }
+
+  /** Whoever freed the place has woken them. What they can not use, or are too slow for, is not left idle. */
+  #leaveToOthers(state: PoolState): void {
+    if (state.isLeaving) return;
+    state.isLeaving = true;
+    setTimeout(() => {
+      state.isLeaving = false;
+      if (state.queue.size > 0) this.#pump(state, true);
+    }, LEAVE_MS);
   }
 
   /** The pool as a request sees it that waits: itself, or through an adapter. */
@@ -373,6 +383,57 @@ export class Admission {
     if (view.state !== 'ready' || this.#gates.isClosed(slot)) return filler;
     const open = Math.floor(view.window * this.#gates.share(slot)) - this.#shared.inFlight(slot);
     return filler + Math.max(0, open);
+  }
+}
+
+interface Taken {
+  replica: ReplicaEntry;
+  place: Place;
+  options: AcquireOptions;
+  queuedMs: number;
+  /** Set when it waited. */
+  entry?: Waiting;
+}
+
+class HeldPlace implements Lease {
+  readonly replica: ReplicaEntry;
+  readonly queuedMs: number;
+  readonly probe: number | null;
+  readonly explanation: Explanation | null;
+  readonly #admission: Admission;
+  readonly #state: PoolState;
+  readonly #entry: Waiting | undefined;
+  #promptTokens: number;
+  readonly #answerTokens: number;
+  #held = true;
+
+  constructor(admission: Admission, state: PoolState, { replica, place, options, queuedMs, entry }: Taken) {
+    this.replica = replica;
+    this.queuedMs = queuedMs;
+    this.probe = place.probe;
+    this.explanation = options.explain === true ? state.scheduler.explain() : null;
+    this.#admission = admission;
+    this.#state = state;
+    this.#entry = entry;
+    this.#promptTokens = place.promptTokens;
+    this.#answerTokens = place.answerTokens;
+  }
+
+  promptDone(): void {
+    if (this.#promptTokens > 0) this.#admission.workDone(this.replica, this.#promptTokens);
+    this.#promptTokens = 0;
+  }
+
+  settle(tokensUsed: number): void {
+    if (this.#entry !== undefined) this.#state.queue.settle(this.#entry, tokensUsed);
+  }
+
+  release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.promptDone();
+    if (this.#answerTokens > 0) this.#admission.workDone(this.replica, this.#answerTokens);
+    this.#admission.gaveBack(this.#state, this.replica);
   }
 }
 

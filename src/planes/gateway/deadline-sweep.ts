@@ -28,9 +28,6 @@ export class DeadlineSweep {
 
   remove(watched: Watched): void {
     this.#watched.remove(watched);
-    if (this.#watched.size > 0 || this.#timer === null) return;
-    clearInterval(this.#timer);
-    this.#timer = null;
   }
 
   #sweep(): void {
@@ -38,5 +35,9 @@ export class DeadlineSweep {
     this.#watched.forEach((watched) => {
       watched.onSweep(now);
     });
+    // Not when the last one left: at a moderate load that would be one timer for each request again.
+    if (this.#watched.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
   }
 }

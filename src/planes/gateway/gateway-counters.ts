@@ -4,10 +4,20 @@
  */
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { AttemptFailure } from '../../contract/facts.ts';
-import { type Family, type MetricDeltas, MetricSet } from '../../wire/prometheus/metric-set.ts';
+import {
+  type Family,
+  type HistogramCell,
+  type MetricDeltas,
+  MetricSet,
+  type ValueCell,
+} from '../../wire/prometheus/metric-set.ts';
+import type { SplitReason } from './batching/batched-request.ts';
 import type { RequestRecord } from './request-record.ts';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300] as const;
+
+const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const;
+const BATCH_WAIT_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1] as const;
 
 export const GATEWAY_METRICS: readonly Family[] = [
   {
@@ -107,6 +117,23 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Requests that run and may be joined by equal ones.',
   },
   {
+    name: 'autoglm_batching_requests',
+    type: 'histogram',
+    bounds: BATCH_SIZES,
+    help: 'Requests that one call to an engine carried, by model and end point; only where a model has batching.',
+  },
+  {
+    name: 'autoglm_batching_wait_seconds',
+    type: 'histogram',
+    bounds: BATCH_WAIT_SECONDS,
+    help: 'Time a request waited for company, by model and end point.',
+  },
+  {
+    name: 'autoglm_batching_splits_total',
+    type: 'counter',
+    help: 'Calls of several requests that were sent again in two halves, by model, end point and reason: refused (a 4xx of the engine), engine-error (a 500), unreadable (an answer that is not one to all of them).',
+  },
+  {
     name: 'autoglm_redis_calls_total',
     type: 'counter',
     help: 'Calls to Redis by who made them and result: answered, failed (Redis refused), late (no answer in time, or the connection broke), refused (not sent, Redis is away).',
@@ -139,37 +166,103 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Share of their configured length that queues may have; below 1 while the gateway can not keep up.',
   },
   { name: 'autoglm_replica_in_flight_requests', type: 'gauge', help: 'Attempts in flight, by deployment.' },
+  {
+    name: 'autoglm_late_replicas_kept',
+    type: 'gauge',
+    help: 'Replicas of a model that are used although their health probes are not answered in time, because too few others serve.',
+  },
+  {
+    name: 'autoglm_replica_speed_share_ratio',
+    type: 'gauge',
+    help: 'How much of the weight of a deployment counts by its speed: below 1, it takes longer for a token than its peers. Pools of three and more.',
+  },
+  {
+    name: 'autoglm_replica_step_seconds',
+    type: 'gauge',
+    help: 'Time for a token by deployment: median of the newest answers; absent where there were too few lately.',
+  },
 ];
+
+/** What every request of one route and model is counted in, looked up once. */
+class Series {
+  readonly duration: HistogramCell;
+  readonly queueTime: HistogramCell;
+  readonly firstToken: HistogramCell;
+  readonly promptTokens: ValueCell;
+  readonly completionTokens: ValueCell;
+  readonly estimatedTokens: ValueCell;
+  readonly #metrics: MetricSet;
+  readonly #labels: { route: string; model: string };
+  /** By outcome and status. */
+  readonly #requests = new Map<string, Map<number, ValueCell>>();
+
+  constructor(metrics: MetricSet, route: string, model: string) {
+    this.#metrics = metrics;
+    this.#labels = { route, model };
+    this.duration = metrics.histogram('autoglm_request_duration_seconds', this.#labels);
+    this.queueTime = metrics.histogram('autoglm_queue_time_seconds', { model });
+    this.firstToken = metrics.histogram('autoglm_time_to_first_token_seconds', { model });
+    const tokens = (type: string) => metrics.value('autoglm_tokens_total', { model, type });
+    this.promptTokens = tokens('prompt');
+    this.completionTokens = tokens('completion');
+    this.estimatedTokens = tokens('completion_estimated');
+  }
+
+  requests(outcome: string, status: number): ValueCell {
+    let byStatus = this.#requests.get(outcome);
+    if (byStatus === undefined) {
+      byStatus = new Map();
+      this.#requests.set(outcome, byStatus);
+    }
+    let cell = byStatus.get(status);
+    if (cell === undefined) {
+      const labels = { ...this.#labels, outcome, status_class: statusClass(status) };
+      cell = this.#metrics.value('autoglm_requests_total', labels);
+      byStatus.set(status, cell);
+    }
+    return cell;
+  }
+}
 
 export class GatewayCounters {
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
+  /** By route and model. */
+  readonly #series = new Map<string, Map<string, Series>>();
 
   settled(record: RequestRecord, endedMs: number): void {
     const model = record.model ?? '';
+    const series = this.#seriesOf(record.route, model);
     if (record.filler) {
       this.#metrics.add('autoglm_filler_requests_total', { model, outcome: record.outcome });
-      this.#countTokens(record, model);
+      countTokens(record, series);
       return;
     }
-    const labels = { route: record.route, model };
-    this.#metrics.add('autoglm_requests_total', {
-      ...labels,
-      outcome: record.outcome,
-      status_class: statusClass(record.status),
-    });
-    this.#metrics.observe('autoglm_request_duration_seconds', labels, (endedMs - record.startedMs) / 1000);
+    series.requests(record.outcome, record.status).add();
+    series.duration.observe((endedMs - record.startedMs) / 1000);
     if (record.errorCode !== null)
       this.#metrics.add('autoglm_request_errors_total', { model, error_type: record.errorCode });
     if (record.limited !== null) this.#countLimited(model, record.limited);
     if (record.clientRetries > 0) this.#metrics.add('autoglm_client_retries_total', { model });
     if (record.cache !== null) this.#countCache(record, record.cache, model);
     if (record.attempts === 0) return;
-    this.#metrics.observe('autoglm_queue_time_seconds', { model }, record.queuedMs / 1000);
+    series.queueTime.observe(record.queuedMs / 1000);
     if (record.attempts > 1) this.#metrics.add('autoglm_retries_total', { model }, record.attempts - 1);
-    if (record.firstTokenMs !== null) {
-      this.#metrics.observe('autoglm_time_to_first_token_seconds', { model }, record.firstTokenMs / 1000);
+    if (record.firstTokenMs !== null) series.firstToken.observe(record.firstTokenMs / 1000);
+    countTokens(record, series);
+  }
+
+  #seriesOf(route: string, model: string): Series {
+    let byModel = this.#series.get(route);
+    if (byModel === undefined) {
+      byModel = new Map();
+      this.#series.set(route, byModel);
     }
-    this.#countTokens(record, model);
+    let series = byModel.get(model);
+    if (series === undefined) {
+      series = new Series(this.#metrics, route, model);
+      byModel.set(model, series);
+    }
+    return series;
   }
 
   #countLimited(model: string, { scope, kind }: NonNullable<RequestRecord['limited']>): void {
@@ -187,19 +280,15 @@ export class GatewayCounters {
       if (tokens !== null) this.#metrics.add('autoglm_cache_saved_tokens_total', { model, type }, tokens);
   }
 
-  #countTokens(record: RequestRecord, model: string): void {
-    if (record.promptTokens !== null)
-      this.#metrics.add('autoglm_tokens_total', { model, type: 'prompt' }, record.promptTokens);
-    if (record.completionTokens !== null) {
-      this.#metrics.add('autoglm_tokens_total', { model, type: 'completion' }, record.completionTokens);
-    }
-    if (record.estimatedTokens !== null) {
-      this.#metrics.add(
-        'autoglm_tokens_total',
-        { model, type: 'completion_estimated' },
-        record.estimatedTokens,
-      );
-    }
+  batchSent(model: string, endpoint: string, waitsMs: readonly number[]): void {
+    const labels = { model, endpoint };
+    this.#metrics.observe('autoglm_batching_requests', labels, waitsMs.length);
+    for (const waitMs of waitsMs)
+      this.#metrics.observe('autoglm_batching_wait_seconds', labels, waitMs / 1000);
+  }
+
+  batchSplit(model: string, endpoint: string, reason: SplitReason): void {
+    this.#metrics.add('autoglm_batching_splits_total', { model, endpoint, reason });
   }
 
   limitsAlone(): void {
@@ -224,6 +313,12 @@ export class GatewayCounters {
   takeDeltas(): MetricDeltas {
     return this.#metrics.takeDeltas();
   }
+}
+
+function countTokens(record: RequestRecord, series: Series): void {
+  if (record.promptTokens !== null) series.promptTokens.add(record.promptTokens);
+  if (record.completionTokens !== null) series.completionTokens.add(record.completionTokens);
+  if (record.estimatedTokens !== null) series.estimatedTokens.add(record.estimatedTokens);
 }
 
 function statusClass(status: number): string {

@@ -19,6 +19,7 @@ import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext } from './api-route.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { RequestBatcher } from './batching/request-batcher.ts';
 import { AnswerCache } from './cache/answer-cache.ts';
 import type { CacheClient } from './cache/cache-client.ts';
 import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
@@ -30,14 +31,17 @@ import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ProgressCells } from './health/progress.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
+import { StepTimes } from './health/step-times.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
 import { GaugeCells } from './places/gauge-cells.ts';
 import { LoadCells } from './places/load-cells.ts';
 import { outcomeOf } from './request-end.ts';
-import { logLine, newRecord, type RequestRecord } from './request-record.ts';
+import { logLine } from './request-log.ts';
+import { newRecord, type RequestRecord } from './request-record.ts';
 import { respondError } from './respond.ts';
 import { BackgroundRuns } from './responses/background-runs.ts';
 import type { ResponseRuns } from './responses/response-runs.ts';
@@ -84,13 +88,16 @@ export class GatewayPlane implements ApiContext {
   readonly fillerAdmission: FillerAdmission;
   readonly retryBudget: RetryBudget;
   readonly fillerPace: FillerPace;
+  readonly steps: StepTimes;
   readonly stores: Stores;
   readonly cache: AnswerCache;
+  readonly batching: RequestBatcher;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #gates: ReplicaGates;
+  readonly #progress: ProgressCells;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -109,6 +116,7 @@ export class GatewayPlane implements ApiContext {
     this.fileContents = options.fileContents;
     this.cache = new AnswerCache(this, options.cacheClient);
     this.#counters = options.counters;
+    this.batching = new RequestBatcher(this, options.counters);
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
@@ -119,6 +127,7 @@ export class GatewayPlane implements ApiContext {
       shared: options.sharedLimits,
       onAlone: () => this.#counters.limitsAlone(),
     });
+    this.#progress = new ProgressCells(memory.progress);
     this.#gates = new ReplicaGates(memory.gates);
     this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
     const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
@@ -130,6 +139,8 @@ export class GatewayPlane implements ApiContext {
       onProbe: ({ slot, view: { generation } }, probe) =>
         options.onHealth({ type: 'probeTaken', slot, generation, probe }),
     });
+    this.steps = new StepTimes(memory.steps);
+    this.steps.update(this.#table, this.#settings);
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(parts);
   }
@@ -156,6 +167,7 @@ export class GatewayPlane implements ApiContext {
     this.#liftEjections();
     this.limits.update(slotted, this.#table);
     this.admission.update(this.#table, this.#settings);
+    this.steps.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
     for (const origin of departed) this.transport.forget(origin);
@@ -188,12 +200,17 @@ export class GatewayPlane implements ApiContext {
       clientRetries: hints.retries,
       clientTimeoutMs: hints.timeoutMs,
     });
-    this.#dispatch(exchange, record, match).catch((thrown) =>
-      this.#refuse(exchange, record, PlatformError.from(thrown), errors),
-    );
+    const refuse = (thrown: unknown) => this.#refuse(exchange, record, PlatformError.from(thrown), errors);
+    try {
+      const answered = this.#dispatch(exchange, record, match);
+      if (answered === undefined) this.settle(record);
+      else answered.then(() => this.settle(record), refuse);
+    } catch (thrown) {
+      refuse(thrown);
+    }
   }
 
-  async #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): Promise<void> {
+  #dispatch(exchange: HttpExchange, record: RequestRecord, match: RouteMatch): void | Promise<void> {
     if (match.kind === 'unknown') {
       throw unknownPath(exchange.method, exchange.path, this.#routes);
     }
@@ -209,9 +226,8 @@ export class GatewayPlane implements ApiContext {
     const call: ApiCall = { exchange, record, params: decodeParams(match.params) };
     const once = route.idempotent === true && this.#settings.idempotencyTtlMs > 0;
     if (once && exchange.headers[KEY_HEADER] !== undefined)
-      await this.#claims.serve(call, route.errors ?? 'openai', (recorded) => route.handle(this, recorded));
-    else await route.handle(this, call);
-    this.settle(record);
+      return this.#claims.serve(call, route.errors ?? 'openai', (recorded) => route.handle(this, recorded));
+    return route.handle(this, call);
   }
 
   #authenticate(exchange: HttpExchange, record: RequestRecord): void {
@@ -282,7 +298,12 @@ export class GatewayPlane implements ApiContext {
     }
   }
 
+  noteProgress({ slot }: ReplicaEntry): void {
+    this.#progress.note(slot);
+  }
+
   observeHealth(lease: Lease, end: AttemptEnd): void {
+    if (end.kind === 'streamed' || end.kind === 'answered') this.#progress.note(lease.replica.slot);
     const report = healthReport(lease, end);
     if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
   }

@@ -14,23 +14,23 @@ import { addTopLevel, replaceTopLevel } from '../../wire/json/top-level-span.ts'
 import type { Envelope } from '../../wire/openai/envelope.ts';
 import { errorEventOf } from '../../wire/openai/error-object.ts';
 import { usageInTail } from '../../wire/openai/usage-tail.ts';
-import type { Lease } from './admission.ts';
-import { Attempt, type AttemptEvents } from './attempt.ts';
+import type { AcquireOptions, Lease } from './admission.ts';
+import { Attempt } from './attempt.ts';
 import type { AttemptEnd, EngineAnswer } from './attempt-end.ts';
 import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
-import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
-import { poolName, runOf } from './fleet-table.ts';
+import { enginePath, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
+import { poolName, type ReplicaEntry, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { Demand } from './places/demand.ts';
 import { explanationText } from './places/explanation-text.ts';
 import { ReaderWatch } from './reader-watch.ts';
-import { attemptsFailed, outcomeOf, passedOn } from './request-end.ts';
+import { attemptsFailed, outcomeOf, passOn } from './request-end.ts';
 import type { RequestRecord } from './request-record.ts';
 import { answerHeaders, respondError } from './respond.ts';
-import type { AttemptTarget, StreamRun } from './stream-run.ts';
+import type { AttemptTarget, StreamRun, WireAttempt } from './stream-run.ts';
 
 /** Refusals of a pool that say nothing against the request itself. A model may be unloaded while a request waits for it. */
 const UNSERVED: readonly ErrorCode[] = ['no_replica', 'saturated', 'queue_timeout', 'model_not_found'];
@@ -60,7 +60,11 @@ export class InferenceRun implements StreamRun, Watched {
   /** Pools that may be asked when this one can not serve, in this order. */
   #fallbacks: string[];
   #attemptsOnPool = 0;
+  /** How long the last attempt took, and the filler that was on its replica when it began. */
+  #serviceMs = 0;
+  #fillerBefore = 0;
   #cancelled = false;
+  #onOver: (() => void) | null = null;
   #cancelCurrent: (() => void) | null = null;
   #keptAliveMs = 0;
   /** When the first place on a replica was had; null while the request waits for it. */
@@ -102,30 +106,37 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   /** Runs to the end; never rejects. */
-  async serve(): Promise<void> {
+  serve(): Promise<void> {
     const { context } = this;
     context.shared.addRequests(1);
     // What the client repeats is a retry as much as what we repeat: together they keep to one budget.
     context.retryBudget.requestStarted(context.settings.retryBudgetRatio);
     if (this.record.clientRetries > 0) context.retryBudget.tryRetry(context.clock.machineMs());
     context.sweep.add(this);
-    try {
-      await this.#run();
-    } catch (thrown) {
-      this.#endWithError(PlatformError.from(thrown));
-    }
+    return new Promise((resolve) => {
+      this.#onOver = resolve;
+      this.#start();
+    });
+  }
+
+  /** The answer is not over for us before the client has it: a slow reader stays under watch. */
+  #finish(): void {
     this.#over = true;
     this.record.hold?.settle(this.#tokensCharged());
-    // The answer is not over for us before the client has it: a slow reader stays under watch.
-    await new Promise<void>((resolve) => this.exchange.onFinished(resolve));
-    if (this.exchange.clientGone && this.record.outcome === 'completed') this.#endCancelled();
+    this.exchange.onFinished(() => this.#close());
+  }
+
+  #close(): void {
+    const { context, record, stream } = this;
+    if (this.exchange.clientGone && record.outcome === 'completed') this.#endCancelled();
     context.sweep.remove(this);
     context.shared.addRequests(-1);
     this.#lease?.settle(this.#tokensUsed());
     this.#demand.dispose();
-    this.record.bytesOut += this.stream.bytesOut;
-    if (this.stream.committed && this.record.completionTokens === null)
-      this.record.estimatedTokens = Math.max(0, this.stream.dataLines - LINES_WITHOUT_TOKEN);
+    record.bytesOut += stream.bytesOut;
+    if (stream.committed && record.completionTokens === null)
+      record.estimatedTokens = Math.max(0, stream.dataLines - LINES_WITHOUT_TOKEN);
+    this.#onOver?.();
   }
 
   /** As the engine reported, or as far as is known without. */
@@ -168,29 +179,78 @@ export class InferenceRun implements StreamRun, Watched {
     this.stream.keepAlive(nowMs);
   }
 
+  /** The usual request finds a place at once and is answered by the first attempt: that way takes no promise at all. */
+  #start(): void {
+    try {
+      const lease = this.#placeNow();
+      if (lease !== null) this.#tryOn(lease, (end) => this.#goOn(lease, end));
+      else this.#endWith(this.#run());
+    } catch (thrown) {
+      this.#endWithError(PlatformError.from(thrown));
+      this.#finish();
+    }
+  }
+
+  #goOn(lease: Lease, end: AttemptEnd): void {
+    try {
+      if (this.#tookAnswer(lease, end)) this.#finish();
+      else this.#endWith(this.#recover(lease, end));
+    } catch (thrown) {
+      this.#endWithError(PlatformError.from(thrown));
+      this.#finish();
+    }
+  }
+
+  #endWith(work: Promise<void>): void {
+    work.then(
+      () => this.#finish(),
+      (thrown) => {
+        this.#endWithError(PlatformError.from(thrown));
+        this.#finish();
+      },
+    );
+  }
+
   async #run(): Promise<void> {
-    for (;;) {
-      const lease = await this.#firstPlace();
-      const fillerBefore = this.context.shared.fillerInFlight(lease.replica.slot);
-      const beganMs = this.context.clock.monotonicMs();
-      const end = await this.#firstAttempt(lease);
-      const serviceMs = this.context.clock.monotonicMs() - beganMs;
-      this.context.observeHealth(lease, end);
-      if (end.kind === 'streamed') this.#completed(200);
-      if (end.kind === 'answered') this.#answer(end);
-      if (end.kind === 'streamed' || end.kind === 'answered')
-        return this.#observePace(lease, { serviceMs, fillerBefore });
-      if (end.kind === 'cancelled') return this.#endCancelled();
+    const lease = await this.#firstPlace();
+    const end = await this.#attemptOn(lease);
+    if (!this.#tookAnswer(lease, end)) await this.#recover(lease, end);
+  }
+
+  /** After an attempt that did not answer the request. */
+  async #recover(failedLease: Lease, failedEnd: AttemptEnd): Promise<void> {
+    let [lease, end] = [failedLease, failedEnd];
+    while (end.kind === 'failed') {
       // The total limit is ours and says nothing about the replica.
       if (this.#timeUp !== null) throw this.#timeUp;
       this.reportFailure(lease, end.failure);
-      if (this.stream.committed) {
-        await continueStream(this, { lease, failure: end.failure, detail: end.detail });
-        return;
-      }
+      if (this.stream.committed)
+        return continueStream(this, { lease, failure: end.failure, detail: end.detail });
       this.stream.dropHeld();
       if (!this.#mayRetry(end.failure) && !(await this.#fallBack())) return this.#giveUp(end);
+      lease = await this.#firstPlace();
+      end = await this.#attemptOn(lease);
+      if (this.#tookAnswer(lease, end)) return;
     }
+    this.#endCancelled();
+  }
+
+  /** False when the attempt gave no answer. */
+  #tookAnswer({ replica }: Lease, end: AttemptEnd): boolean {
+    if (end.kind === 'streamed') this.#completed(200);
+    else if (end.kind === 'answered') this.#answer(end);
+    else return false;
+    this.#observePace(replica);
+    return true;
+  }
+
+  /** A place that is free at this moment; null: the request has to wait, or has no pool. */
+  #placeNow(): Lease | null {
+    const { context, record } = this;
+    if (record.filler || this.#cancelled) return null;
+    const lease = context.admission.take(this.#placeWanted([], false));
+    if (lease !== null) this.#admitted(lease);
+    return lease;
   }
 
   /** A place on a replica of the pool, or else of its fallbacks. */
@@ -222,34 +282,65 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   /** How fast clients are answered decides how much filler there may be beside them. */
-  #observePace({ replica }: Lease, { serviceMs, fillerBefore }: { serviceMs: number; fillerBefore: number }) {
+  #observePace(replica: ReplicaEntry): void {
     const { record, stream } = this;
     if (record.filler || record.outcome !== 'completed') return;
-    const units = record.stream ? stream.bytesOut : (record.completionTokens ?? 0);
-    const kind = record.stream ? 'stream' : 'whole';
-    this.context.fillerPace.observe({ replica, serviceMs, fillerBefore, kind, units });
+    this.context.fillerPace.observe({
+      replica,
+      serviceMs: this.#serviceMs,
+      fillerBefore: this.#fillerBefore,
+      kind: record.stream ? 'stream' : 'whole',
+      units: record.stream ? stream.bytesOut : (record.completionTokens ?? 0),
+    });
+    if (this.context.steps.watches(replica.slot)) this.#observeSteps(replica.slot);
+  }
+
+  /** How long the replica took for a token decides how much it gets beside its peers. */
+  #observeSteps(slot: number): void {
+    const { record, stream, context } = this;
+    const tokens = record.completionTokens ?? Math.max(0, stream.dataLines - LINES_WITHOUT_TOKEN);
+    if (!record.stream) return context.steps.add(slot, 'whole', { ms: this.#serviceMs, tokens });
+    if (record.firstTokenMs === null || stream.wasBlocked) return;
+    const ms = context.clock.monotonicMs() - record.startedMs - record.firstTokenMs;
+    context.steps.add(slot, 'stream', { ms, tokens: tokens - 1 });
   }
 
   /** A place on a replica; rejects when the client leaves or no place comes free in time. */
   async acquire(avoid: readonly string[], urgent: boolean): Promise<Lease> {
-    const { context, record } = this;
+    const { context } = this;
     this.throwIfOver();
     // What was counted for the place before is not what the request will have used.
     this.#lease?.settle(0);
     this.#lease = null;
     const lease = await this.#waitForPlace(avoid, urgent);
-    this.#lease = lease;
-    this.#cancelCurrent = null;
-    this.#admittedMs ??= context.clock.monotonicMs();
-    record.queuedMs += lease.queuedMs;
-    record.replica = lease.replica.view.id;
-    if (lease.explanation !== null) record.explanation = explanationText(lease.explanation);
+    this.#admitted(lease);
     if (this.#cancelled) {
       context.observeHealth(lease, { kind: 'cancelled' });
       lease.release();
       this.throwIfOver();
     }
     return lease;
+  }
+
+  #admitted(lease: Lease): void {
+    const { context, record } = this;
+    this.#lease = lease;
+    this.#cancelCurrent = null;
+    this.#admittedMs ??= context.clock.monotonicMs();
+    record.queuedMs += lease.queuedMs;
+    record.replica = lease.replica.view.id;
+    if (lease.explanation !== null) record.explanation = explanationText(lease.explanation);
+  }
+
+  #placeWanted(avoid: readonly string[], urgent: boolean): AcquireOptions {
+    return {
+      model: this.#model,
+      demand: this.#demand,
+      avoid,
+      urgent,
+      deadlineMs: this.#placeDeadlineMs(),
+      explain: this.record.caller.explain,
+    };
   }
 
   /**
@@ -261,19 +352,9 @@ export class InferenceRun implements StreamRun, Watched {
     const admission = record.filler ? context.fillerAdmission : context.admission;
     for (let turn = 0; ; turn++) {
       try {
-        return await admission.acquire(
-          {
-            model: this.#model,
-            demand: this.#demand,
-            avoid,
-            urgent,
-            deadlineMs: this.#placeDeadlineMs(),
-            explain: record.caller.explain,
-          },
-          (cancel) => {
-            this.#cancelCurrent = cancel;
-          },
-        );
+        return await admission.acquire(this.#placeWanted(avoid, urgent), (cancel) => {
+          this.#cancelCurrent = cancel;
+        });
       } catch (thrown) {
         const pool = context.table.find(envelope.model);
         const isGone = PlatformError.from(thrown).code === 'model_not_found' && record.fallback === null;
@@ -303,56 +384,78 @@ export class InferenceRun implements StreamRun, Watched {
     if (this.#cancelled) throw new PlatformError('client_closed', 'the client closed the connection');
   }
 
-  /** Starts an attempt whose end is one value. `wire` connects its events; the client's departure ends it. */
-  attempt(
-    request: AttemptTarget,
-    wire: (attempt: () => Attempt, settle: (end: AttemptEnd) => void) => AttemptEvents,
-  ): Promise<AttemptEnd> {
+  attempt(target: AttemptTarget, wire: WireAttempt): Promise<AttemptEnd> {
+    return new Promise((resolve) => this.#startAttempt(target, wire, resolve));
+  }
+
+  /** `onEnd` is called once, also when the client's departure ends the attempt; not when this throws. */
+  #startAttempt(target: AttemptTarget, wire: WireAttempt, onEnd: (end: AttemptEnd) => void): void {
     const { context, record, envelope } = this;
     record.attempts++;
     this.#attemptsOnPool++;
-    return new Promise((resolve) => {
-      let attempt: Attempt | null = null;
-      const settle = (end: AttemptEnd) => {
-        this.#cancelCurrent = null;
-        resolve(end);
-      };
-      const events = wire(() => attempt as Attempt, settle);
-      attempt = new Attempt(
-        context,
-        {
-          ...request,
-          requestId: record.requestId,
-          accept: envelope.stream ? 'text/event-stream' : 'application/json',
-          traceparent: this.exchange.headers.traceparent,
-        },
-        events,
+    let attempt: Attempt | null = null;
+    let ended = false;
+    const settle = (end: AttemptEnd) => {
+      if (ended) return;
+      ended = true;
+      this.#cancelCurrent = null;
+      onEnd(end);
+    };
+    const events = wire(() => attempt as Attempt, settle);
+    attempt = new Attempt(
+      context,
+      {
+        replica: target.replica,
+        path: target.path,
+        body: target.body,
+        requestId: record.requestId,
+        accept: envelope.stream ? 'text/event-stream' : 'application/json',
+        traceparent: this.exchange.headers.traceparent,
+      },
+      events,
+    );
+    if (ended) return;
+    const cancel = () => {
+      attempt?.abort();
+      settle(
+        this.#timeUp === null
+          ? { kind: 'cancelled' }
+          : { kind: 'failed', failure: 'stall-timeout', detail: this.#timeUp.message, answer: null },
       );
-      const cancel = () => {
-        attempt?.abort();
-        settle(
-          this.#timeUp === null
-            ? { kind: 'cancelled' }
-            : { kind: 'failed', failure: 'stall-timeout', detail: this.#timeUp.message, answer: null },
-        );
-      };
-      // Not assigned as a literal: V8 makes such functions old from birth, and the young collector would keep the request.
-      this.#cancelCurrent = cancel;
-      if (envelope.stream) this.stream.attach(attempt);
-    });
+    };
+    // Not assigned as a literal: V8 makes such functions old from birth, and the young collector would keep the request.
+    this.#cancelCurrent = cancel;
+    if (envelope.stream) this.stream.attach(attempt);
   }
 
-  async #firstAttempt(lease: Lease): Promise<AttemptEnd> {
-    const { envelope } = this;
-    const { view } = lease.replica;
-    const path = ENGINE_PATHS[envelope.endpoint];
+  #attemptOn(lease: Lease): Promise<AttemptEnd> {
+    return new Promise((resolve) => this.#tryOn(lease, resolve));
+  }
+
+  /** One attempt on the place that was had, which is given back at its end. */
+  #tryOn(lease: Lease, onEnd: (end: AttemptEnd) => void): void {
+    const { envelope, context } = this;
+    const { replica } = lease;
+    this.#fillerBefore = context.shared.fillerInFlight(replica.slot);
+    const beganMs = context.clock.monotonicMs();
     try {
-      return await this.attempt(
-        { replica: lease.replica, path, body: bodyFor(view, envelope) },
+      this.#startAttempt(
+        {
+          replica,
+          path: enginePath(replica.view.capabilities, envelope.endpoint),
+          body: bodyFor(replica.view, envelope),
+        },
         (attempt, settle) => new DirectRelay(this, attempt, settle).events(),
+        (end) => {
+          lease.release();
+          context.observeHealth(lease, end);
+          this.#serviceMs = context.clock.monotonicMs() - beganMs;
+          onEnd(end);
+        },
       );
-    } finally {
+    } catch (thrown) {
       lease.release();
+      throw thrown;
     }
   }
 
@@ -396,7 +499,9 @@ export class InferenceRun implements StreamRun, Watched {
   #headers(): Record<string, string> {
     const { record, context } = this;
     const processingMs = Math.round(context.clock.monotonicMs() - record.startedMs);
-    return { ...answerHeaders(record), 'openai-processing-ms': String(processingMs) };
+    const headers = answerHeaders(record);
+    headers['openai-processing-ms'] = String(processingMs);
+    return headers;
   }
 
   #answer({ status, headers, body }: Extract<AttemptEnd, { kind: 'answered' }>): void {
@@ -413,7 +518,9 @@ export class InferenceRun implements StreamRun, Watched {
     if (status < 400) this.countUsage(body);
     // Before the client has the answer: its next request finds the place free.
     record.hold?.settle(this.#tokensCharged());
-    this.exchange.send(status, { ...this.#headers(), ...passedOn(status, headers) }, body);
+    const answered = this.#headers();
+    passOn(status, headers, answered);
+    this.exchange.send(status, answered, body);
   }
 
   /** A whole answer where the client reads a stream already, because of a keep-alive: its error becomes an event. */

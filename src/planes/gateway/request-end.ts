@@ -25,18 +25,18 @@ export function attemptsFailed(
   );
 }
 
-/** Headers of an engine's answer that go on to the client. */
-export function passedOn(status: number, headers: ResponseHeaders): Record<string, string> {
-  const passed: Record<string, string> = {
-    'content-type': String(headers['content-type'] ?? 'application/json'),
-  };
-  for (const name of ['retry-after', 'retry-after-ms', 'x-should-retry']) {
-    const value = headers[name];
-    if (typeof value === 'string') passed[name] = value;
+const PASSED_ON_REFUSALS = ['retry-after', 'retry-after-ms', 'x-should-retry'];
+
+/** Adds what of an engine's answer goes on to the client. */
+export function passOn(status: number, from: ResponseHeaders, to: Record<string, string>): void {
+  to['content-type'] = String(from['content-type'] ?? 'application/json');
+  if (status < 400) return;
+  for (const name of PASSED_ON_REFUSALS) {
+    const value = from[name];
+    if (typeof value === 'string') to[name] = value;
   }
   // What an engine can not do it can not do a moment later either; SDKs would ask again.
-  if (status === 501) passed['x-should-retry'] ??= 'false';
-  return passed;
+  if (status === 501) to['x-should-retry'] ??= 'false';
 }
 
 export function outcomeOf(code: ErrorCode, attempts: number): RequestRecord['outcome'] {

@@ -1,5 +1,5 @@
 /**
- * What is known of one request, filled in on its way and settled exactly once: one log line, the counters, the facts.
+ * What is known of one request, filled in on its way and settled exactly once: one log line (request-log.ts), the counters, the facts.
  */
 import type { ContinuationTier } from '../../contract/continuation.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
@@ -38,6 +38,8 @@ export interface RequestRecord {
   stream: boolean;
   /** What the response cache had to do with it; `joined`: it was given the answer to a request that ran. Null: nothing. */
   cache: 'hit' | 'joined' | 'similar' | 'miss' | 'bypass' | null;
+  /** Sent to the engine with others: how many in all, and how long it waited for them. Null: alone. */
+  batch: { size: number; waitMs: number } | null;
   bytesIn: number;
   bytesOut: number;
   /** Status that the client saw; 0 when it saw none. */
@@ -60,15 +62,20 @@ export interface RequestRecord {
   continuationGapMs: number | null;
 }
 
+/** Every field is written out: a copy of `seed` would cost more than all else that is done here. */
 export function newRecord(
   seed: Pick<RequestRecord, 'requestId' | 'method' | 'route' | 'startedWallMs' | 'startedMs'> &
     Partial<Pick<RequestRecord, 'clientRetries' | 'clientTimeoutMs' | 'dialect'>>,
 ): RequestRecord {
   return {
-    clientRetries: 0,
-    clientTimeoutMs: null,
-    dialect: 'openai',
-    ...seed,
+    requestId: seed.requestId,
+    method: seed.method,
+    route: seed.route,
+    startedWallMs: seed.startedWallMs,
+    startedMs: seed.startedMs,
+    clientRetries: seed.clientRetries ?? 0,
+    clientTimeoutMs: seed.clientTimeoutMs ?? null,
+    dialect: seed.dialect ?? 'openai',
     keyName: null,
     caller: ANYBODY,
     hold: null,
@@ -79,6 +86,7 @@ export function newRecord(
     fallback: null,
     stream: false,
     cache: null,
+    batch: null,
     bytesIn: 0,
     bytesOut: 0,
     status: 0,
@@ -96,49 +104,4 @@ export function newRecord(
     estimatedTokens: null,
     continuationGapMs: null,
   };
-}
-
-/** One JSON line with ECS names where ECS has them (Elastic Common Schema 8); no prompt, no key, no raw path. */
-export function logLine(record: RequestRecord, endedMs: number): string {
-  return `${JSON.stringify({
-    '@timestamp': new Date(record.startedWallMs).toISOString(),
-    'log.level': isFailure(record) ? 'error' : 'info',
-    message: 'request',
-    'event.duration': Math.round((endedMs - record.startedMs) * 1e6),
-    'http.request.id': record.requestId,
-    'http.request.method': record.method,
-    'http.route': record.route,
-    'http.response.status_code': record.status,
-    'http.request.body.bytes': record.bytesIn,
-    'http.response.body.bytes': record.bytesOut,
-    outcome: record.outcome,
-    error_code: record.errorCode,
-    limited_by: record.limited === null ? undefined : `${record.limited.scope}/${record.limited.kind}`,
-    key: record.keyName,
-    filler: record.filler || undefined,
-    model: record.model,
-    fallback: record.fallback,
-    stream: record.stream,
-    cache: record.cache ?? undefined,
-    replica: record.replica,
-    attempts: record.attempts,
-    client_retries: record.clientRetries,
-    continuations: record.continuations,
-    tier: record.tier,
-    gap_ms: rounded(record.continuationGapMs),
-    queue_ms: rounded(record.queuedMs),
-    ttft_ms: rounded(record.firstTokenMs),
-    prompt_tokens: record.promptTokens,
-    completion_tokens: record.completionTokens,
-    completion_tokens_estimated: record.estimatedTokens,
-  })}\n`;
-}
-
-/** A stream that broke had status 200. */
-function isFailure({ status, outcome }: RequestRecord): boolean {
-  return status >= 500 || outcome === 'failed-upstream' || outcome === 'failed-internal';
-}
-
-function rounded(ms: number | null): number | null {
-  return ms === null ? null : Math.round(ms * 10) / 10;
 }

@@ -9,11 +9,11 @@ import { unknownModel } from './places/refusals.ts';
 import type { RequestRecord } from './request-record.ts';
 
 /**
- * Runs to the end and fills in the record. Rejects with `model_not_found`, `not_supported` or what a limit says before anything
- * was sent.
+ * Runs to the end and fills in the record. Throws or rejects with `model_not_found`, `not_supported` or what a limit says
+ * before anything was sent.
  * `exchange` may be a `TranslatedExchange`: what is written to it is always the OpenAI dialect.
  */
-export async function serveInference(
+export function serveInference(
   gateway: ApiContext,
   exchange: HttpExchange,
   envelope: Envelope,
@@ -24,8 +24,14 @@ export async function serveInference(
   refuseUnlessOffered(pool.view, envelope.endpoint);
   record.model = poolName(pool);
   record.stream = envelope.stream;
-  await gateway.limits.admit(record, pool, envelope);
-  const attempt = (to: HttpExchange) =>
+  const alone = (to: HttpExchange) =>
     new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
-  await (gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange));
+  const attempt =
+    pool.view.batching === undefined
+      ? alone
+      : (to: HttpExchange) => gateway.batching.serve({ exchange: to, envelope, record, pool }) ?? alone(to);
+  const answer = () =>
+    gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange);
+  const admitted = gateway.limits.admit(record, pool, envelope);
+  return admitted === undefined ? answer() : admitted.then(answer);
 }

@@ -8,7 +8,7 @@ interface Reading {
 }
 
 export function anthropicRateLimitHeaders(
-  readings: Partial<Record<'requests' | 'tokens', Reading>>,
+  readings: { [kind in 'requests' | 'tokens']?: Reading | undefined },
   wallMs: number,
 ): Record<string, string> {
   const headers: Record<string, string> = {};

@@ -12,23 +12,56 @@ export interface Family {
 
 export type Labels = Readonly<Record<string, string>>;
 
-interface HistogramCell {
+/** One counter or gauge under its labels. Whoever counts often keeps it, and is spared looking it up. */
+export class ValueCell {
+  value = 0;
+  /** Something was counted since the values were last handed over. */
+  touched = false;
+
+  add(amount = 1): void {
+    this.value += amount;
+    this.touched = true;
+  }
+
+  set(value: number): void {
+    this.value = value;
+    this.touched = true;
+  }
+}
+
+/** One histogram under its labels. */
+export class HistogramCell {
+  readonly bounds: readonly number[];
   /** One count per bound, and one for +Inf; not cumulative. */
-  counts: number[];
-  sum: number;
+  readonly counts: number[];
+  sum = 0;
+  touched = false;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = new Array<number>(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number): void {
+    let index = 0;
+    while (index < this.bounds.length && value > this.bounds[index]!) index++;
+    this.counts[index]!++;
+    this.sum += value;
+    this.touched = true;
+  }
 }
 
 /** Values by family and by rendered labels; survives postMessage. */
 export interface MetricDeltas {
   values: Record<string, Record<string, number>>;
-  histograms: Record<string, Record<string, HistogramCell>>;
+  histograms: Record<string, Record<string, { counts: number[]; sum: number }>>;
 }
 
 export class MetricSet {
   readonly #families: readonly Family[];
   readonly #bounds = new Map<string, readonly number[]>();
-  #values = new Map<string, Map<string, number>>();
-  #histograms = new Map<string, Map<string, HistogramCell>>();
+  readonly #values = new Map<string, Map<string, ValueCell>>();
+  readonly #histograms = new Map<string, Map<string, HistogramCell>>();
 
   constructor(families: readonly Family[]) {
     this.#families = families;
@@ -37,48 +70,62 @@ export class MetricSet {
     }
   }
 
+  /** The same cell for the same labels, as long as the set lives. */
+  value(name: string, labels: Labels): ValueCell {
+    return this.#value(name, labelText(labels));
+  }
+
+  histogram(name: string, labels: Labels): HistogramCell {
+    return this.#histogram(name, labelText(labels));
+  }
+
   add(name: string, labels: Labels, amount = 1): void {
-    const cells = childMap(this.#values, name);
-    const key = labelText(labels);
-    cells.set(key, (cells.get(key) ?? 0) + amount);
+    this.value(name, labels).add(amount);
   }
 
   set(name: string, labels: Labels, value: number): void {
-    childMap(this.#values, name).set(labelText(labels), value);
+    this.value(name, labels).set(value);
+  }
+
+  /** Forgets all values of a gauge: what is not set again has none. */
+  clear(name: string): void {
+    this.#values.delete(name);
   }
 
   observe(name: string, labels: Labels, value: number): void {
-    const bounds = this.#bounds.get(name) ?? [];
-    const cell = this.#cell(name, labelText(labels), bounds.length);
-    let index = 0;
-    while (index < bounds.length && value > bounds[index]!) index++;
-    cell.counts[index]!++;
-    cell.sum += value;
+    this.histogram(name, labels).observe(value);
   }
 
   /** What has come since the last call; this set is empty afterwards. */
   takeDeltas(): MetricDeltas {
-    const deltas: MetricDeltas = {
-      values: toRecord(this.#values),
-      histograms: toRecord(this.#histograms),
-    };
-    this.#values = new Map();
-    this.#histograms = new Map();
+    const deltas: MetricDeltas = { values: {}, histograms: {} };
+    for (const [name, key, cell] of touchedIn(this.#values)) {
+      deltas.values[name] ??= {};
+      deltas.values[name][key] = cell.value;
+      cell.value = 0;
+      cell.touched = false;
+    }
+    for (const [name, key, cell] of touchedIn(this.#histograms)) {
+      deltas.histograms[name] ??= {};
+      deltas.histograms[name][key] = { counts: [...cell.counts], sum: cell.sum };
+      cell.counts.fill(0);
+      cell.sum = 0;
+      cell.touched = false;
+    }
     return deltas;
   }
 
   merge(deltas: MetricDeltas): void {
-    for (const [name, cells] of Object.entries(deltas.values)) {
-      const target = childMap(this.#values, name);
-      for (const [key, value] of Object.entries(cells)) target.set(key, (target.get(key) ?? 0) + value);
-    }
+    for (const [name, cells] of Object.entries(deltas.values))
+      for (const [key, value] of Object.entries(cells)) this.#value(name, key).add(value);
     for (const [name, cells] of Object.entries(deltas.histograms)) {
       for (const [key, { counts, sum }] of Object.entries(cells)) {
-        const cell = this.#cell(name, key, counts.length - 1);
+        const cell = this.#histogram(name, key);
         counts.forEach((count, index) => {
           cell.counts[index]! += count;
         });
         cell.sum += sum;
+        cell.touched = true;
       }
     }
   }
@@ -91,15 +138,19 @@ export class MetricSet {
 
   #renderFamily({ name, help, type }: Family, common: string): string {
     const lines: string[] = [];
-    for (const [key, value] of this.#values.get(name) ?? [])
-      lines.push(`${name}${braces(common, key)} ${value}`);
+    for (const [key, { value, touched }] of this.#values.get(name) ?? [])
+      if (touched) lines.push(`${name}${braces(common, key)} ${value}`);
     for (const [key, cell] of this.#histograms.get(name) ?? [])
-      lines.push(...this.#renderHistogram(name, common, key, cell));
+      if (cell.touched) lines.push(...this.#renderHistogram(name, common, key, cell));
     return lines.length === 0 ? '' : `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('\n')}\n`;
   }
 
-  #renderHistogram(name: string, common: string, key: string, { counts, sum }: HistogramCell): string[] {
-    const bounds = this.#bounds.get(name) ?? [];
+  #renderHistogram(
+    name: string,
+    common: string,
+    key: string,
+    { bounds, counts, sum }: HistogramCell,
+  ): string[] {
     let cumulative = 0;
     const lines = counts.map((count, index) => {
       cumulative += count;
@@ -112,11 +163,21 @@ export class MetricSet {
     ];
   }
 
-  #cell(name: string, key: string, boundCount: number): HistogramCell {
+  #value(name: string, key: string): ValueCell {
+    const cells = childMap(this.#values, name);
+    let cell = cells.get(key);
+    if (cell === undefined) {
+      cell = new ValueCell();
+      cells.set(key, cell);
+    }
+    return cell;
+  }
+
+  #histogram(name: string, key: string): HistogramCell {
     const cells = childMap(this.#histograms, name);
     let cell = cells.get(key);
     if (cell === undefined) {
-      cell = { counts: new Array<number>(boundCount + 1).fill(0), sum: 0 };
+      cell = new HistogramCell(this.#bounds.get(name) ?? []);
       cells.set(key, cell);
     }
     return cell;
@@ -132,8 +193,11 @@ function childMap<V>(map: Map<string, Map<string, V>>, name: string): Map<string
   return child;
 }
 
-function toRecord<V>(map: Map<string, Map<string, V>>): Record<string, Record<string, V>> {
-  return Object.fromEntries([...map].map(([name, cells]) => [name, Object.fromEntries(cells)]));
+function* touchedIn<Cell extends { touched: boolean }>(
+  families: ReadonlyMap<string, ReadonlyMap<string, Cell>>,
+): Generator<[name: string, key: string, cell: Cell]> {
+  for (const [name, cells] of families)
+    for (const [key, cell] of cells) if (cell.touched) yield [name, key, cell];
 }
 
 const NEEDS_ESCAPE = /[\\\n"]/;

@@ -32,6 +32,7 @@ const NS_PER_MS = 1_000_000;
 
 /** Nanoseconds in which the bucket refills by `units`; rounded up for the whole, so that small charges are never free. */
 function costNs({ amount, windowMs }: Rate, units: number): bigint {
+  if (units === 0) return 0n;
   return BigInt(Math.ceil((units * windowMs * NS_PER_MS) / amount));
 }
 
@@ -76,6 +77,21 @@ export class RateCells {
     for (;;) {
       const found = this.#cells.load(cell);
       const next = later(found, nowNs) + change;
+      if (this.#cells.compareExchange(cell, found, next) === found) return;
+    }
+  }
+
+  /** How much of the bucket is used, 0 to 1, or more when something is owed. */
+  usedRatio(cell: number, rate: Rate, nowNs: bigint): number {
+    return Number(later(this.#cells.load(cell), nowNs) - nowNs) / Number(burstNs(rate));
+  }
+
+  /** Makes it what `change` says of it. */
+  setUsedRatio(cell: number, rate: Rate, nowNs: bigint, change: (usedRatio: number) => number): void {
+    for (;;) {
+      const found = this.#cells.load(cell);
+      const usedRatio = Number(later(found, nowNs) - nowNs) / Number(burstNs(rate));
+      const next = nowNs + BigInt(Math.ceil(change(usedRatio) * Number(burstNs(rate))));
       if (this.#cells.compareExchange(cell, found, next) === found) return;
     }
   }

@@ -16,31 +16,38 @@ export interface BindingLimit extends LimitReading {
 }
 
 /** By kind the limit of which the least is left; a kind that is not limited is not there. */
-export type BindingLimits = Partial<Record<'requests' | 'tokens', BindingLimit>>;
+export type BindingLimits = { [kind in 'requests' | 'tokens']?: BindingLimit | undefined };
 
 export function bindingLimits(
   limits: readonly BoundLimit[],
   read: (limit: BoundLimit) => LimitReading,
 ): BindingLimits {
-  const binding: BindingLimits = {};
+  let requests: BindingLimit | undefined;
+  let tokens: BindingLimit | undefined;
   for (const limit of limits) {
     if (limit.kind === 'concurrency') continue;
     const { remaining, resetMs } = read(limit);
-    const least = binding[limit.kind];
+    const least = limit.kind === 'requests' ? requests : tokens;
     if (least !== undefined && least.remaining <= remaining) continue;
-    binding[limit.kind] = { limit: limit.rate.amount, remaining, resetMs };
+    const binding = { limit: limit.rate.amount, remaining, resetMs };
+    if (limit.kind === 'requests') requests = binding;
+    else tokens = binding;
   }
-  return binding;
+  return { requests, tokens };
 }
 
 export function rateLimitHeaders(binding: BindingLimits): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const kind of ['requests', 'tokens'] as const) {
-    const least = binding[kind];
-    if (least === undefined) continue;
-    headers[`x-ratelimit-limit-${kind}`] = String(least.limit);
-    headers[`x-ratelimit-remaining-${kind}`] = String(least.remaining);
-    headers[`x-ratelimit-reset-${kind}`] = durationText(least.resetMs);
+  const { requests, tokens } = binding;
+  if (requests !== undefined) {
+    headers['x-ratelimit-limit-requests'] = String(requests.limit);
+    headers['x-ratelimit-remaining-requests'] = String(requests.remaining);
+    headers['x-ratelimit-reset-requests'] = durationText(requests.resetMs);
+  }
+  if (tokens !== undefined) {
+    headers['x-ratelimit-limit-tokens'] = String(tokens.limit);
+    headers['x-ratelimit-remaining-tokens'] = String(tokens.remaining);
+    headers['x-ratelimit-reset-tokens'] = durationText(tokens.resetMs);
   }
   return headers;
 }

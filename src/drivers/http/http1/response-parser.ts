@@ -3,6 +3,7 @@
  * disagree about where a message ends: a response that is framed in two ways, or in none that is allowed, is an error.
  * Chunk extensions and trailers are read and dropped. Does no I/O; `Connection` feeds it.
  */
+import { areLines, headerFields } from './header-lines.ts';
 
 export type HeaderValues = Record<string, string | string[] | undefined>;
 
@@ -35,9 +36,6 @@ const CHUNK_LINE_BYTES_MAX = 4_096;
 /** As many as a whole number holds exactly. */
 const CHUNK_DIGITS_MAX = 13;
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/;
-const FIELD_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a field value may not hold.
-const FORBIDDEN_IN_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/;
 const LF = 0x0a;
 const CR = 0x0d;
 
@@ -136,7 +134,7 @@ export class ResponseParser {
       return;
     }
     this.#at += end + 4 - before;
-    this.#takeHead(all.toString('latin1', 0, end));
+    this.#takeHead(all.toString('latin1', 0, end + 2));
   }
 
   /** What is unread, behind what was kept of the last bytes; nothing is kept after this. */
@@ -148,11 +146,11 @@ export class ResponseParser {
   }
 
   #takeHead(text: string): void {
-    const lines = text.split('\r\n');
-    const status = STATUS_LINE.exec(lines[0] as string);
+    const lineEnd = text.indexOf('\r\n');
+    const status = STATUS_LINE.exec(text.slice(0, lineEnd));
     if (status === null) throw new ResponseFault('no HTTP/1.1 status line');
     const code = Number(status[2]);
-    const headers = readFields(lines);
+    const headers = headersOf(fieldsOf(text, lineEnd + 2));
     if (code === 101) throw new ResponseFault('the engine switched protocols, which nobody asked for');
     // An interim response; the real one follows.
     if (code < 200) return;
@@ -229,7 +227,7 @@ export class ResponseParser {
     this.#trailerBytes += line.length + 2;
     if (this.#trailerBytes > HEAD_BYTES_MAX) throw new ResponseFault('trailers without end');
     if (line === '') this.#state = 'done';
-    else splitField(line);
+    else fieldsOf(`${line}\r\n`, 0);
   }
 
   /** Null when the line has not ended yet. */
@@ -281,26 +279,24 @@ function checkStart(bytes: Buffer): void {
   if (!'HTTP/1.'.startsWith(start)) throw new ResponseFault('no HTTP/1.1 status line');
 }
 
-function readFields(lines: readonly string[]): HeaderValues {
+function fieldsOf(text: string, from: number): string[] {
+  if (!areLines(text)) throw new ResponseFault('a control character in a header');
+  const fields = headerFields(text, from);
+  if (fields === null) throw new ResponseFault('a header line without a name');
+  return fields;
+}
+
+function headersOf(fields: readonly string[]): HeaderValues {
   const headers: HeaderValues = Object.create(null) as HeaderValues;
-  for (let index = 1; index < lines.length; index++) {
-    const [name, value] = splitField(lines[index] as string);
+  for (let at = 0; at < fields.length; at += 2) {
+    const name = fields[at] as string;
+    const value = fields[at + 1] as string;
     const before = headers[name];
     if (before === undefined) headers[name] = value;
     else if (typeof before === 'string') headers[name] = [before, value];
     else before.push(value);
   }
   return headers;
-}
-
-function splitField(line: string): [name: string, value: string] {
-  const colon = line.indexOf(':');
-  const name = line.slice(0, Math.max(0, colon));
-  // A line that begins with a space would continue the one before: nobody agrees on how.
-  if (!FIELD_NAME.test(name)) throw new ResponseFault('a header line without a name');
-  const value = line.slice(colon + 1).replace(/^[ \t]+|[ \t]+$/g, '');
-  if (FORBIDDEN_IN_VALUE.test(value)) throw new ResponseFault('a control character in a header');
-  return [name.toLowerCase(), value];
 }
 
 /** Null without a Content-Length. */
@@ -314,6 +310,7 @@ function lengthOf(value: HeaderValues[string]): number | null {
 }
 
 function keepsAlive(headers: HeaderValues, http11: boolean): boolean {
+  if (headers.connection === undefined) return http11;
   const tokens = String(headers.connection ?? '')
     .toLowerCase()
     .split(',')

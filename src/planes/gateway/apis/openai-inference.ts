@@ -21,10 +21,10 @@ function inference(template: string, endpoint: InferenceEndpoint): ApiRoute {
     template,
     policy: 'key',
     idempotent: true,
-    handle: async (gateway: ApiContext, { exchange, record }: ApiCall) => {
-      const bytes = await exchange.readBody(gateway.settings.bodyBytesMax);
-      record.bytesIn = bytes.length;
-      await serveInference(gateway, exchange, parseEnvelope(endpoint, bytes), record);
-    },
+    handle: (gateway: ApiContext, { exchange, record }: ApiCall) =>
+      exchange.readBody(gateway.settings.bodyBytesMax).then((bytes) => {
+        record.bytesIn = bytes.length;
+        return serveInference(gateway, exchange, parseEnvelope(endpoint, bytes), record);
+      }),
   };
 }

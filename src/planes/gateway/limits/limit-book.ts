@@ -7,6 +7,8 @@ interface KeyLimits {
   own: readonly BoundLimit[];
   /** By the name that a request is served by. */
   byModel: ReadonlyMap<string, readonly BoundLimit[]>;
+  /** All that its requests meet, by the same name; filled in as they come. */
+  all: Map<string, readonly BoundLimit[]>;
 }
 
 const NONE: readonly BoundLimit[] = [];
@@ -30,7 +32,7 @@ export class LimitBook {
         byModel.set(poolName(pool), [...known, ...bind(limitedKeyModel(key.name, name, settings))]);
       }
       const own = bind(limitedKey(key));
-      if (own.length > 0 || byModel.size > 0) this.#byKey.set(key.name, { own, byModel });
+      if (own.length > 0 || byModel.size > 0) this.#byKey.set(key.name, { own, byModel, all: new Map() });
     }
     for (const { model, limits } of snapshot.fleet.pools)
       if (limits !== undefined) this.#byModel.set(model, bind(limitedModel(model, limits)));
@@ -41,8 +43,13 @@ export class LimitBook {
     const ofModel = this.limitsOfModel(pool);
     const key = keyName === null ? undefined : this.#byKey.get(keyName);
     if (key === undefined) return ofModel;
-    const { own, byModel } = key;
-    return [...own, ...(byModel.get(poolName(pool)) ?? NONE), ...ofModel];
+    const name = poolName(pool);
+    let all = key.all.get(name);
+    if (all === undefined) {
+      all = [...key.own, ...(key.byModel.get(name) ?? NONE), ...ofModel];
+      key.all.set(name, all);
+    }
+    return all;
   }
 
   /** Those that hold for all callers together, and for its adapters too. */

@@ -18,6 +18,7 @@ import type { RequestRecord } from '../request-record.ts';
 import { LimitBook } from './limit-book.ts';
 import { LimitHold } from './limit-hold.ts';
 import { concurrencyCellsOf, type LimitMemory, rateCellsOf } from './limit-memory.ts';
+import { LimitParts } from './limit-parts.ts';
 import { isForFiller } from './limited.ts';
 import { type Asked, SharedTaking } from './shared-taking.ts';
 
@@ -47,7 +48,8 @@ export class LimitGate {
 
   constructor({ clock, memory, worker, slotted, table, shared, onAlone }: LimitGateOptions) {
     this.#clock = clock;
-    this.#state = new RequestLimits(rateCellsOf(memory), concurrencyCellsOf(memory, worker));
+    const parts = new LimitParts(memory.parts, { placesOnly: shared !== null });
+    this.#state = new RequestLimits(rateCellsOf(memory), concurrencyCellsOf(memory, worker), parts.of);
     const machineMs = () => clock.machineMs();
     this.#sharedTaking =
       shared === null ? null : new SharedTaking({ state: this.#state, shared, onAlone, machineMs });
@@ -58,22 +60,20 @@ export class LimitGate {
     this.#book = new LimitBook(slotted, table);
   }
 
-  /** Rejects with `rate_limit_exceeded` or `tokens_exceed_limit`; `record.hold` is set in any case, for the headers. */
-  async admit(record: RequestRecord, pool: PoolEntry, envelope: Envelope): Promise<void> {
+  /**
+   * Throws or rejects with `rate_limit_exceeded` or `tokens_exceed_limit`; `record.hold` is set in any case, for the headers.
+   * A promise only where others keep count too.
+   */
+  admit(record: RequestRecord, pool: PoolEntry, envelope: Envelope): Promise<void> | undefined {
     if (record.hold !== null || UNLIMITED.includes(envelope.endpoint)) return;
     const limits = limitsFor(record, this.#book.limitsOf(record.keyName, pool));
     if (limits.length === 0) return;
-    record.hold = new LimitHold(this.#state, this.#clock, limits);
-    const verdict = await this.#take(
-      record,
-      record.hold,
-      limits,
-      tokensReserved(envelope, pool.view.contextLength),
-    );
-    if (verdict.kind === 'admitted') return;
-    const { scope, kind } = verdict.limit;
-    record.limited = { scope, kind };
-    throw refusal(verdict, record.hold);
+    const hold = new LimitHold(this.#state, this.#clock, limits);
+    record.hold = hold;
+    const tokens = tokensReserved(envelope, pool.view.contextLength);
+    const verdict = this.#take(record, hold, limits, tokens);
+    if (!(verdict instanceof Promise)) return refuseUnlessAdmitted(verdict, record, hold);
+    return verdict.then((found) => refuseUnlessAdmitted(found, record, hold));
   }
 
   /** Whether a request that was admitted for another model may be served by this one: its limits hold for all callers. */
@@ -101,6 +101,13 @@ export class LimitGate {
     if (verdict.kind === 'admitted') hold.add(verdict.reservation);
     return verdict;
   }
+}
+
+function refuseUnlessAdmitted(verdict: LimitVerdict, record: RequestRecord, hold: LimitHold): undefined {
+  if (verdict.kind === 'admitted') return;
+  const { scope, kind } = verdict.limit;
+  record.limited = { scope, kind };
+  throw refusal(verdict, hold);
 }
 
 function limitsFor({ filler }: RequestRecord, limits: readonly BoundLimit[]): readonly BoundLimit[] {

@@ -84,7 +84,11 @@ export class LimitHold {
   }
 
   headers(dialect: ErrorDialect): Record<string, string> {
-    const binding = bindingLimits(this.#shown, (limit) => this.read(limit));
+    const nowMs = this.#clock.machineMs();
+    const binding = bindingLimits(
+      this.#shown,
+      (limit) => this.#readings.get(limit) ?? this.#state.remaining(limit, nowMs),
+    );
     if (dialect === 'openai') return rateLimitHeaders(binding);
     return anthropicRateLimitHeaders(binding, this.#clock.wallMs());
   }
