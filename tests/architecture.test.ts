@@ -27,6 +27,12 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Folders whose parts are strangers to each other: a driver never imports another kind of driver, and so on. */
 const PARTS_APART = ['decide', 'drivers', 'planes'];
 
+/** Where the product begins: the commands, and the library. */
+const ENTRIES = ['cli/main.ts', 'index.ts'];
+
+/** Deciders that nothing in the product reaches, each with the reason why it stays. */
+const UNUSED_DECIDERS: Record<string, string> = {};
+
 function sources(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -46,6 +52,18 @@ function importsOf(file: string): Import[] {
     (match) => match[1] as string,
   );
   return specifiers.map((specifier) => ({ from: file, to: resolve(dirname(file), specifier) }));
+}
+
+/** Processes and threads that a file starts by the name of their entry: no import leads there. */
+function startedBy(file: string): string[] {
+  const text = readFileSync(file, 'utf8');
+  const processes = [...text.matchAll(/processEntry\('([\w-]+)'\)/g)].map(([, name]) =>
+    join(root, 'src/assembly', `${name}.ts`),
+  );
+  const threads = [...text.matchAll(/new URL\(`\.\/([\w-]+)\$\{extname/g)].map(([, name]) =>
+    join(dirname(file), `${name}.ts`),
+  );
+  return [...processes, ...threads];
 }
 
 const srcFiles = sources(join(root, 'src'));
@@ -83,13 +101,13 @@ describe('architecture', () => {
     expect(wrong.map(show)).toEqual([]);
   });
 
-  it('leaves only serve, simulate and doctor of the commands to use assembly beyond its configuration', () => {
+  it('leaves only serve, simulate, doctor and diagnose of the commands to use assembly beyond its configuration', () => {
     const wrong = allImports.filter(
       ({ from, to }) =>
         place(from)[0] === 'cli' &&
         place(to)[0] === 'assembly' &&
         place(to)[1] !== 'config' &&
-        !/(serve|simulate|doctor)[a-z/-]*\.ts$/.test(from),
+        !/(serve|simulate|doctor|diagnose)[a-z/-]*\.ts$/.test(from),
     );
     expect(wrong.map(show)).toEqual([]);
   });
@@ -133,6 +151,23 @@ describe('architecture', () => {
         .map((name) => `${relative(root, file)}: ${name}`),
     );
     expect(dead).toEqual([]);
+  });
+
+  it('uses every decider in the product: each file of src/decide is reached from a command or from the library', () => {
+    const reached = new Set<string>();
+    const visit = (file: string): void => {
+      if (reached.has(file) || isTest(file) || !srcFiles.includes(file)) return;
+      reached.add(file);
+      for (const { to } of importsOf(file)) visit(to);
+      for (const to of startedBy(file)) visit(to);
+    };
+    for (const entry of ENTRIES) visit(join(root, 'src', entry));
+    const unused = srcFiles
+      .filter((file) => place(file)[0] === 'decide' && !isTest(file) && !reached.has(file))
+      .map((file) => relative(root, file));
+    expect(unused.filter((file) => !(file in UNUSED_DECIDERS))).toEqual([]);
+    // What has come into use, or is gone, is no exception any more.
+    expect(Object.keys(UNUSED_DECIDERS).filter((file) => !unused.includes(file))).toEqual([]);
   });
 
   it('keeps clocks, chance and I/O out of base and the deciders', () => {

@@ -1,5 +1,5 @@
 /**
- * What health, batching and the heart of the cache cost per request. Run: `node bench/micro/health-and-cache.ts`.
+ * What health, batching and the heart of the cache cost per request. Run: `npx node bench/micro/health-and-cache.ts`.
  */
 import { ItemBatcher } from '../../src/decide/scheduling/batching/item-batcher.ts';
 import { ByteStore } from '../../src/decide/scheduling/cache/byte-store.ts';
@@ -23,11 +23,11 @@ print(
   }),
 );
 
-const batcher = new ItemBatcher({ sizeMax: 64, weightMax: 1e6, waitMaxMs: 5, pendingMax: 10_000 });
+const batcher = new ItemBatcher({ unitsMax: 64, weightMax: 1e6, waitMaxMs: 5, pendingMax: 10_000 });
 print(
   measure('batcher: add, and take what is due', 200_000, (call) => {
-    batcher.add({ key: call % 2 === 0 ? 'a' : 'b', weight: 100 }, call / 100);
-    batcher.due(call / 100);
+    batcher.add({ key: call % 2 === 0 ? 'a' : 'b', units: 1, weight: 100 }, call / 100);
+    for (const { key } of batcher.takeDue(call / 100)) batcher.ended(key);
   }),
 );
 

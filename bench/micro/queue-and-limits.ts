@@ -1,6 +1,6 @@
 /**
  * What one request costs in the queue (10,000 waiting, 100 tenants) and in the limits (three of them). Run:
- * `node bench/micro/queue-and-limits.ts`.
+ * `npx node bench/micro/queue-and-limits.ts`.
  */
 import { ConcurrencyCells } from '../../src/decide/scheduling/limits/concurrency-cells.ts';
 import { RateCells, sharedCells } from '../../src/decide/scheduling/limits/rate-cells.ts';

@@ -1,6 +1,6 @@
 /**
  * What a scheduling decision costs over 100 replicas, for each strategy, and with prefix affinity over 100,000 remembered
- * prompts. Run: `node bench/micro/scheduler.ts`; with `--expose-gc` it also says how many bytes a decision leaves behind. The
+ * prompts. Run: `npx node bench/micro/scheduler.ts`; with `--expose-gc` it also says how many bytes a decision leaves behind. The
  * figure to hold: prefix-cache p95 under 100 µs.
  */
 import { createRandom } from '../../src/base/random.ts';

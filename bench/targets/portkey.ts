@@ -1,6 +1,6 @@
 /**
  * Portkey's gateway, a peer that is written in TypeScript too. No dependency of the project: measured only where
- * `node bench/install-portkey.ts` has put it.
+ * `npx node bench/install-portkey.ts` has put it.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -11,7 +11,7 @@ export const PORTKEY_FOLDER = resolve(import.meta.dirname, '../.portkey');
 const PACKAGE = join(PORTKEY_FOLDER, 'node_modules/@portkey-ai/gateway');
 
 export const PORTKEY_MISSING =
-  'Portkey is not installed and left out (node bench/install-portkey.ts installs it)';
+  'Portkey is not installed and left out (npx node bench/install-portkey.ts installs it)';
 
 /** Null where it is not installed. */
 export function portkeyVersion(): string | null {

@@ -1,6 +1,7 @@
 /** Every generated file of the repository, with its text. `npm run generate` writes them; a unit test proves them fresh. */
 import { cliPage } from './cli.ts';
 import { configurationJsonSchema, configurationPage } from './configuration.ts';
+import { DIAGNOSIS_PAGE, diagnosisPage } from './diagnosis.ts';
 import { errorsPage } from './errors.ts';
 import { metricsPage } from './metrics.ts';
 
@@ -17,5 +18,6 @@ export function generatedPages(): GeneratedPage[] {
     { path: 'docs/reference/errors.md', text: errorsPage() },
     { path: 'docs/reference/cli.md', text: cliPage() },
     { path: 'docs/reference/metrics.md', text: metricsPage() },
+    { path: DIAGNOSIS_PAGE, text: diagnosisPage() },
   ];
 }

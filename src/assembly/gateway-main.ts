@@ -12,6 +12,7 @@ import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/co
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
+import type { LimitShare } from '../contract/limit-share.ts';
 import { SUSPECT_STATUSES, type SuspectRecord } from '../contract/suspects.ts';
 import { replicasWanted, scaleOutRatio } from '../decide/scheduling/queue/scale-out.ts';
 import { FILES_FOLDER } from '../drivers/storage/file-contents.ts';
@@ -22,7 +23,12 @@ import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { SlotAssigner, type SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import { GATEWAY_METRICS } from '../planes/gateway/gateway-counters.ts';
 import { HealthKeeper } from '../planes/gateway/health/health-keeper.ts';
+import { keepLate, keptLate } from '../planes/gateway/health/late-replicas.ts';
+import { ProgressWatch } from '../planes/gateway/health/progress.ts';
 import { ReplicaGates } from '../planes/gateway/health/replica-gates.ts';
+import { StepTimes } from '../planes/gateway/health/step-times.ts';
+import { StragglerKeeper } from '../planes/gateway/health/straggler-keeper.ts';
+import { ShareKeeper } from '../planes/gateway/limits/share-keeper.ts';
 import { GaugeCells } from '../planes/gateway/places/gauge-cells.ts';
 import { GaugeKeeper } from '../planes/gateway/places/gauge-keeper.ts';
 import { LoadCells } from '../planes/gateway/places/load-cells.ts';
@@ -56,6 +62,13 @@ export interface GatewayProcessOptions {
 }
 
 const TICK_MS = 250;
+/** How long one that is started beside another waits for the node process, and then for its part of limits. */
+const NODE_WAIT_MS = 300;
+const SHARE_WAIT_MS = 1_200;
+/** After this a request that was let in by a former part has been counted. */
+const SHARE_SETTLE_MS = 20;
+/** Between two comparisons of replicas. */
+const STRAGGLERS_MS = 1_000;
 /** Between two looks at GPU telemetry. */
 const GAUGES_MS = 2_000;
 /** Answers say `Connection: close` for this long before a replaced gateway lets go of the port. */
@@ -65,6 +78,8 @@ const FACTS_MAX = 10_000;
 
 export async function runGateway(options: GatewayProcessOptions): Promise<void> {
   let gateway: GatewayProcess | null = null;
+  /** Come before there is a gateway to take them. */
+  const early: NodeToGateway[] = [];
   const first = new FirstSnapshot(options);
   const link = new NodeLink({
     socketPaths: options.socketPaths,
@@ -74,6 +89,7 @@ export async function runGateway(options: GatewayProcessOptions): Promise<void> 
     ],
     onMessage: (message) => {
       if (gateway !== null) gateway.onMessage(message);
+      else if (message.type === 'limitShare') early.push(message);
       else first.onMessage(message);
     },
   });
@@ -83,6 +99,7 @@ export async function runGateway(options: GatewayProcessOptions): Promise<void> 
   } catch (thrown) {
     return fail(link, options, PlatformError.from(thrown));
   }
+  for (const message of early) gateway.onMessage(message);
   await gateway.start();
 }
 
@@ -94,6 +111,18 @@ class GatewayProcess {
   readonly #metrics = new MetricSet(GATEWAY_METRICS);
   readonly #log: ReturnType<typeof openLineLog>;
   readonly #health: HealthKeeper;
+  readonly #progress = new ProgressWatch(this.#memory.progress, systemClock);
+  readonly #stragglers = new StragglerKeeper({
+    steps: new StepTimes(this.#memory.steps),
+    gates: new ReplicaGates(this.#memory.gates),
+    clock: systemClock,
+    onChange: (replica, { share, stepMs }) => {
+      const what = share < 1 ? 'is slower than its peers' : 'keeps up with its peers again';
+      this.#logLine('info', `stragglers: ${replica} ${what}`, { replica, share, step_ms: stepMs });
+    },
+  });
+  readonly #shares = new ShareKeeper(this.#memory.limits, systemClock);
+  readonly #shareKnown = Promise.withResolvers<void>();
   readonly #load = new LoadCells(this.#memory.load);
   readonly #queues = new QueueKeeper({
     cells: this.#load,
@@ -128,14 +157,18 @@ class GatewayProcess {
     this.#options = options;
     this.#link = link;
     this.#log = openLineLog(options.logFile, { batched: true });
-    this.#slotted = this.#slots.assign(snapshot);
+    this.#slotted = this.#slots.assign(keepLate(snapshot));
     this.#health = new HealthKeeper({
       gates: new ReplicaGates(this.#memory.gates),
+      sinceProgressMs: (slot) => this.#progress.sinceMs(slot),
       clock: systemClock,
       chance: createRandom(process.pid),
       onChange: (replica, name) => this.#logLine('info', `breaker: ${replica} is ${name}`, { replica }),
     });
+    this.#shares.update(this.#slotted);
     this.#health.update(this.#slotted);
+    this.#stragglers.update(this.#slotted);
+    this.#progress.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     const { settings } = this.#slotted.snapshot;
     this.#suspectFile = options.stateDir === null ? null : openSuspectFile(options.stateDir);
@@ -201,13 +234,18 @@ class GatewayProcess {
     process.on('SIGHUP', () => {});
     process.once('SIGTERM', () => void this.#drain('stop', this.#slotted.snapshot.settings.drainTimeoutMs));
     setInterval(() => {
+      this.#progress.tick();
       this.#health.tick();
       this.#suspects.tick();
       this.#queues.tick(this.#slotted.snapshot.settings);
+      if (this.#shares.isShared) this.#sayLimitUse();
     }, TICK_MS).unref();
+    setInterval(() => this.#stragglers.tick(), STRAGGLERS_MS).unref();
     setInterval(() => void this.#gauges.poll(), GAUGES_MS).unref();
     try {
       const { host, port } = this.#slotted.snapshot.settings;
+      if (this.#options.beside && this.#options.socketPaths.length > 0)
+        await Promise.race([this.#shareKnown.promise, this.#patienceForShare()]);
       if (!this.#options.beside && port !== 0) await assertFree(host, port);
       this.#port = await this.#workers.start();
     } catch (thrown) {
@@ -248,6 +286,8 @@ class GatewayProcess {
         return this.#takeSnapshot(message.snapshot);
       case 'suspects':
         return this.#suspects.hear(message.records);
+      case 'limitShare':
+        return this.#takeShare(message.share);
       case 'collect':
         return this.#sendReport(message.id);
       case 'drain':
@@ -260,16 +300,29 @@ class GatewayProcess {
 
   #takeSnapshot(snapshot: GatewaySnapshot): void {
     if (!isNewer(snapshot.version, this.#slotted.snapshot.version)) return;
+    const keptBefore = keptLate(this.#slotted.snapshot.fleet);
     try {
-      this.#slotted = this.#slots.assign(snapshot);
+      this.#slotted = this.#slots.assign(keepLate(snapshot));
     } catch (error) {
       this.#logError('a snapshot was refused; the last good one stays in use', error);
       return;
     }
+    this.#shares.update(this.#slotted);
     this.#health.update(this.#slotted);
+    this.#stragglers.update(this.#slotted);
+    this.#progress.update(this.#slotted);
     this.#gauges.update(this.#slotted);
     this.#suspects.update(this.#slotted);
     this.#workers.tellAll({ type: 'snapshot', slotted: this.#slotted });
+    for (const [model, kept] of Object.entries(keptLate(this.#slotted.snapshot.fleet))) {
+      if (kept === (keptBefore[model] ?? 0)) continue;
+      const detail = { model, kept };
+      this.#logLine(
+        'warn',
+        'replicas whose health probes are late go on being used, for want of others',
+        detail,
+      );
+    }
     try {
       // The file is shared by the gateways of a node.
       replaceFileSync(this.#options.snapshotFile, JSON.stringify(snapshot));
@@ -299,6 +352,21 @@ class GatewayProcess {
     } catch (error) {
       this.#logError('suspect requests could not be kept on disk; they are kept in memory', error);
     }
+  }
+
+  async #patienceForShare(): Promise<void> {
+    await systemClock.sleep(NODE_WAIT_MS);
+    if (this.#link.connected) await systemClock.sleep(SHARE_WAIT_MS);
+  }
+
+  #takeShare(share: LimitShare): void {
+    this.#shares.take(share);
+    this.#shareKnown.resolve();
+    if (share.ask !== null) setTimeout(() => this.#sayLimitUse(share.ask), SHARE_SETTLE_MS);
+  }
+
+  #sayLimitUse(answers: number | null = null): void {
+    this.#link.send({ type: 'limitUse', use: this.#shares.use(answers) });
   }
 
   #report(facts: Fact[]): void {
@@ -344,15 +412,30 @@ class GatewayProcess {
     const suspects = this.#suspects.counts();
     for (const status of SUSPECT_STATUSES)
       if (status !== 'released') this.#metrics.set('autoglm_suspect_requests', { status }, suspects[status]);
+    for (const [model, kept] of Object.entries(keptLate(this.#slotted.snapshot.fleet)))
+      this.#metrics.set('autoglm_late_replicas_kept', { model }, kept);
     this.#setScaleOut();
+    const replicaSpeeds = this.#stragglers.speeds();
+    this.#setSpeeds(replicaSpeeds);
     return {
       workers: this.#workers.status(),
       inFlight: this.#shared.requests(),
       queued: Object.values(poolQueued).reduce((sum, queued) => sum + queued, 0),
       replicaInFlight,
       poolQueued,
+      replicaProgressMs: this.#progress.all(),
+      replicaSpeeds,
       metricsText: this.#metrics.render({ gateway: this.#options.id }),
     };
+  }
+
+  #setSpeeds(speeds: GatewayReport['replicaSpeeds'] = {}): void {
+    for (const name of ['autoglm_replica_speed_share_ratio', 'autoglm_replica_step_seconds'])
+      this.#metrics.clear(name);
+    for (const [deployment, { share, stepMs }] of Object.entries(speeds)) {
+      this.#metrics.set('autoglm_replica_speed_share_ratio', { deployment }, share);
+      if (stepMs !== null) this.#metrics.set('autoglm_replica_step_seconds', { deployment }, stepMs / 1_000);
+    }
   }
 
   /** Demand against what replicas should carry, for autoscalers. */
@@ -381,7 +464,10 @@ class GatewayProcess {
     if (this.#ending) return;
     this.#ending = true;
     const timer = setTimeout(() => this.#exit(), deadlineMs);
-    await this.#workers.drain(mode === 'replace' ? ANNOUNCE_MS : 0, mode === 'stop');
+    await this.#workers.drain(mode === 'replace' ? ANNOUNCE_MS : 0, {
+      stopsAll: mode === 'stop',
+      onClosing: () => this.#link.send({ type: 'limitUse', use: this.#shares.stopTaking() }),
+    });
     clearTimeout(timer);
     this.#exit();
   }

@@ -102,8 +102,14 @@ export class GatewayWorkers {
     this.#slots[index]?.worker.postMessage(message);
   }
 
-  /** Drains: `Connection: close` for `announceMs`, then no more connections; resolves when all have ended. */
-  async drain(announceMs: number, stopsAll: boolean): Promise<void> {
+  /**
+   * Drains: `Connection: close` for `announceMs`, then no more connections; resolves when all have ended.
+   * `onClosing` is called when nothing new is taken any more.
+   */
+  async drain(
+    announceMs: number,
+    { stopsAll, onClosing }: { stopsAll: boolean; onClosing(): void },
+  ): Promise<void> {
     this.#closing = true;
     for (const slot of this.#slots) if (slot.state !== 'closed') slot.state = 'draining';
     this.tellAll({ type: 'announce-close' });
@@ -112,6 +118,7 @@ export class GatewayWorkers {
       this.#onClosed = resolve;
     });
     this.tellAll({ type: 'close', stopsAll });
+    onClosing();
     this.#checkClosed();
     await allClosed;
   }

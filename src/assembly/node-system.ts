@@ -196,6 +196,7 @@ export class NodeSystem implements AdminSystem {
         .map((replica) => ({
           ...replica,
           inFlight: total(reports.map(({ replicaInFlight }) => replicaInFlight[replica.id] ?? 0)),
+          ...speedShareOf(replica.id, reports),
         }));
       return {
         ...pool,
@@ -210,4 +211,10 @@ export class NodeSystem implements AdminSystem {
 
 function total(counts: readonly number[]): number {
   return counts.reduce((sum, count) => sum + count, 0);
+}
+
+/** Each gateway has its own view; the one that gives it least is told. */
+function speedShareOf(replica: string, reports: readonly GatewayReport[]): { speedShare?: number } {
+  const speedShare = Math.min(1, ...reports.map(({ replicaSpeeds }) => replicaSpeeds?.[replica]?.share ?? 1));
+  return speedShare < 1 ? { speedShare } : {};
 }

@@ -96,6 +96,7 @@ export class NodeProcess {
       onFleet: (fleet) => this.#gateways.host.publishFleet(fleet),
       onFact: (fact) => this.#onFact(fact),
       collectInFlight: () => this.#collectInFlight(),
+      sinceProgressMs: (replica) => this.#sinceProgressMs(replica),
     });
     registry.onChange((models) => this.#supervisor.configure(models));
     this.#system = new NodeSystem({
@@ -205,6 +206,13 @@ export class NodeProcess {
     // Before a gateway listens, one of a former run may not be adopted yet.
     if (silent === 0 && host.address !== null) return sums;
     return Object.fromEntries(Object.entries(sums).filter(([, count]) => count > 0));
+  }
+
+  /** As far as gateways answer: one that is silent may know better. */
+  async #sinceProgressMs(replica: string): Promise<number | null> {
+    const reports = await this.#gateways.host.collect();
+    const known = reports.flatMap(({ replicaProgressMs }) => replicaProgressMs?.[replica] ?? []);
+    return known.length === 0 ? null : Math.min(...known);
   }
 
   #showBanner(): void {

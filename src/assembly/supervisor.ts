@@ -25,6 +25,7 @@ export interface AssembleSupervisorOptions {
   onFleet(fleet: FleetSnapshot): void;
   onFact(fact: Fact): void;
   collectInFlight(): Promise<Record<string, number>>;
+  sinceProgressMs(replicaId: string): Promise<number | null>;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 

@@ -143,6 +143,16 @@ export function createProgram(context: CommandContext): Command {
     .action(async (options) => (await import('./doctor.ts')).doctor(options, context));
 
   program
+    .command('diagnose')
+    .description(
+      'say from a log what went wrong with an engine: the lines that count, what was ruled out and why, what to do',
+    )
+    .argument('<file>', 'log of an engine or of the kernel, also .gz; - reads standard input')
+    .option('-e, --engine <engine>', 'whose log it is (else recognised by its lines)')
+    .addOption(jsonOption())
+    .action(async (file, options) => (await import('./diagnose.ts')).diagnose(file, options, context));
+
+  program
     .command('drain')
     .description('let a replica finish what runs, then stop it; it stays stopped until `autoglm restart`')
     .argument('<replica>', 'as `autoglm status` shows it, such as inference-ops-demo/0')

@@ -89,6 +89,19 @@ it('shows gateways, pools, states, load, restarts, incidents and reasons, and no
   expect(text).not.toContain('\u001b');
 });
 
+it('says of a replica that is slower than its peers how much it counts', () => {
+  const [pool] = status.pools;
+  const replicas = pool!.replicas.map((replica, index) =>
+    index === 0 ? { ...replica, speedShare: 0.4 } : replica,
+  );
+  const text = renderStatus(
+    { ...status, pools: [{ ...pool!, replicas }] },
+    { colors: picocolors.createColors(false), nowMs: 0, width: null },
+  );
+  expect(text).toContain('  demo/0 is slower than its peers: it counts for 40 % of its weight');
+  expect(text.match(/slower/g)).toHaveLength(1);
+});
+
 it('shows a long reason whole, and no text twice', () => {
   const reason = `restarted 5 times; model file /${'x'.repeat(200)}.gguf: found 10 bytes; its head says 3000096`;
   const [pool] = status.pools;

@@ -101,12 +101,15 @@ function paintState(state: ReplicaState, colors: Colors): string {
 const LOG_TELLS: readonly ReplicaState[] = ['unready', 'backing-off', 'quarantined'];
 
 /** Texts have lines of their own, whole: why a replica is not ready, and what happened last where that says more. */
-function notesOn({ id, state, reason, lastIncident, logFile }: ReplicaStatus): string[] {
+function notesOn({ id, state, reason, lastIncident, logFile, speedShare = 1 }: ReplicaStatus): string[] {
   const name = printable(id);
   const why = oneLine(reason);
   const incident = lastIncident === null ? '' : oneLine(lastIncident.summary);
   return [
     ...(state === 'ready' ? [] : [`  ${name} is ${state}: ${why}`]),
+    ...(speedShare < 1
+      ? [`  ${name} is slower than its peers: it counts for ${Math.round(speedShare * 100)} % of its weight`]
+      : []),
     ...(incident === '' || (state !== 'ready' && why.includes(incident))
       ? []
       : [`  ${name} last incident: ${incident}`]),

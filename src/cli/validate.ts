@@ -6,6 +6,7 @@ import { requireModelFiles } from '../assembly/config/model-files.ts';
 import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
 import { resolveMerged } from '../assembly/config/resolve-merged.ts';
 import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
+import type { PoolBatching } from '../contract/fleet.ts';
 import { DEFAULT_STRATEGY } from '../contract/scheduling.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
 
@@ -92,12 +93,17 @@ function describeModel(model: Served['models'][number]): string {
     model.servedModel === model.modelName ? [] : [`known there as ${model.servedModel}`],
     model.strategy === DEFAULT_STRATEGY ? [] : [`shared out by ${model.strategy}`],
     model.maxBatchSize === undefined ? [] : [`${model.maxBatchSize} at once per replica`],
+    model.batching === undefined ? [] : [describeBatching(model.batching)],
     model.maxSeqLength === undefined ? [] : [`context ${model.maxSeqLength}`],
     model.threads === undefined ? [] : [count(model.threads, 'thread')],
     model.loraAdapters.map(({ name }) => `adapter ${name}`),
     model.source === 'file' ? [] : ['loaded at run time'],
   ].flat();
   return `model     ${names}: ${what}${limits.length > 0 ? ` (${limits.join(', ')})` : ''}`;
+}
+
+function describeBatching({ unitsMax, waitMaxMs, endpoints }: PoolBatching): string {
+  return `${endpoints.join(', ')} in batches of up to ${unitsMax} within ${waitMaxMs} ms`;
 }
 
 function count(number: number, one: string): string {

@@ -17,6 +17,8 @@ export interface ReplicaStatus {
   pid: number | null;
   inFlight: number;
   window: number;
+  /** How much of its weight counts because it is slower than its peers, 0 to 1; absent: all of it. */
+  speedShare?: number;
   /** Unasked restarts since the record began. */
   restarts: number;
   /** Milliseconds in the present state. */

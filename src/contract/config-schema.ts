@@ -156,6 +156,12 @@ export const configSchema = z.strictObject({
         .describe(
           'A replica that comes back while others serve takes a tenth of its requests at first, and all after so long. Milliseconds; 0: all at once.',
         ),
+      straggler_weights: z
+        .boolean()
+        .default(true)
+        .describe(
+          'A replica that takes longer for a token than its peers, by more than one standard deviation and a tenth, gets fewer requests, in proportion.',
+        ),
       ejection_ms: z
         .number()
         .int()
@@ -215,7 +221,7 @@ export const configSchema = z.strictObject({
       first_token_ms: positiveMs(300_000, 'From the start of an attempt to its first token.'),
       stall_ms: positiveMs(60_000, 'Longest silence inside an answer.'),
       inference_timeout_ms: positiveMs(3_600_000, 'From admission to the end of the answer.'),
-      write_stall_ms: positiveMs(60_000, 'A client that reads nothing for so long is dropped.'),
+      write_stall_ms: positiveMs(30_000, 'A client that reads nothing for so long is dropped.'),
       drain_ms: positiveMs(30_000, 'How long a stopping process waits for what runs.'),
     })
     .prefault({}),

@@ -5,6 +5,7 @@
 import type { ErrorCode } from './errors.ts';
 import type { Fact } from './facts.ts';
 import type { GatewaySnapshot } from './gateway-snapshot.ts';
+import type { LimitShare, LimitUse } from './limit-share.ts';
 import type { SuspectRecord } from './suspects.ts';
 
 export type GatewayToNode =
@@ -16,6 +17,8 @@ export type GatewayToNode =
   | { type: 'facts'; facts: Fact[] }
   /** What it found out of suspect requests; all that it knows with its greeting. */
   | { type: 'suspects'; records: SuspectRecord[] }
+  /** While there is more than one gateway, and as the answer to `limitShare`. */
+  | { type: 'limitUse'; use: LimitUse }
   | { type: 'report'; id: number; report: GatewayReport }
   /** The gateway can not serve and ends. */
   | { type: 'failed'; code: ErrorCode; message: string };
@@ -25,6 +28,8 @@ export type NodeToGateway =
   | { type: 'collect'; id: number }
   /** What the node process, or another gateway, found out. */
   | { type: 'suspects'; records: SuspectRecord[] }
+  /** One that is started beside another waits for it, for a moment. */
+  | { type: 'limitShare'; share: LimitShare }
   /**
    * Drain, then exit. `replace`: another gateway serves beside this one, so answers carry `Connection: close` for a while
    * before the port is let go, and idle connections end by their own timeout. `stop`: nobody takes over; as soon as what runs
@@ -33,6 +38,14 @@ export type NodeToGateway =
   | { type: 'drain'; mode: 'replace' | 'stop'; deadlineMs: number }
   /** Fault injection for tests and drills; ignored unless the gateway was started with --enable-faults. */
   | { type: 'fault'; worker: number; kind: 'throw' };
+
+/** How fast a replica is, as one gateway has measured it. */
+export interface ReplicaSpeed {
+  /** How much of its weight counts because it is slower than its peers; 1: it is not. */
+  share: number;
+  /** For one token; null: not known lately. */
+  stepMs: number | null;
+}
 
 /** State of one gateway at one moment, for `status` and `/metrics`. */
 export interface GatewayReport {
@@ -43,6 +56,10 @@ export interface GatewayReport {
   replicaInFlight: Record<string, number>;
   /** Waiting requests by model. */
   poolQueued: Record<string, number>;
+  /** By replica id, ms since anything of an answer came; of those that have given any. Default: none. */
+  replicaProgressMs?: Record<string, number>;
+  /** By replica id, of those that something is known of. Default: none. */
+  replicaSpeeds?: Record<string, ReplicaSpeed>;
   /** Prometheus text of this gateway's counters. */
   metricsText: string;
 }

@@ -89,6 +89,8 @@ export interface EngineCapabilities {
   lenientFields?: boolean;
   /** What it has of these, in the shape of vLLM. Undefined: not known, so it is asked. */
   endpoints?: readonly ExtraEndpoint[];
+  /** Where it has them, if elsewhere than vLLM. Default: nowhere else. */
+  paths?: Readonly<Partial<Record<ExtraEndpoint, string>>>;
 }
 
 export interface ReplicaView {
@@ -104,6 +106,11 @@ export interface ReplicaView {
   state: ReplicaState;
   /** Why it is in this state, in a short sentence; may be a second old. */
   reason: string;
+  /**
+   * Of an unready one: it served before, its port is open, and its probes are only not answered in time. Where too few others
+   * serve, gateways go on sending it requests. Default: no.
+   */
+  late?: true;
   /** Requests that may be in flight at once (`max_batch_size`). */
   window: number;
   capabilities: EngineCapabilities;
@@ -170,6 +177,19 @@ export interface PoolCache extends CachePolicy {
   adapterRevisions?: Readonly<Record<string, string>>;
 }
 
+/** End points whose requests an engine answers input by input, so that several can be sent as one. */
+export const BATCHING_ENDPOINTS = ['embeddings', 'rerank', 'score', 'classify'] as const;
+export type BatchingEndpoint = (typeof BATCHING_ENDPOINTS)[number];
+
+/** How small requests of a model are sent together. */
+export interface PoolBatching {
+  /** Inputs in one call (`max_batch_size`). */
+  unitsMax: number;
+  /** Longest wait for company. */
+  waitMaxMs: number;
+  endpoints: readonly BatchingEndpoint[];
+}
+
 export interface PoolView {
   /** The name that clients use. */
   model: string;
@@ -187,6 +207,8 @@ export interface PoolView {
   adapters?: string[];
   /** Default: answers are not kept for others. */
   cache?: PoolCache;
+  /** Default: each request is a call of its own. */
+  batching?: PoolBatching;
   /** Nobody may name it any more; it is here until what runs on its replicas has ended. */
   leaving?: true;
 }

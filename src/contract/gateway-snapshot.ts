@@ -33,6 +33,8 @@ export interface GatewaySettings {
   breakerFailures: number;
   /** A replica that comes back while others serve takes all of its share only after so long; 0: at once. */
   slowStartMs: number;
+  /** Replicas that are slower than their peers get less. Default: true. */
+  stragglerWeights?: boolean;
   /** A replica that refused or lost a connection gets nothing new for this long, unless it comes back under a new generation. */
   ejectionMs: number;
   /** Of requests that may have killed engines. Default: nothing is suspected. */

@@ -1,48 +1,10 @@
 /**
- * What a line of an engine's log means: data, one YAML file per engine, because wordings change from release to release.
- * `drivers/engines` loads the rules, `decide/recovery` matches lines against them.
+ * What the lines of a log mean: data, one YAML file per engine, because wordings change from release to release.
+ * `drivers/engines` loads the files, `decide/diagnosis` matches lines against them.
  */
 import { z } from 'zod';
-
-/** Classes of faults, each with its row in the table of docs/engines.md. */
-export const FAULT_CLASSES = {
-  'engine-core-dead': 1,
-  'clean-exit-after-fatal': 2,
-  'cuda-sticky-error': 3,
-  'gpu-out-of-memory': 4,
-  'no-memory-at-start': 5,
-  'host-out-of-memory': 6,
-  'killed-from-outside': 7,
-  'collective-timeout': 8,
-  'engine-rpc-timeout': 9,
-  'shared-memory-heartbeat': 10,
-  hung: 11,
-  'head-of-line-deadlock': 12,
-  'watchdog-timeout': 13,
-  'child-dead': 14,
-  'slot-wedge': 15,
-  busy: 16,
-  'frontend-starved': 17,
-  'orphan-holds-gpu': 18,
-  'gpu-lost': 19,
-  'driver-not-ready': 20,
-  'network-transient': 21,
-  'shared-memory-too-small': 22,
-  'kv-exhausted': 23,
-  'poison-request': 24,
-  'stream-stall': 25,
-  'leaked-slots': 26,
-  'corrupt-output': 27,
-  'slow-start': 28,
-  'ready-too-early': 29,
-  'bad-configuration': 30,
-  straggler: 31,
-  'empty-success': 32,
-  'dead-parallel-rank': 33,
-  'kv-connector-stall': 34,
-  'gateway-fault': 35,
-} as const;
-export type FaultClass = keyof typeof FAULT_CLASSES;
+import { readPattern } from './bounded-pattern.ts';
+import { FAULT_CLASSES } from './faults.ts';
 
 /**
  * `root`: may be the cause. `cascade`: follows from something earlier. `confirmation`: says that something is wrong, not what.
@@ -51,36 +13,88 @@ export type FaultClass = keyof typeof FAULT_CLASSES;
 const LOG_ROLES = ['root', 'cascade', 'confirmation', 'advice'] as const;
 export type LogRole = (typeof LOG_ROLES)[number];
 
-const PATTERN_CHARACTERS_MAX = 300;
+const PATTERN_CHARACTERS_MAX = 400;
+const examples = z.array(z.string().min(1)).min(1);
+
+const patternSchema = z
+  .string()
+  .min(4)
+  .max(PATTERN_CHARACTERS_MAX)
+  .superRefine((text, context) => {
+    const { fault } = readPattern(text);
+    if (fault !== null) context.addIssue({ code: 'custom', message: `${fault} (in ${text})` });
+  });
 
 const logRuleSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9]+(-[a-z0-9]+)*$/),
-  pattern: z.string().min(4).max(PATTERN_CHARACTERS_MAX).refine(isPattern, 'not a regular expression'),
-  class: z.enum(Object.keys(FAULT_CLASSES) as [FaultClass, ...FaultClass[]]),
+  pattern: patternSchema,
+  class: z.enum(FAULT_CLASSES),
   role: z.enum(LOG_ROLES),
+  /** Proves nothing alone: an engine that is well prints it, too. Another witness makes it count. */
+  weak: z.boolean().default(false),
+  /** How often it must come within one attempt to be evidence; for what is normal once and a storm often. */
+  timesMin: z.int().min(1).max(1_000).default(1),
   /** Releases that print it, as far as known. */
   versions: z.string().min(1),
   /** Threads or source files that the wording was taken from. */
   sources: z.array(z.string().min(1)).min(1),
   /** Lines that the rule must match, and no rule before it. */
-  examples: z.array(z.string().min(1)).min(1),
+  examples,
 });
 export type LogRule = z.output<typeof logRuleSchema>;
 
+/**
+ * Lines that are no fault, and say where the engine is. `start`: an attempt begins; `phase`: the start goes on; `ready`: it
+ * serves; `work`: it made a step; `stop`: it ends in order; `quote`: it is about what a
+ * client sent or did, so no rule applies to it.
+ */
+const MARKER_KINDS = ['start', 'phase', 'ready', 'work', 'stop', 'quote'] as const;
+export type MarkerKind = (typeof MARKER_KINDS)[number];
+
+const logMarkerSchema = z.strictObject({ kind: z.enum(MARKER_KINDS), pattern: patternSchema, examples });
+export type LogMarker = z.output<typeof logMarkerSchema>;
+
+/** Named groups of a sample's pattern: what the engine says of itself. */
+export const SAMPLE_FIELDS = [
+  'running',
+  'waiting',
+  'kvPercent',
+  'kvRatio',
+  'generationPerS',
+  'promptPerS',
+] as const;
+
+/** A line with figures about the engine's work. */
+const logSampleSchema = z.strictObject({
+  pattern: patternSchema.refine(
+    (text) =>
+      [...text.matchAll(/\(\?<(\w+)>/g)].every(([, name]) =>
+        (SAMPLE_FIELDS as readonly string[]).includes(name as string),
+      ),
+    `its named groups must be among: ${SAMPLE_FIELDS.join(', ')}`,
+  ),
+  examples,
+});
+export type LogSample = z.output<typeof logSampleSchema>;
+
 export const logRuleFileSchema = z.strictObject({
-  /** Files beside this one's folder whose rules come after these: `cuda` means `../cuda/log-rules.yaml`. */
+  /** Of this format. */
+  version: z.literal(1),
+  /** The name that people know the engine by. */
+  title: z.string().min(1),
+  /** Files whose rules come after these: `cuda` means `cuda.yaml`. */
   include: z.array(z.string().regex(/^[a-z-]+$/)).default([]),
+  markers: z.array(logMarkerSchema).max(50).default([]),
+  samples: z.array(logSampleSchema).max(10).default([]),
   rules: z.array(logRuleSchema).max(200),
-  /** Lines of an engine that is well; no rule may match them. */
+  /** Lines of an engine that is well; no rule may match them, but for weak ones. */
   healthy: z.array(z.string().min(1)).default([]),
 });
 export type LogRuleFile = z.output<typeof logRuleFileSchema>;
 
-function isPattern(text: string): boolean {
-  try {
-    new RegExp(text);
-    return true;
-  } catch {
-    return false;
-  }
+/** All that is known of an engine's log: its file, and what that includes. */
+export interface LogKnowledge {
+  rules: readonly LogRule[];
+  markers: readonly LogMarker[];
+  samples: readonly LogSample[];
 }

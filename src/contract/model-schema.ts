@@ -1,5 +1,6 @@
 /** One entry of `models` in `autoglm.yaml`, also what a model is loaded by at run time. */
 import { z } from 'zod';
+import { batchingSchema } from './batching-schema.ts';
 import { cacheEndpoints, cacheMode, cacheTtl, positiveMs, secret } from './config-values.ts';
 import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
 import { modelLimitsSchema } from './limits-schema.ts';
@@ -143,6 +144,7 @@ export const modelSchema = z
       .describe(
         'Requests in flight per replica; the rest waits in our queue. Default: 16 embedded, 8 llama-server, 4 ollama, 128 tgi, 256 others.',
       ),
+    batching: batchingSchema,
     max_seq_length: z
       .number()
       .int()
@@ -251,8 +253,9 @@ export const modelSchema = z
     for (const issue of tritonIssues(model)) context.addIssue({ code: 'custom', ...issue });
   });
 
-/** Keys that only Triton's ways of speaking have. */
+/** Keys that only Triton's ways of speaking have, or that they have not. */
 function tritonIssues(model: {
+  batching?: unknown;
   engine: string;
   protocol?: string | undefined;
   chat_template?: string | undefined;
@@ -276,6 +279,11 @@ function tritonIssues(model: {
     const right =
       'only protocols "kserve-http" and "kserve-grpc" of engine "triton" need it, others template chats themselves';
     issues.push({ path: ['chat_template'], message: `${found}; ${right}` });
+  }
+  if (model.batching !== undefined && speaksKServe) {
+    const found = `found with protocol "${model.protocol}"`;
+    const right = 'its servers are asked input by input, and batch by themselves (dynamic_batching)';
+    issues.push({ path: ['batching'], message: `${found}; ${right}` });
   }
   if (isTriton && model.urls === undefined && model.command === undefined && model.model === undefined) {
     issues.push({

@@ -289,6 +289,31 @@ describe('SimulatedEngine', () => {
     expect(dot(a, a)).toBeCloseTo(1, 10);
     expect(dot(a, b)).toBeGreaterThan(dot(a, c));
   });
+
+  it('classifies texts by what they hold, always alike', async () => {
+    const engine = engineOf();
+    const classify = (text: string) =>
+      engine.classify(engine.tokenize(text, { parseSpecial: false }), new AbortController().signal);
+    const words = [
+      'window',
+      'winter',
+      'profit',
+      'zebra',
+      'lathe',
+      'copper',
+      'thread',
+      'rain',
+      'second',
+      'gold',
+    ];
+    const found = await Promise.all(words.map(classify));
+    expect(new Set(found.map(({ label }) => label)).size).toBe(2);
+    for (const { label, probs } of found) {
+      expect(probs.reduce((sum, one) => sum + one, 0)).toBeCloseTo(1, 10);
+      expect(label).toBe(`LABEL_${probs.indexOf(Math.max(...probs))}`);
+    }
+    expect(await classify('window')).toEqual(found[0]);
+  });
 });
 
 describe('SimulatedEngine under faults', () => {

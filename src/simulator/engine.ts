@@ -23,6 +23,7 @@ import {
 } from '../wire/vllm/latency-histogram.ts';
 import { adaptedCore } from './adapted-core.ts';
 import { renderChat } from './chat-template.ts';
+import { classifyTokens } from './classification.ts';
 import { embedTokens } from './embedding.ts';
 import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
 import { RequestFaults } from './faults/request-faults.ts';
@@ -120,6 +121,15 @@ export class SimulatedEngine implements EngineCore {
     signal.throwIfAborted();
     this.#promptTokens += tokens.length;
     return embedTokens(this.#options.modelSeed, tokens);
+  }
+
+  async classify(
+    tokens: readonly number[],
+    signal: AbortSignal,
+  ): Promise<{ label: string; probs: number[] }> {
+    signal.throwIfAborted();
+    this.#promptTokens += tokens.length;
+    return classifyTokens(this.#options.modelSeed, tokens);
   }
 
   adapted(adapter: string): EngineCore {

@@ -16,7 +16,7 @@ export const simulatorCapabilities: EngineCapabilities = {
   determinism: 'seeded',
   wholeTokenEvents: true,
   lenientFields: true,
-  endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
+  endpoints: ['rerank', 'score', 'tokenize', 'detokenize', 'classify'],
 };
 
 /** Requests in flight at once when the configuration does not say. */

@@ -9,21 +9,20 @@ import { join, resolve } from 'node:path';
 import OpenAI from 'openai';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
 import type { Fact } from '../../src/contract/facts.ts';
-import { listenForLinks } from '../../src/drivers/control-link/socket-link.ts';
 import { createProcessHost } from '../../src/drivers/process/local-process-host.ts';
-import { openGatewayStore } from '../../src/drivers/storage/gateway-store.ts';
 import {
   createGatewayHost,
   type GatewayHost,
   type GatewayHostOptions,
 } from '../../src/planes/control/gateway-host.ts';
-import { eventually, poolOf, TEST_SETTINGS } from '../support/gateway-under-test.ts';
+import { freePort, hostOptions as optionsOf } from '../support/gateway-host-under-test.ts';
+import { eventually, poolOf } from '../support/gateway-under-test.ts';
+import { machinePace } from '../support/machine-pace.ts';
 import { ANSWER_TEXT, type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
 import { isAlive, killQuietly } from '../support/system-under-test.ts';
 
-const ROOT = resolve(import.meta.dirname, '../..');
+const _ROOT = resolve(import.meta.dirname, '../..');
 let directory: string;
 let engine: ScriptedEngine;
 let host: GatewayHost;
@@ -52,40 +51,7 @@ function newHost(port: number, epoch = Date.now()): GatewayHost {
 }
 
 function hostOptions(port: number, epoch: number): GatewayHostOptions {
-  const socket = join(directory, 'node.sock');
-  return {
-    clock: systemClock,
-    processHost: createProcessHost({ environment: process.env }),
-    store: openGatewayStore(directory),
-    settings: { ...TEST_SETTINGS, port },
-    epoch,
-    listen: (onLink) => listenForLinks([socket], onLink),
-    entry: {
-      command: process.execPath,
-      args: [
-        join(ROOT, 'src/assembly/gateway-process.ts'),
-        '--log',
-        join(directory, 'gateway.log'),
-        '--socket',
-        socket,
-        '--enable-faults',
-      ],
-    },
-    logFile: join(directory, 'process.log'),
-    cwd: directory,
-    ownerPrefix: `${directory}:gateway:`,
-    suspects: () => [],
-    onSuspects: () => {},
-    onFacts: (found) => void facts.push(...found),
-    log: () => {},
-  };
-}
-
-/** A port that is free at this moment: the gateways that follow each other need the same one. */
-async function freePort(): Promise<number> {
-  const other = await startScriptedEngine();
-  await other.close();
-  return other.port;
+  return optionsOf({ directory, port, epoch, onFacts: (found) => void facts.push(...found) });
 }
 
 async function start(): Promise<string> {
@@ -149,8 +115,14 @@ describe('a worker thread that dies', () => {
     engine.base = { paceMs: 5 };
     const traffic = startTraffic(url, 16, 8);
     await eventually(() => engine.seen.length > 50, 10_000);
+    const faultAtMs = performance.now();
     host.injectFault(0);
     await eventually(() => facts.some(({ type }) => type === 'workerReplaced'));
+    await waitFor(
+      async () => (await host.collect())[0]?.workers.every(({ state }) => state === 'listening') === true,
+      20_000,
+    );
+    console.log(`a worker is back ${(performance.now() - faultAtMs).toFixed(0)} ms after it died`);
     await eventually(() => host.status().length === 1);
     const seen = engine.seen.length;
     await eventually(() => engine.seen.length > seen + 100, 10_000);
@@ -197,7 +169,8 @@ describe('a gateway process that is killed', () => {
       if (status === 200) break;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    expect(performance.now() - killedAtMs).toBeLessThan(1_000);
+    const backMs = performance.now() - killedAtMs;
+    expect(backMs).toBeLessThan(1_000 * machinePace());
     const before = answers;
     await eventually(() => answers > before + 50, 10_000);
     running = false;

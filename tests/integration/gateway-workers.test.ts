@@ -53,7 +53,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   handedOut = GOOD;
-  await workers.drain(0, true);
+  await workers.drain(0, { stopsAll: true, onClosing: () => {} });
   rmSync(directory, { recursive: true, force: true });
 });
 

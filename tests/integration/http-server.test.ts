@@ -197,6 +197,11 @@ describe('streamed answers', () => {
   beforeAll(async () => {
     streaming = createHttpServer({
       handle: (exchange) => {
+        if (exchange.path === '/known-length') {
+          exchange.sendHead(200, { 'content-length': '4' });
+          exchange.write('ab');
+          return exchange.end('cd');
+        }
         exchange.sendHead(200, { 'content-type': 'text/event-stream' });
         for (const piece of PIECES) exchange.write(Buffer.from(piece));
         setImmediate(() => exchange.end('data: [DONE]\n\n'));
@@ -242,6 +247,13 @@ describe('streamed answers', () => {
     expect(first.text).toBe(whole);
     expect(first.rest).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(dechunk(bodyOf(first.rest))).toEqual({ text: whole, rest: '' });
+  });
+
+  it('are plain where their length is known, and the connection goes on', async () => {
+    const request = 'GET /known-length HTTP/1.1\r\nHost: x\r\n';
+    const answers = await raw(`${request}\r\n${request}Connection: close\r\n\r\n`);
+    expect(answers.match(/\r\n\r\nabcd/g)).toHaveLength(2);
+    expect(answers).not.toContain('chunked');
   });
 
   it('are plain for HTTP/1.0, and only a head for HEAD', async () => {

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { machinePace } from '../support/machine-pace.ts';
 import { Installation, isAlive, signal, until } from '../support/serve-harness.ts';
 
 const FREE_PORTS = 'gateway: { port: 0 }\nadmin: { port: 0 }\n';
@@ -241,7 +242,8 @@ describe('stopping', () => {
     const beganMs = performance.now();
     launched.child.kill('SIGINT');
     expect(await launched.exited).toBe(130);
-    expect(performance.now() - beganMs).toBeLessThan(2_000);
+    const tookMs = performance.now() - beganMs;
+    expect(tookMs).toBeLessThan(2_000 * machinePace());
     await reading;
     expect(installation.processes()).toEqual([]);
   });
@@ -464,7 +466,8 @@ describe('the gateway', () => {
       'it answers again',
       async () => isAlive(gateway!.pid) === false && (await ask(installation)).status === 200,
     );
-    expect(performance.now() - beganMs).toBeLessThan(2_000);
+    const tookMs = performance.now() - beganMs;
+    expect(tookMs).toBeLessThan(2_000 * machinePace());
   });
 
   it('is replaced on command, on the same port', async () => {

@@ -107,7 +107,7 @@ async function ask(
 async function chunksOf(body: object): Promise<{ cache: string | undefined; chunks: string[] }> {
   const bytes = Buffer.from(JSON.stringify(body));
   const head = `POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-ada\r\nConnection: close\r\nContent-Length: ${bytes.length}\r\n\r\n`;
-  const { text } = await sendRaw(gateway.port, Buffer.concat([Buffer.from(head), bytes]));
+  const { text } = await sendRaw(gateway.port, Buffer.concat([Buffer.from(head), bytes]), 10_000, 10_000);
   const bodyAt = text.indexOf('\r\n\r\n') + 4;
   return {
     cache: /^x-autoglm-cache: (\w+)/im.exec(text.slice(0, bodyAt))?.[1],
@@ -168,7 +168,7 @@ describe('response cache', () => {
   });
 
   it('replays a stream byte for byte, at the borders of its chunks', async () => {
-    engine.base = { paceMs: 2 };
+    engine.base = { paceMs: 20 };
     const body = chatOf('script', { stream: true, stream_options: { include_usage: true } });
     const first = await chunksOf(body);
     const again = await chunksOf(body);

@@ -37,6 +37,7 @@ export const TEST_SETTINGS: GatewaySettings = {
   continuationsMax: 3,
   breakerFailures: 0,
   slowStartMs: 0,
+  stragglerWeights: false,
   ejectionMs: 0,
   keepAliveMs: 10_000,
   connectTimeoutMs: 1_000,
@@ -168,7 +169,8 @@ export async function startGateway(
     log: () =>
       readFileSync(logFile, 'utf8')
         .split('\n')
-        .filter((line) => line !== '')
+        // The last one is empty, or being written.
+        .slice(0, -1)
         .map((line) => JSON.parse(line) as Record<string, unknown>),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) {

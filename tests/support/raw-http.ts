@@ -12,8 +12,11 @@ export interface RawAnswer {
 const QUIET_MS = 150;
 const LIMIT_MS = 10_000;
 
-/** `waitMs`: how long silence may last before it counts as no answer; a message that was answered ends sooner. */
-export function sendRaw(port: number, bytes: Buffer, waitMs = 600): Promise<RawAnswer> {
+/**
+ * `waitMs`: how long silence may last before it counts as no answer; a message that was answered ends sooner, after `quietMs`.
+ * Where the server closes the connection after its answer, both may be long.
+ */
+export function sendRaw(port: number, bytes: Buffer, waitMs = 600, quietMs = QUIET_MS): Promise<RawAnswer> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     let text = '';
@@ -29,7 +32,7 @@ export function sendRaw(port: number, bytes: Buffer, waitMs = 600): Promise<RawA
     socket.on('data', (data) => {
       text += data.toString('latin1');
       clearTimeout(timer);
-      timer = setTimeout(() => finish(false), QUIET_MS);
+      timer = setTimeout(() => finish(false), quietMs);
     });
     socket.on('error', () => finish(true));
     socket.on('close', () => finish(true));

@@ -10,6 +10,8 @@
  *   found ID [nothing]       answers the search for a process
  *   up ID                    answers probes until it is ready
  *   probe-fails ID TEXT      answers the probe under way
+ *   probe-late ID            it was not answered in time, and the port is open
+ *   probe-busy ID TEXT       it was not answered in time, and gateways see answers go on
  *   exits ID CODE|SIGNAL [TEXT]   the process ends, and that is what its log says of it
  *   in-flight ID N, attempt-failed ID GENERATION, drain ID, restart ID, roll POOL, end drain|kill
  */
@@ -82,6 +84,14 @@ class Stage {
         const effect = this.#probing(id);
         if (effect === null) throw new Error(`no probe of ${id} is under way`);
         return this.#deliver({ type: 'probed', effect, replica: id, ok: false, detail: rest.join(' ') });
+      }
+      case 'probe-late':
+      case 'probe-busy': {
+        const effect = this.#probing(id);
+        if (effect === null) throw new Error(`no probe of ${id} is under way`);
+        const busy = verb === 'probe-busy';
+        const detail = busy ? rest.join(' ') : 'no answer in time';
+        return this.#deliver({ type: 'probed', effect, replica: id, ok: busy, detail, busy, late: !busy });
       }
       case 'exits': {
         const generation = this.#state.replicas[id]?.generation ?? 0;

@@ -79,7 +79,7 @@ function showPool(pool) {
     replica.restarts,
     replica.pid === null ? '-' : replica.pid,
     replica.lastIncident === null ? '-' : replica.lastIncident.summary + ', ' + span(Date.now() - replica.lastIncident.atMs) + ' ago',
-    replica.reason,
+    replica.reason + (replica.speedShare === undefined ? '' : '; slower than its peers, counts for ' + Math.round(replica.speedShare * 100) + ' %'),
   ]);
   const head = ['replica', 'engine', 'state', 'for', 'load', 'restarts', 'pid', 'last incident', 'reason'];
   return [title, element('p', aliases + pool.queued + ' queued', 'dim'), table(head, rows)];

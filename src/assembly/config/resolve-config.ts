@@ -9,7 +9,13 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config } from '../../contract/config-schema.ts';
-import type { ChatTemplate, EngineKind, EngineProtocol, ModelCache } from '../../contract/fleet.ts';
+import type {
+  ChatTemplate,
+  EngineKind,
+  EngineProtocol,
+  ModelCache,
+  PoolBatching,
+} from '../../contract/fleet.ts';
 import type { GatewaySettings, RedisSettings } from '../../contract/gateway-snapshot.ts';
 import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
@@ -75,6 +81,8 @@ export interface ResolvedModel {
   metricsUrl: string | undefined;
   /** Undefined: its answers are not kept for others. */
   cache: ModelCache | undefined;
+  /** Undefined: each request is a call of its own. */
+  batching: PoolBatching | undefined;
 }
 
 export interface SupervisorSettings {
@@ -195,6 +203,7 @@ function gatewaySettings(
     writeStallTimeoutMs: timeouts.write_stall_ms,
     breakerFailures: gateway.breaker_failures,
     slowStartMs: gateway.slow_start_ms,
+    stragglerWeights: gateway.straggler_weights,
     ejectionMs: gateway.ejection_ms,
     quarantine: {
       enabled: quarantine.enabled,
@@ -260,6 +269,12 @@ function modelCache(own: ModelConfig['cache'], all: Config['cache'] | undefined)
   };
 }
 
+function modelBatching(batching: ModelConfig['batching']): PoolBatching | undefined {
+  if (batching === undefined) return undefined;
+  const { max_batch_size: unitsMax, max_wait_ms: waitMaxMs, endpoints } = batching;
+  return { unitsMax, waitMaxMs, endpoints };
+}
+
 function supervisorSettings({ supervisor, timeouts }: Config): SupervisorSettings {
   return {
     restartsMax: supervisor.restarts_max,
@@ -318,6 +333,7 @@ function resolveModel(
       model.chat_template === undefined ? undefined : readChatTemplate(model.chat_template, fromHere),
     metricsUrl: model.metrics_url,
     cache: modelCache(model.cache, cache),
+    batching: modelBatching(model.batching),
   };
 }
 

@@ -46,6 +46,7 @@ const HARMLESS_KEYS = [
   'threads',
   'start_timeout_ms',
   'cache',
+  'batching',
 ];
 
 /** `trusted`: whether the caller has shown a key of the admin API. */

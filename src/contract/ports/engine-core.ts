@@ -149,6 +149,8 @@ export interface EngineCore {
   /** Each array holds the tokens of one step. The return value says why it ended. */
   generate(request: GenerateRequest, signal: AbortSignal): AsyncGenerator<GeneratedToken[], CoreFinish, void>;
   embed(tokens: readonly number[], signal: AbortSignal): Promise<number[]>;
+  /** The most likely label, and the probability of each of the model's labels, in their order. Undefined: the core has none. */
+  classify?(tokens: readonly number[], signal: AbortSignal): Promise<{ label: string; probs: number[] }>;
   /** The same engine, asked through one of its LoRA adapters. Undefined: the core knows none. */
   adapted?(adapter: string): EngineCore;
   /** False when no further request can be queued; the front end then answers 503 with Retry-After. */

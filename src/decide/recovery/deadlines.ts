@@ -50,7 +50,7 @@ export function onDue(draft: Draft, replica: Replica): void {
   const { probing } = replica;
   if (probing !== null && probing.deadlineMs <= nowMs) {
     replica.probing = null;
-    onProbed(draft, replica, probing.rung, { ok: false, detail: 'the probe was not answered' });
+    onProbed(draft, replica, probing.rung, { ok: false, detail: 'the probe was not answered', late: true });
   }
   const { phase } = replica;
   switch (phase.name) {

@@ -47,8 +47,14 @@ export function serveOn(draft: Draft, replica: Replica, reason: string, readySin
   );
 }
 
-export function ail(draft: Draft, replica: Replica, reason: string): void {
-  draft.enter(replica, { name: 'ailing', rung: 'health', nextProbeAtMs: nextHealthProbeMs(draft) }, reason);
+export function ail(
+  draft: Draft,
+  replica: Replica,
+  reason: string,
+  { served, late }: { served: boolean; late: boolean } = { served: false, late: false },
+): void {
+  const nextProbeAtMs = nextHealthProbeMs(draft);
+  draft.enter(replica, { name: 'ailing', rung: 'health', nextProbeAtMs, served, late }, reason);
 }
 
 /** Spread by a tenth, so that the probes of a fleet do not fall together. */

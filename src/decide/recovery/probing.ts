@@ -13,6 +13,8 @@ export interface ProbeAnswer {
   ok: boolean;
   detail: string;
   url?: string;
+  busy?: boolean;
+  late?: boolean;
 }
 
 /** Sends the probe that is due; at most one per replica is under way. */
@@ -89,27 +91,34 @@ function pauseBetweenTries(sinceStartMs: number): number {
   return sinceStartMs < 60_000 ? 250 : 1_000;
 }
 
-function judgeHealth(draft: Draft, replica: Replica, { ok, detail }: ProbeAnswer): void {
+function judgeHealth(draft: Draft, replica: Replica, answer: ProbeAnswer): void {
+  const { ok, detail, busy = false, late = false } = answer;
   if (replica.phase.name !== 'serving') return;
   const failedProbes = ok ? 0 : replica.phase.failedProbes + 1;
   const { probeFailuresMax } = draft.settings;
-  if (failedProbes >= probeFailuresMax) return ail(draft, replica, `health: ${detail}`);
+  if (failedProbes >= probeFailuresMax)
+    return ail(draft, replica, `health: ${detail}`, { served: true, late });
   replica.reason = ok
-    ? 'all probes passed'
+    ? busy
+      ? detail
+      : 'all probes passed'
     : `health probe failed, ${failedProbes} of ${probeFailuresMax}: ${detail}`;
   replica.phase = { ...replica.phase, failedProbes, nextProbeAtMs: nextHealthProbeMs(draft) };
 }
 
-function recover(draft: Draft, replica: Replica, rung: ReadinessRung, { ok, detail }: ProbeAnswer): void {
+function recover(draft: Draft, replica: Replica, rung: ReadinessRung, answer: ProbeAnswer): void {
   if (replica.phase.name !== 'ailing') return;
+  const { ok, detail } = answer;
   if (!ok) {
+    const late = replica.phase.served && answer.late === true;
+    if (late !== replica.phase.late) draft.fleetChanged();
     replica.reason = `${rung}: ${detail}`;
-    replica.phase = { name: 'ailing', rung: 'health', nextProbeAtMs: nextHealthProbeMs(draft) };
+    replica.phase = { ...replica.phase, rung: 'health', nextProbeAtMs: nextHealthProbeMs(draft), late };
     return;
   }
   const next = rungAfter(rung);
   if (next === undefined) return serve(draft, replica, 'all probes pass again');
-  replica.phase = { name: 'ailing', rung: next, nextProbeAtMs: draft.nowMs };
+  replica.phase = { ...replica.phase, rung: next, nextProbeAtMs: draft.nowMs };
 }
 
 function rungAfter(rung: ReadinessRung): ReadinessRung | undefined {

@@ -14,8 +14,20 @@ export type RecoveryEvent =
   | { type: 'found'; effect: number; replica: string; process: ProcessIdentity | null; url: string | null }
   /** `gone`: there was no process left to signal. */
   | { type: 'signalled'; effect: number; replica: string; gone: boolean }
-  /** `url`: learnt by the probe, for engines that choose their port themselves. */
-  | { type: 'probed'; effect: number; replica: string; ok: boolean; detail: string; url?: string }
+  /**
+   * `url`: learnt by the probe, for engines that choose their port themselves. `busy`: it did not answer in time, and gateways see
+   * it work. `late`: it did not answer in time, nobody sees it work, and its port accepts connections.
+   */
+  | {
+      type: 'probed';
+      effect: number;
+      replica: string;
+      ok: boolean;
+      detail: string;
+      url?: string;
+      busy?: boolean;
+      late?: boolean;
+    }
   | { type: 'persisted'; effect: number; replica: string; ok: boolean }
 
   // Observations.

@@ -43,7 +43,11 @@ export type Phase =
       probedAtMs: number;
       nextProbeAtMs: number;
     }
-  | { name: 'ailing'; rung: ReadinessRung; nextProbeAtMs: number }
+  /**
+   * `served`: it was in rotation before. `late`: its newest probe was not answered in time, though its port is open: it may only
+   * have too much to do, or whoever probes it may.
+   */
+  | { name: 'ailing'; rung: ReadinessRung; nextProbeAtMs: number; served: boolean; late: boolean }
   /** Before `settledAtMs` "nothing in flight" means nothing: gateways may not have heard of the drain. */
   | { name: 'draining'; settledAtMs: number; deadlineMs: number }
   | { name: 'terminating'; signal: 'TERM' | 'KILL'; sent: number; deadlineMs: number | null }

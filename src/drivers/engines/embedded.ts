@@ -1,6 +1,7 @@
 /** The engine that comes with the platform; it speaks the dialect of vLLM, metrics included. */
 import { embeddedCapabilities, embeddedDefaultWindow, embeddedLaunch } from './embedded/launch.ts';
 import { createHttpEngine } from './http-engine.ts';
+import { loadLogRules } from './log-rules.ts';
 import { VLLM_METRIC_NAMES } from './vllm/metric-names.ts';
 
 export const embedded = createHttpEngine({
@@ -10,4 +11,5 @@ export const embedded = createHttpEngine({
   healthPath: '/health',
   metricNames: VLLM_METRIC_NAMES,
   launch: embeddedLaunch,
+  logRules: () => loadLogRules('embedded'),
 });

@@ -25,7 +25,9 @@ export const sglang = createHttpEngine({
     wholeTokenEvents: false,
     lenientFields: true,
     mayEchoPrefill: true,
-    endpoints: ['rerank', 'score', 'tokenize', 'detokenize'],
+    endpoints: ['rerank', 'score', 'tokenize', 'detokenize', 'classify'],
+    // /classify is the score of a reward model there.
+    paths: { classify: '/v1/classify' },
   },
   defaultWindow: 256,
   // 503 while starting and when stopping. /health_generate waits up to 20 s for a token, so that a busy engine looks dead

@@ -18,6 +18,7 @@ import type { GatewayRecord, GatewayStore } from '../../contract/ports/gateway-s
 import type { ProcessHost } from '../../contract/ports/process-host.ts';
 import type { SuspectRecord } from '../../contract/suspects.ts';
 import { type GatewayLink, type Hosted, statusOf } from './hosted-gateway.ts';
+import { LimitSharing } from './limit-sharing.ts';
 
 export interface GatewayHostOptions {
   clock: Clock;
@@ -54,6 +55,7 @@ export class GatewayHost {
   readonly #options: GatewayHostOptions;
   readonly #hosted = new Map<string, Hosted>();
   readonly #waiters = new Waiters();
+  readonly #sharing = new LimitSharing();
   readonly #collects = new Map<number, (report: GatewayReport) => void>();
   #fleet!: FleetSnapshot;
   #seq = 0;
@@ -163,6 +165,7 @@ export class GatewayHost {
       await this.#waiters.until(ended, 2_000);
     }
     for (const { watch } of this.#hosted.values()) watch[Symbol.dispose]();
+    this.#sharing.close();
     await this.#listener?.close();
   }
 
@@ -282,6 +285,7 @@ export class GatewayHost {
     if (!this.#hosted.delete(hosted.id)) return;
     hosted.watch[Symbol.dispose]();
     this.#removeRecord(hosted.id);
+    this.#sharing.leave(hosted.id);
     this.#waiters.check();
     if (this.#stopping || hosted.attended || this.#wanted().length > 0) return;
     const livedMs = this.#options.clock.monotonicMs() - hosted.startedMs;
@@ -323,6 +327,10 @@ export class GatewayHost {
         hosted.link = link;
         link.send({ type: 'snapshot', snapshot: this.#nextSnapshot() });
         link.send({ type: 'suspects', records: this.#options.suspects() });
+        void this.#sharing.join(hosted.id, {
+          taking: hosted.state !== 'draining',
+          send: (share) => link.send({ type: 'limitShare', share }),
+        });
       } else if (hosted !== undefined) {
         this.#onMessage(hosted, message);
       }
@@ -341,6 +349,8 @@ export class GatewayHost {
       case 'draining':
         hosted.state = 'draining';
         return this.#waiters.check();
+      case 'limitUse':
+        return this.#sharing.said(hosted.id, message.use);
       case 'facts':
         return this.#options.onFacts(message.facts);
       case 'suspects':

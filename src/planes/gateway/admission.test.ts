@@ -4,7 +4,7 @@ import { systemClock } from '../../base/clock.ts';
 import type { AdapterView, PoolView, ReplicaView } from '../../contract/fleet.ts';
 import { parseEnvelope } from '../../wire/openai/envelope.ts';
 import { Admission, type Lease } from './admission.ts';
-import { ANYBODY } from './caller.ts';
+import { ANYBODY, type Caller } from './caller.ts';
 import { FleetTable } from './fleet-table.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
 import { Demand } from './places/demand.ts';
@@ -48,10 +48,9 @@ const pool = (model: string, replicas: ReplicaView[], more: Partial<PoolView> = 
   ...more,
 });
 
-function setUp(table: FleetTable) {
-  const memory = createSharedMemory();
+function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0) {
   const admission = new Admission({
-    shared: new SharedState(memory, 0),
+    shared: new SharedState(memory, worker),
     clock: systemClock,
     table,
     settings: TEST_SETTINGS,
@@ -62,9 +61,9 @@ function setUp(table: FleetTable) {
     onProbe: () => {},
   });
   const order: string[] = [];
-  const ask = (model: string) => {
-    const deadlineMs = systemClock.monotonicMs() + 5_000;
-    const demand = new Demand(parseEnvelope('chat', BODY), ANYBODY);
+  const ask = (model: string, caller: Partial<Caller> = {}) => {
+    const deadlineMs = systemClock.monotonicMs() + 60_000;
+    const demand = new Demand(parseEnvelope('chat', BODY), { ...ANYBODY, ...caller });
     const asked = admission.acquire({ model, demand, avoid: [], urgent: false, deadlineMs }, () => {});
     asked.then(
       () => order.push(model),
@@ -194,5 +193,93 @@ describe('a pool that leaves', () => {
     const waits = ask('m');
     admission.update(tableOf(pool('m', [replica('m/0')], { leaving: true })), TEST_SETTINGS);
     await expect(waits).rejects.toMatchObject({ code: 'model_not_found' });
+  });
+});
+
+describe('two workers with requests for the same places', () => {
+  /** Requests of tenants in each worker, and one place, which goes from one to the next; the order in which they had it. */
+  async function orderOf(
+    waiting: [worker: number, caller: Partial<Caller>, count: number][],
+    served: number,
+  ) {
+    const memory = createSharedMemory();
+    const table = tableOf(pool('m', [replica('m/0')]));
+    const workers = [0, 1].map((worker) => setUp(table, memory, worker));
+    const order: string[] = [];
+    let held = await workers[0]!.ask('m');
+    for (const [worker, caller, count] of waiting) {
+      for (let turn = 0; turn < count; turn++) {
+        workers[worker]!.ask('m', caller).then(
+          (lease) => {
+            order.push(`${worker} ${caller.tenant}`);
+            held = lease;
+          },
+          () => {},
+        );
+      }
+    }
+    while (order.length < served) {
+      const before = order.length;
+      held.release();
+      await expect.poll(() => order.length, { interval: 1, timeout: 10_000 }).toBe(before + 1);
+    }
+    for (const { admission } of workers) admission.close();
+    return order;
+  }
+  const countOf = (order: string[], of: string) => order.filter((one) => one === of).length;
+
+  it('take turns, although the place always comes free in one of them', async () => {
+    const loud = { tenant: 'loud' };
+    const order = await orderOf(
+      [
+        [0, loud, 40],
+        [1, loud, 40],
+      ],
+      40,
+    );
+    expect(Math.abs(countOf(order, '0 loud') - 20)).toBeLessThanOrEqual(2);
+  });
+
+  it('serve a tenant that asks for little soon, whichever of them another one floods', async () => {
+    const loud = { tenant: 'loud' };
+    const order = await orderOf(
+      [
+        [0, loud, 45],
+        [1, { tenant: 'quiet' }, 2],
+        [1, loud, 45],
+      ],
+      12,
+    );
+    expect(countOf(order, '1 quiet')).toBe(2);
+  });
+
+  it('get places by the weights of who waits in each', async () => {
+    const order = await orderOf(
+      [
+        [0, { tenant: 'light', weight: 1 }, 40],
+        [1, { tenant: 'heavy', weight: 3 }, 45],
+      ],
+      40,
+    );
+    expect(Math.abs(countOf(order, '1 heavy') - 30)).toBeLessThanOrEqual(2);
+  });
+
+  it('leave a place to nobody who can not use it', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(
+      pool('m', [replica('m/0'), replica('m/1', [adapter('sql')])], { adapters: ['sql'] }),
+    );
+    const [one, other] = [setUp(table, memory, 0), setUp(table, memory, 1)];
+    const places = [await one.ask('m'), await one.ask('m')];
+    // Served before, so that it is the turn of the other from here on.
+    const first = one.ask('m');
+    places.find(({ replica: { view } }) => view.id === 'm/0')?.release();
+    (await first).release();
+    const again = await one.ask('m');
+    void other.ask('sql').catch(() => {});
+    const mine = one.ask('m');
+    again.release();
+    expect((await mine).replica.view.id).toBe('m/0');
+    for (const { admission } of [one, other]) admission.close();
   });
 });

@@ -1,7 +1,8 @@
 /**
  * Admits attempts to replicas: takes a place where the pool's strategy says, or lets the request wait in the pool's queue
- * (`decide/scheduling/queue`), which is bounded, fair between tenants, and knows priorities and deadlines. Fair enough between
- * the workers of a gateway: whoever frees a place wakes the others before it looks into its own queue.
+ * (`decide/scheduling/queue`), which is bounded, fair between tenants, and knows priorities and deadlines. Between the workers
+ * of a gateway what comes free goes round by the weights of who waits in each: whoever frees a place wakes the others, and leaves
+ * it to them for a moment where it is their turn.
  *
  * Owner of a waiting request is the queue; it leaves by exactly one of: a lease, its deadline, its client's departure.
  */
@@ -73,6 +74,8 @@ interface PoolState {
   pool: PoolEntry;
   scheduler: PoolScheduler;
   queue: FairQueue<Waiting>;
+  /** For a moment, what comes free is for other workers. */
+  isLeaving: boolean;
 }
 
 export interface AdmissionOptions {
@@ -90,6 +93,8 @@ export interface AdmissionOptions {
 
 /** While requests wait, the queue is looked at this often besides the wake-ups: deadlines and ejections pass silently. */
 const SWEEP_MS = 50;
+/** How long a place is left to a worker whose turn it is, ms: a few times what waking it takes. */
+const LEAVE_MS = 5;
 /** Longest Retry-After of a request that waited in vain, s. */
 const RETRY_AFTER_MAX_S = 60;
 
@@ -207,7 +212,7 @@ export class Admission {
       const known = this.#pools.get(model);
       if (known === undefined) {
         const scheduler = new PoolScheduler(pool, this.#scheduling);
-        this.#pools.set(model, { pool, scheduler, queue: new FairQueue() });
+        this.#pools.set(model, { pool, scheduler, queue: new FairQueue(), isLeaving: false });
       } else {
         known.pool = pool;
         known.scheduler.update(pool);
@@ -233,7 +238,10 @@ export class Admission {
     // What waits in other workers takes room, and is none of this queue's to share out.
     const others = Math.max(0, shared.queued(pool.index) - queue.size - (counted ? 1 : 0));
     const offer = queue.offer(waiting, counted ? Math.max(1, limit - others) : 0, waiting.sinceMs);
-    if (offer.kind === 'queued') return null;
+    if (offer.kind === 'queued') {
+      if (queue.size === 1) shared.joinTurns(pool.index);
+      return null;
+    }
     if (counted) shared.dequeue(pool.index);
     this.#load.refused(pool.index);
     const { reason, retryAfterS } = offer;
@@ -256,8 +264,10 @@ export class Admission {
     if (this.queued === 0) this.#stopSweeping();
   }
 
-  #pump(state: PoolState): void {
+  /** @param anyTurn what is free is taken even where another worker should have it. */
+  #pump(state: PoolState, anyTurn = false): void {
     const { queue, scheduler, pool } = state;
+    const shared = this.#shared;
     const nowMs = this.#clock.monotonicMs();
     this.#rejectExpired(state, nowMs);
     const now = this.#moment();
@@ -271,7 +281,13 @@ export class Admission {
       else if (adapter === null && options.avoid.length === 0 && options.only === undefined) full = true;
       return typeof place !== 'string';
     };
-    for (let entry = queue.take(accept, nowMs); entry !== undefined; entry = queue.take(accept, nowMs)) {
+    while (queue.size > 0) {
+      if (!anyTurn && shared.queued(pool.index) > queue.size && shared.isOthersTurn(pool.index))
+        return this.#leaveToOthers(state);
+      const { turnWeight } = queue;
+      const entry = queue.take(accept, nowMs);
+      if (entry === undefined) return;
+      shared.tookTurn(pool.index, Math.max(1, Math.round(entry.tokens / turnWeight)));
       const { options, sinceMs, adapter } = entry;
       const place = offered.place!;
       const replica = this.#seenBy(pool, adapter).replicas[place.index]!;
@@ -280,6 +296,16 @@ export class Admission {
       const queuedMs = nowMs - sinceMs;
       entry.resolve(new HeldPlace(this, state, { replica, place, options, queuedMs, entry }));
     }
+  }
+
+  /** Whoever freed the place has woken them. What they can not use, or are too slow for, is not left idle. */
+  #leaveToOthers(state: PoolState): void {
+    if (state.isLeaving) return;
+    state.isLeaving = true;
+    setTimeout(() => {
+      state.isLeaving = false;
+      if (state.queue.size > 0) this.#pump(state, true);
+    }, LEAVE_MS);
   }
 
   /** The pool as a request sees it that waits: itself, or through an adapter. */

@@ -35,6 +35,8 @@ export interface AttemptContext {
   settings: GatewaySettings;
   /** Whether the supervisor has the replica out of rotation because something is wrong with it, and another one is ready. */
   isSuspect(replica: ReplicaEntry): boolean;
+  /** Something of an answer came from the replica since this was last said. */
+  noteProgress(replica: ReplicaEntry): void;
 }
 
 /** Silence after which a suspect replica is given up. */
@@ -50,6 +52,8 @@ export class Attempt implements Watched {
   #paused = false;
   #contentSeen = false;
   #lastReadMs: number;
+  /** The last read that others were told of. */
+  #notedReadMs: number;
   readonly #startedMs: number;
 
   constructor(context: AttemptContext, request: AttemptRequest, events: AttemptEvents) {
@@ -58,6 +62,7 @@ export class Attempt implements Watched {
     this.#replica = request.replica;
     this.#startedMs = context.clock.monotonicMs();
     this.#lastReadMs = this.#startedMs;
+    this.#notedReadMs = this.#startedMs;
     this.#call = context.transport.send(
       {
         origin: request.replica.view.url,
@@ -103,6 +108,7 @@ export class Attempt implements Watched {
   resume(): void {
     this.#paused = false;
     this.#lastReadMs = this.#context.clock.monotonicMs();
+    this.#notedReadMs = this.#lastReadMs;
     this.#call.resume();
   }
 
@@ -113,6 +119,10 @@ export class Attempt implements Watched {
 
   onSweep(nowMs: number): void {
     if (this.#paused) return;
+    if (this.#lastReadMs !== this.#notedReadMs) {
+      this.#notedReadMs = this.#lastReadMs;
+      this.#context.noteProgress(this.#replica);
+    }
     const { firstTokenTimeoutMs, stallTimeoutMs } = this.#context.settings;
     const silentMs = nowMs - this.#lastReadMs;
     if (silentMs > SUSPECT_SILENCE_MS && this.#context.isSuspect(this.#replica)) {

@@ -44,6 +44,8 @@ export class ClientStream {
   #source: Pausable | null = null;
   /** Monotonic time since which the client has not read; null while it keeps up. */
   blockedSinceMs: number | null = null;
+  /** The client did not keep up at some time: how long the answer took says nothing about its engine. */
+  wasBlocked = false;
   bytesOut = 0;
   /** Data lines delivered: about one per token, and a few more. */
   dataLines = 0;
@@ -142,6 +144,7 @@ export class ClientStream {
     this.bytesOut += frames.length;
     if (this.#exchange.write(frames) || this.blockedSinceMs !== null) return;
     this.blockedSinceMs = nowMs;
+    this.wasBlocked = true;
     this.#source?.pause();
     this.#exchange.onDrain(() => {
       this.blockedSinceMs = null;

@@ -221,8 +221,8 @@ function errorEventAt(frames: Buffer): number {
   const first = frames[0];
   if ((first === 0x64 || first === 0x65) && ERROR_EVENTS.some((error) => beginsWith(frames, error.first)))
     return 0;
-  // The usual read is one event; only several can hide an error behind a token.
-  if (frames.indexOf(EVENT_END) === frames.length - EVENT_END.length) return -1;
+  // The usual read is one event of one line; only several can hide an error behind a token.
+  if (frames.indexOf(LF) === frames.length - 2) return -1;
   for (const { later } of ERROR_EVENTS) {
     const at = frames.indexOf(later);
     if (at >= 0) return at + 1;
@@ -230,6 +230,7 @@ function errorEventAt(frames: Buffer): number {
   return -1;
 }
 
+const LF = 0x0a;
 const EVENT_END = Buffer.from('\n\n');
 
 function beginsWith(frames: Buffer, prefix: Buffer): boolean {

@@ -1,9 +1,14 @@
 /** Where engines answer each kind of request, and whether a pool's engine has it at all. */
 import { PlatformError } from '../../contract/errors.ts';
-import { EXTRA_ENDPOINTS, type ExtraEndpoint, type PoolView } from '../../contract/fleet.ts';
+import {
+  type EngineCapabilities,
+  EXTRA_ENDPOINTS,
+  type ExtraEndpoint,
+  type PoolView,
+} from '../../contract/fleet.ts';
 import type { InferenceEndpoint } from '../../wire/openai/envelope.ts';
 
-export const ENGINE_PATHS: Readonly<Record<InferenceEndpoint, string>> = {
+const ENGINE_PATHS: Readonly<Record<InferenceEndpoint, string>> = {
   chat: '/v1/chat/completions',
   completions: '/v1/completions',
   embeddings: '/v1/embeddings',
@@ -14,6 +19,12 @@ export const ENGINE_PATHS: Readonly<Record<InferenceEndpoint, string>> = {
   classify: '/classify',
   pooling: '/pooling',
 };
+
+/** Where an engine answers requests of this kind. */
+export function enginePath({ paths }: EngineCapabilities, endpoint: InferenceEndpoint): string {
+  const own = paths !== undefined && isExtraEndpoint(endpoint) ? paths[endpoint] : undefined;
+  return own ?? ENGINE_PATHS[endpoint];
+}
 
 export function isExtraEndpoint(endpoint: InferenceEndpoint): endpoint is ExtraEndpoint {
   return (EXTRA_ENDPOINTS as readonly string[]).includes(endpoint);

@@ -4,7 +4,7 @@
  */
 import type { FleetSnapshot, PoolView, ReplicaView } from '../../contract/fleet.ts';
 import type { GatewaySnapshot } from '../../contract/gateway-snapshot.ts';
-import { limitedIds } from './limits/limited.ts';
+import { allLimited } from './limits/limited.ts';
 
 export interface ReplicaEntry {
   view: ReplicaView;
@@ -140,7 +140,8 @@ export class SlotAssigner {
     const names = pools.map((pool) => pool.model);
     assignSlots(this.#pools, names, this.#tables.pools);
     assignSlots(this.#replicas, replicas, this.#tables.replicas);
-    assignSlots(this.#limits, limitedIds(snapshot), this.#tables.limits);
+    const limited = allLimited(snapshot).map(({ id }) => id);
+    assignSlots(this.#limits, limited, this.#tables.limits);
     return {
       snapshot,
       replicaSlots: Object.fromEntries(this.#replicas),

@@ -11,11 +11,13 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import type { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
 import type { Admission, Lease } from './admission.ts';
 import type { AttemptEnd } from './attempt-end.ts';
+import type { RequestBatching } from './batching/batched-request.ts';
 import type { RequestCache } from './cache/cached-request.ts';
 import type { DeadlineSweep } from './deadline-sweep.ts';
 import type { FillerAdmission } from './filler-admission.ts';
 import type { FillerPace } from './filler-pace.ts';
 import type { FleetTable, ReplicaEntry } from './fleet-table.ts';
+import type { StepTimes } from './health/step-times.ts';
 import type { LimitGate } from './limits/limit-gate.ts';
 import type { RequestRecord } from './request-record.ts';
 import type { SharedState } from './shared-state.ts';
@@ -35,8 +37,12 @@ export interface GatewayContext {
   /** For requests that may wait while clients are served. */
   readonly fillerAdmission: FillerAdmission;
   readonly fillerPace: FillerPace;
+  /** How fast replicas are against their peers. */
+  readonly steps: StepTimes;
   /** Answers that are given to more than one request. */
   readonly cache: RequestCache;
+  /** Small requests that are sent to an engine together. */
+  readonly batching: RequestBatching;
   /** What outlives a request. Every call may be refused (`storage_unavailable`), and nothing else may depend on it. */
   readonly stores: Stores;
   /** The bytes of files. */
@@ -49,6 +55,8 @@ export interface GatewayContext {
   isSuspect(replica: ReplicaEntry): boolean;
   /** Keeps a replica that seems dead out of rotation until the supervisor has looked. */
   ejectBriefly(replica: ReplicaEntry): void;
+  /** Something of an answer came from the replica: it is at work. */
+  noteProgress(replica: ReplicaEntry): void;
   /** Tells the breaker how an attempt ended, where that matters. */
   observeHealth(lease: Lease, end: AttemptEnd): void;
   report(fact: Fact): void;

@@ -11,9 +11,13 @@ import {
   MetricSet,
   type ValueCell,
 } from '../../wire/prometheus/metric-set.ts';
+import type { SplitReason } from './batching/batched-request.ts';
 import type { RequestRecord } from './request-record.ts';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300] as const;
+
+const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256] as const;
+const BATCH_WAIT_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1] as const;
 
 export const GATEWAY_METRICS: readonly Family[] = [
   {
@@ -118,6 +122,23 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Requests that run and may be joined by equal ones.',
   },
   {
+    name: 'autoglm_batching_requests',
+    type: 'histogram',
+    bounds: BATCH_SIZES,
+    help: 'Requests that one call to an engine carried, by model and end point; only where a model has batching.',
+  },
+  {
+    name: 'autoglm_batching_wait_seconds',
+    type: 'histogram',
+    bounds: BATCH_WAIT_SECONDS,
+    help: 'Time a request waited for company, by model and end point.',
+  },
+  {
+    name: 'autoglm_batching_splits_total',
+    type: 'counter',
+    help: 'Calls of several requests that were sent again in two halves, by model, end point and reason: refused (a 4xx of the engine), engine-error (a 500), unreadable (an answer that is not one to all of them).',
+  },
+  {
     name: 'autoglm_redis_calls_total',
     type: 'counter',
     help: 'Calls to Redis by who made them and result: answered, failed (Redis refused), late (no answer in time, or the connection broke), refused (not sent, Redis is away).',
@@ -150,6 +171,21 @@ export const GATEWAY_METRICS: readonly Family[] = [
     help: 'Share of their configured length that queues may have; below 1 while the gateway can not keep up.',
   },
   { name: 'autoglm_replica_in_flight_requests', type: 'gauge', help: 'Attempts in flight, by deployment.' },
+  {
+    name: 'autoglm_late_replicas_kept',
+    type: 'gauge',
+    help: 'Replicas of a model that are used although their health probes are not answered in time, because too few others serve.',
+  },
+  {
+    name: 'autoglm_replica_speed_share_ratio',
+    type: 'gauge',
+    help: 'How much of the weight of a deployment counts by its speed: below 1, it takes longer for a token than its peers. Pools of three and more.',
+  },
+  {
+    name: 'autoglm_replica_step_seconds',
+    type: 'gauge',
+    help: 'Time for a token by deployment: median of the newest answers; absent where there were too few lately.',
+  },
 ];
 
 /** What every request of one route and model is counted in, looked up once. */
@@ -247,6 +283,17 @@ export class GatewayCounters {
     };
     for (const [type, tokens] of Object.entries(saved))
       if (tokens !== null) this.#metrics.add('autoglm_cache_saved_tokens_total', { model, type }, tokens);
+  }
+
+  batchSent(model: string, endpoint: string, waitsMs: readonly number[]): void {
+    const labels = { model, endpoint };
+    this.#metrics.observe('autoglm_batching_requests', labels, waitsMs.length);
+    for (const waitMs of waitsMs)
+      this.#metrics.observe('autoglm_batching_wait_seconds', labels, waitMs / 1000);
+  }
+
+  batchSplit(model: string, endpoint: string, reason: SplitReason): void {
+    this.#metrics.add('autoglm_batching_splits_total', { model, endpoint, reason });
   }
 
   limitsAlone(): void {

@@ -19,6 +19,7 @@ import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext } from './api-route.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
+import { RequestBatcher } from './batching/request-batcher.ts';
 import { AnswerCache } from './cache/answer-cache.ts';
 import type { CacheClient } from './cache/cache-client.ts';
 import { callerOf, MAY_NOT_EXPLAIN, mayExplain } from './caller.ts';
@@ -30,7 +31,9 @@ import { FillerPace } from './filler-pace.ts';
 import { FleetTable, type ReplicaEntry, type SlottedSnapshot } from './fleet-table.ts';
 import type { GatewayCounters } from './gateway-counters.ts';
 import { type HealthReport, healthReport, matters } from './health/attempt-health.ts';
+import { ProgressCells } from './health/progress.ts';
 import { ReplicaGates } from './health/replica-gates.ts';
+import { StepTimes } from './health/step-times.ts';
 import { IdempotencyClaims, KEY_HEADER } from './idempotency/claims.ts';
 import { LimitGate } from './limits/limit-gate.ts';
 import { decodeParams, type RouteMatch, RouteTable } from './match-route.ts';
@@ -90,13 +93,16 @@ export class GatewayPlane implements ApiContext {
   readonly retryBudget: RetryBudget;
   readonly suspects: SuspectDesk;
   readonly fillerPace: FillerPace;
+  readonly steps: StepTimes;
   readonly stores: Stores;
   readonly cache: AnswerCache;
+  readonly batching: RequestBatcher;
   readonly background: ResponseRuns = new BackgroundRuns(this);
   readonly fileContents: FileContents;
   readonly #options: GatewayPlaneOptions;
   readonly #counters: GatewayCounters;
   readonly #gates: ReplicaGates;
+  readonly #progress: ProgressCells;
   readonly #routes = new RouteTable(ROUTES);
   readonly #claims = new IdempotencyClaims(this);
   #settings: GatewaySettings;
@@ -115,6 +121,7 @@ export class GatewayPlane implements ApiContext {
     this.fileContents = options.fileContents;
     this.cache = new AnswerCache(this, options.cacheClient);
     this.#counters = options.counters;
+    this.batching = new RequestBatcher(this, options.counters);
     this.sweep = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
@@ -125,6 +132,7 @@ export class GatewayPlane implements ApiContext {
       shared: options.sharedLimits,
       onAlone: () => this.#counters.limitsAlone(),
     });
+    this.#progress = new ProgressCells(memory.progress);
     this.#gates = new ReplicaGates(memory.gates);
     this.retryBudget = new RetryBudget(new Int32Array(memory.retries));
     const parts = { shared, clock, table: this.#table, settings: this.#settings, gates: this.#gates };
@@ -141,6 +149,8 @@ export class GatewayPlane implements ApiContext {
       this.#table,
       this.#settings.quarantine,
     );
+    this.steps = new StepTimes(memory.steps);
+    this.steps.update(this.#table, this.#settings);
     this.fillerPace = new FillerPace(options.shared, options.clock);
     this.fillerAdmission = new FillerAdmission(parts);
   }
@@ -168,6 +178,7 @@ export class GatewayPlane implements ApiContext {
     this.limits.update(slotted, this.#table);
     this.suspects.update(this.#table, this.#settings.quarantine);
     this.admission.update(this.#table, this.#settings);
+    this.steps.update(this.#table, this.#settings);
     this.fillerAdmission.update(this.#table, this.#settings);
     for (const { replicas } of this.#table.pools) for (const { view } of replicas) departed.delete(view.url);
     for (const origin of departed) this.transport.forget(origin);
@@ -298,7 +309,12 @@ export class GatewayPlane implements ApiContext {
     }
   }
 
+  noteProgress({ slot }: ReplicaEntry): void {
+    this.#progress.note(slot);
+  }
+
   observeHealth(lease: Lease, end: AttemptEnd): void {
+    if (end.kind === 'streamed' || end.kind === 'answered') this.#progress.note(lease.replica.slot);
     const report = healthReport(lease, end);
     if (matters(report, this.#gates.reportsSuccess(report.slot))) this.#options.onHealth(report);
   }

@@ -21,7 +21,7 @@ import { ClientStream } from './client-stream.ts';
 import { continueStream } from './continue-stream.ts';
 import type { Watched } from './deadline-sweep.ts';
 import { DirectRelay } from './direct-relay.ts';
-import { ENGINE_PATHS, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
+import { enginePath, isExtraEndpoint, notOffered } from './engine-endpoints.ts';
 import { poolName, type ReplicaEntry, runOf } from './fleet-table.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { Demand } from './places/demand.ts';
@@ -302,6 +302,17 @@ export class InferenceRun implements StreamRun, Watched {
       kind: record.stream ? 'stream' : 'whole',
       units: record.stream ? stream.bytesOut : (record.completionTokens ?? 0),
     });
+    if (this.context.steps.watches(replica.slot)) this.#observeSteps(replica.slot);
+  }
+
+  /** How long the replica took for a token decides how much it gets beside its peers. */
+  #observeSteps(slot: number): void {
+    const { record, stream, context } = this;
+    const tokens = record.completionTokens ?? Math.max(0, stream.dataLines - LINES_WITHOUT_TOKEN);
+    if (!record.stream) return context.steps.add(slot, 'whole', { ms: this.#serviceMs, tokens });
+    if (record.firstTokenMs === null || stream.wasBlocked) return;
+    const ms = context.clock.monotonicMs() - record.startedMs - record.firstTokenMs;
+    context.steps.add(slot, 'stream', { ms, tokens: tokens - 1 });
   }
 
   /** A place on a replica; rejects when the client leaves or no place comes free in time. */
@@ -460,7 +471,11 @@ export class InferenceRun implements StreamRun, Watched {
     this.#beganMs = beganMs;
     try {
       this.#startAttempt(
-        { replica, path: ENGINE_PATHS[envelope.endpoint], body: bodyFor(replica.view, envelope) },
+        {
+          replica,
+          path: enginePath(replica.view.capabilities, envelope.endpoint),
+          body: bodyFor(replica.view, envelope),
+        },
         (attempt, settle) => new DirectRelay(this, attempt, settle).events(),
         (end) => {
           lease.release();

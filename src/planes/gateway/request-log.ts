@@ -14,7 +14,7 @@ export function logLine(record: RequestRecord, endedMs: number): string {
     `,"outcome":"${record.outcome}","error_code":${named(record.errorCode)}${limitedBy(record)}` +
     `,"key":${named(record.keyName)}${record.filler ? ',"filler":true' : ''}` +
     `,"model":${named(record.model)},"fallback":${named(record.fallback)},"stream":${record.stream}` +
-    `${record.cache === null ? '' : `,"cache":"${record.cache}"`},"replica":${named(record.replica)}` +
+    `${record.cache === null ? '' : `,"cache":"${record.cache}"`}${inBatch(record)},"replica":${named(record.replica)}` +
     `,"attempts":${record.attempts},"client_retries":${record.clientRetries}` +
     `,"continuations":${record.continuations},"tier":${named(record.tier)}` +
     `,"gap_ms":${rounded(record.continuationGapMs)},"queue_ms":${rounded(record.queuedMs)}` +
@@ -25,6 +25,10 @@ export function logLine(record: RequestRecord, endedMs: number): string {
 
 function limitedBy({ limited }: RequestRecord): string {
   return limited === null ? '' : `,"limited_by":"${limited.scope}/${limited.kind}"`;
+}
+
+function inBatch({ batch }: RequestRecord): string {
+  return batch === null ? '' : `,"batch_size":${batch.size},"batch_wait_ms":${rounded(batch.waitMs)}`;
 }
 
 /** A stream that broke had status 200. */

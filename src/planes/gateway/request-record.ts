@@ -38,6 +38,8 @@ export interface RequestRecord {
   stream: boolean;
   /** What the response cache had to do with it; `joined`: it was given the answer to a request that ran. Null: nothing. */
   cache: 'hit' | 'joined' | 'similar' | 'miss' | 'bypass' | null;
+  /** Sent to the engine with others: how many in all, and how long it waited for them. Null: alone. */
+  batch: { size: number; waitMs: number } | null;
   bytesIn: number;
   bytesOut: number;
   /** Status that the client saw; 0 when it saw none. */
@@ -84,6 +86,7 @@ export function newRecord(
     fallback: null,
     stream: false,
     cache: null,
+    batch: null,
     bytesIn: 0,
     bytesOut: 0,
     status: 0,

@@ -24,8 +24,12 @@ export function serveInference(
   refuseUnlessOffered(pool.view, envelope.endpoint);
   record.model = poolName(pool);
   record.stream = envelope.stream;
-  const attempt = (to: HttpExchange) =>
+  const alone = (to: HttpExchange) =>
     new InferenceRun(gateway, to, envelope, record, pool.view.fallbacks).serve();
+  const attempt =
+    pool.view.batching === undefined
+      ? alone
+      : (to: HttpExchange) => gateway.batching.serve({ exchange: to, envelope, record, pool }) ?? alone(to);
   const answer = () =>
     gateway.cache.serve({ exchange, envelope, record, pool, attempt }) ?? attempt(exchange);
   const admitted = gateway.limits.admit(record, pool, envelope);

@@ -4,7 +4,7 @@
  * back. Nothing on the request path sends a message.
  *
  * Layout (32-bit integers): totals | rows by worker | ejections and ends of listening (64-bit, wall milliseconds) |
- * ceilings of filler | wake counter.
+ * ceilings of filler | wake counter | turns of workers per pool.
  */
 import { REPLICA_SLOTS_MAX } from '../../decide/scheduling/pick/replica-columns.ts';
 
@@ -23,7 +23,9 @@ const LISTENING_AT = EJECTIONS_AT + REPLICA_SLOTS * 8;
 const CEILINGS_AT = LISTENING_AT + REPLICA_SLOTS * 8;
 const WAKE_AT = CEILINGS_AT + REPLICA_SLOTS * 4;
 
-export const COUNT_BYTES = WAKE_AT + 8;
+const TURNS_AT = WAKE_AT + 8;
+
+export const COUNT_BYTES = TURNS_AT + WORKERS_MAX * POOL_SLOTS * 4;
 
 interface SharedCounts {
   counts: SharedArrayBuffer;
@@ -35,6 +37,9 @@ export class SharedState {
   readonly #listening: BigInt64Array;
   readonly #ceilings: Int32Array;
   readonly #wake: Int32Array;
+  /** By worker and pool: what was served from its queue, by weight. Wraps around: only differences count. */
+  readonly #turns: Int32Array;
+  readonly #worker: number;
   readonly #row: number;
 
   /** @param worker index of the calling worker, 0 to WORKERS_MAX - 1. */
@@ -44,6 +49,8 @@ export class SharedState {
     this.#listening = new BigInt64Array(memory, LISTENING_AT, REPLICA_SLOTS);
     this.#ceilings = new Int32Array(memory, CEILINGS_AT, REPLICA_SLOTS);
     this.#wake = new Int32Array(memory, WAKE_AT, 1);
+    this.#turns = new Int32Array(memory, TURNS_AT, WORKERS_MAX * POOL_SLOTS);
+    this.#worker = worker;
     this.#row = (worker + 1) * ROW_CELLS;
   }
 
@@ -119,6 +126,44 @@ export class SharedState {
 
   queuedByMe(pool: number): number {
     return Atomics.load(this.#cells, this.#row + REPLICA_SLOTS + pool);
+  }
+
+  /** Another worker has requests waiting for this pool, and was served less than this one: what comes free is its own. */
+  isOthersTurn(pool: number): boolean {
+    const own = this.#turn(this.#worker, pool);
+    for (let worker = 0; worker < WORKERS_MAX; worker++) {
+      if (this.#waitsElsewhere(worker, pool) && ((this.#turn(worker, pool) - own) | 0) < 0) return true;
+    }
+    return false;
+  }
+
+  /** Served from this worker's queue. */
+  tookTurn(pool: number, cost: number): void {
+    const cell = this.#worker * POOL_SLOTS + pool;
+    Atomics.store(this.#turns, cell, (Atomics.load(this.#turns, cell) + cost) | 0);
+  }
+
+  /** This worker's queue was empty and is not any more: it saved up nothing meanwhile, and stands where the others are. */
+  joinTurns(pool: number): void {
+    const own = this.#turn(this.#worker, pool);
+    let ahead = 0;
+    let least: number | null = null;
+    for (let worker = 0; worker < WORKERS_MAX; worker++) {
+      const difference = (this.#turn(worker, pool) - own) | 0;
+      ahead = Math.max(ahead, difference);
+      if (this.#waitsElsewhere(worker, pool)) least = Math.min(least ?? difference, difference);
+    }
+    const behind = least ?? ahead;
+    if (behind > 0) this.tookTurn(pool, behind);
+  }
+
+  #waitsElsewhere(worker: number, pool: number): boolean {
+    const row = (worker + 1) * ROW_CELLS;
+    return worker !== this.#worker && Atomics.load(this.#cells, row + REPLICA_SLOTS + pool) > 0;
+  }
+
+  #turn(worker: number, pool: number): number {
+    return Atomics.load(this.#turns, worker * POOL_SLOTS + pool);
   }
 
   /** Takes a place in the queue of a pool; false when it is full. */

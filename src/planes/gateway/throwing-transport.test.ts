@@ -31,6 +31,7 @@ it('leaves no attempt under watch', () => {
     transport,
     sweep: new DeadlineSweep(systemClock),
     settings: TEST_SETTINGS,
+    noteProgress: () => {},
     isSuspect: () => false,
   };
   const request = {

@@ -6,9 +6,9 @@ import { exhaustive } from '../../base/invariant.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
 import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import { lastWords, mayHaveLastWords } from '../../decide/diagnosis/last-words.ts';
+import { createLineReader } from '../../decide/diagnosis/line-reader.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
-import { lastWords, mayHaveLastWords } from '../../decide/recovery/last-words.ts';
-import { lineMatcher } from '../../decide/recovery/read-log.ts';
 import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
 import { protocolOf } from './fleet-view.ts';
@@ -31,6 +31,8 @@ export interface RunnerParts {
   deliver(event: RecoveryEvent): void;
 }
 
+/** After a probe that was not answered in time: to ask gateways, and to try the port. Below the slack of the machine. */
+const SECOND_LOOK_MS = 600;
 /** A process that is gone is reported by its watch, too, and the watch knows how it ended: it goes first. */
 const GONE_DELAY_MS = 300;
 const SIGNALS = { TERM: 'SIGTERM', KILL: 'SIGKILL' } as const;
@@ -96,7 +98,7 @@ export class EffectRunner {
     const { engine } = supervised(id)?.model ?? {};
     const rules = engine === undefined ? [] : (options.drivers.get(engine)?.logRules ?? []);
     const lines = options.logTail.lines(logFileOf(options, id), this.#logStarts.get(id) ?? 0);
-    return lastWords(lines, lineMatcher(rules));
+    return lastWords(lines, createLineReader({ rules, markers: [], samples: [] }));
   }
 
   forget(id: string): void {
@@ -181,7 +183,9 @@ export class EffectRunner {
     const timer = setTimeout(() => controller.abort(), timeoutMs);
     try {
       const { url, ...result } = await this.#look(order, controller.signal);
-      this.#deliver({ type: 'probed', effect, replica, ...result, ...(url !== undefined && { url }) });
+      const wasLate = !result.ok && controller.signal.aborted && !this.#closing.signal.aborted;
+      const found = wasLate ? { ...result, ...(await this.#lookAgain(order)) } : result;
+      this.#deliver({ type: 'probed', effect, replica, ...found, ...(url !== undefined && { url }) });
     } catch (thrown) {
       const detail = PlatformError.from(thrown).message;
       this.#deliver({ type: 'probed', effect, replica, ok: false, detail });
@@ -189,6 +193,23 @@ export class EffectRunner {
       clearTimeout(timer);
       this.#probes.delete(controller);
     }
+  }
+
+  /** Whether who did not answer in time is busy, or at least accepts connections. */
+  async #lookAgain(order: Order<'probe'>): Promise<Partial<Extract<RecoveryEvent, { type: 'probed' }>>> {
+    const { sinceProgressMs } = this.#parts.options;
+    const { replica, rung, timeoutMs } = order;
+    const limit = AbortSignal.timeout(SECOND_LOOK_MS);
+    const progress =
+      rung === 'health' && sinceProgressMs !== undefined
+        ? Promise.race([sinceProgressMs(replica).catch(() => null), whenAborted(limit)])
+        : null;
+    const [sinceMs, port] = await Promise.all([progress, this.#look({ ...order, rung: 'port' }, limit)]);
+    if (sinceMs !== null && sinceMs <= timeoutMs + SECOND_LOOK_MS) {
+      const detail = `busy: no answer to the health probe within ${timeoutMs} ms, but answers to clients go on`;
+      return { ok: true, busy: true, detail };
+    }
+    return { late: rung !== 'port' && port.ok };
   }
 
   async #look(
@@ -247,4 +268,8 @@ export class EffectRunner {
   #deliver(event: RecoveryEvent): void {
     if (!this.#closing.signal.aborted) this.#parts.deliver(event);
   }
+}
+
+function whenAborted(signal: AbortSignal): Promise<null> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true }));
 }

@@ -49,6 +49,7 @@ export function fleetSnapshot(state: FleetState, parts: ViewParts): FleetSnapsho
       ...(model.strategy !== undefined && { strategy: model.strategy }),
       ...(model.limits !== undefined && { limits: model.limits }),
       ...cacheOf(model),
+      ...(model.batching !== undefined && { batching: model.batching }),
       fallbacks: [...model.fallbacks],
       replicas: inPool(state, parts, model.modelName).map(([replica, supervised]) =>
         replicaView(replica, supervised, parts),
@@ -105,6 +106,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     servedModel: model.servedModel,
     state: stateOf(replica),
     reason: replica.reason,
+    ...(replica.phase.name === 'ailing' && replica.phase.late && { late: true as const }),
     window: windowOf(model, driver),
     ...(model.weight !== undefined && { weight: model.weight }),
     ...gpuMetricsOf(model, replica.url),

@@ -13,6 +13,7 @@ import type {
   EngineProtocol,
   FleetSnapshot,
   ModelCache,
+  PoolBatching,
 } from '../../contract/fleet.ts';
 import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
@@ -68,6 +69,8 @@ export interface SupervisedModel {
   weight?: number | undefined;
   /** Default: its answers are not kept for others. */
   cache?: ModelCache | undefined;
+  /** Default: each request is a call of its own. */
+  batching?: PoolBatching | undefined;
 }
 
 /** `SupervisorSettings` of assembly fits. */
@@ -136,6 +139,11 @@ export interface SupervisorOptions {
    * and unknown is not 0: 0 means that every gateway that lives was asked and has answered.
    */
   collectInFlight: () => Promise<Readonly<Record<string, number>>>;
+  /**
+   * How long ago gateways saw a replica give anything of an answer, ms; null: they have not lately, or do not say. Asked when a
+   * health probe was not answered in time: who works is busy and not ill. Default: nobody is asked.
+   */
+  sinceProgressMs?: (replicaId: string) => Promise<number | null>;
   /** Called with each new view of the fleet, at once. */
   onFleet(fleet: FleetSnapshot): void;
   onFact(fact: Fact): void;

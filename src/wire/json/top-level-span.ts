@@ -64,7 +64,7 @@ export function addTopLevel(json: Buffer, fields: Readonly<Record<string, unknow
   return Buffer.concat([json.subarray(0, brace + 1), added, json.subarray(brace + 1)]);
 }
 
-function skipSpace(json: Buffer, from: number): number {
+export function skipSpace(json: Buffer, from: number): number {
   let i = from;
   while (i < json.length) {
     const byte = json[i];
@@ -74,7 +74,7 @@ function skipSpace(json: Buffer, from: number): number {
   return i;
 }
 
-function endOfString(json: Buffer, start: number): number {
+export function endOfString(json: Buffer, start: number): number {
   let i = start + 1;
   while (i < json.length) {
     const quote = json.indexOf(QUOTE, i);
@@ -87,7 +87,7 @@ function endOfString(json: Buffer, start: number): number {
   return json.length;
 }
 
-function endOfValue(json: Buffer, start: number): number {
+export function endOfValue(json: Buffer, start: number): number {
   const first = json[start];
   if (first === QUOTE) return endOfString(json, start);
   if (first !== OPEN_BRACE && first !== OPEN_BRACKET) {

@@ -18,6 +18,8 @@ export interface Envelope {
   /** The parsed body. Never written to. */
   fields: Readonly<Record<string, unknown>>;
   bytes: Buffer;
+  /** What it has in common with itself when it is sent again, where that is not its bytes. */
+  ticket?: string;
 }
 
 export function parseEnvelope(endpoint: InferenceEndpoint, bytes: Buffer): Envelope {

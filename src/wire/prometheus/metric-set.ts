@@ -87,6 +87,11 @@ export class MetricSet {
     this.value(name, labels).set(value);
   }
 
+  /** Forgets all values of a gauge: what is not set again has none. */
+  clear(name: string): void {
+    this.#values.delete(name);
+  }
+
   observe(name: string, labels: Labels, value: number): void {
     this.histogram(name, labels).observe(value);
   }

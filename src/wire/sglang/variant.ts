@@ -6,6 +6,7 @@ import { PlatformError } from '../../contract/errors.ts';
 import type { HttpExchange } from '../../contract/ports/http-exchange.ts';
 import { textFrom } from '../json/scalars.ts';
 import { sseData } from '../sse/parse-event.ts';
+import { classification } from '../vllm/answer-classification.ts';
 import { bodyOf } from '../vllm/dev-calls.ts';
 import type { DialectParts, DialectVariant, WorkAnswer } from '../vllm/dialect-variant.ts';
 import { sendJson } from '../vllm/send-json.ts';
@@ -40,6 +41,9 @@ export const sglangVariant = (metrics: boolean): DialectVariant => ({
   works: (parts) => ({
     '/generate': (work) => answerNativeGenerate(parts, work),
     '/v1/chat/completions': refusingStreamedIds(parts),
+    '/v1/classify': classification(parts.core, parts.clock),
+    // Scores of a reward model, with fields of its own.
+    '/classify': null,
   }),
   calls: ({ core, running, adapters }) => ({
     ...(adapters !== undefined && sglangAdapterCalls(adapters)),

@@ -51,10 +51,14 @@ export function parseSseItems(text: string): (SseEvent | SseComment)[] {
 
 const DATA_LINE = Buffer.from('\ndata:');
 
+const LF = 0x0a;
+
 /** How many data lines whole events have, without reading them: line ends in JSON are escaped, so text is not mistaken for one. */
 export function countDataLines(frames: Buffer): number {
   // "d...:" at the very beginning; no other field of an event has this shape.
   let count = frames[0] === 0x64 && frames[4] === 0x3a ? 1 : 0;
+  // The usual read is one event of one line: its first line end is the one before the last byte.
+  if (frames.indexOf(LF) === frames.length - 2) return count;
   for (let at = frames.indexOf(DATA_LINE); at >= 0; at = frames.indexOf(DATA_LINE, at + DATA_LINE.length))
     count++;
   return count;

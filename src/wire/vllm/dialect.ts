@@ -12,6 +12,7 @@ import { parseJsonObject } from '../json/parse-object.ts';
 import { openAiErrorFrom } from '../openai/error-object.ts';
 import { adapterCalls } from './adapter-calls.ts';
 import type { AdapterShelf } from './adapters.ts';
+import { classification } from './answer-classification.ts';
 import { answerEmbeddings } from './answer-embeddings.ts';
 import { answerGeneration } from './answer-generation.ts';
 import { answerRerank, answerScore } from './answer-similarity.ts';
@@ -162,6 +163,7 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
         }),
       ),
     ),
+    '/classify': classification(core, clock),
     '/tokenize': ({ exchange, fields }) => sendJson(exchange, answerTokenize(core, fields)),
     '/detokenize': ({ exchange, fields }) => sendJson(exchange, answerDetokenize(core, fields)),
     ...variant?.works(parts),
@@ -173,7 +175,9 @@ export function createVllmDialect(options: VllmDialectOptions): VllmDialect {
     ...variant?.calls?.(parts),
   };
 
-  const knownPaths = [...Object.keys(reads), ...Object.keys(works), ...Object.keys(calls)].join(', ');
+  const knownPaths = [reads, works, calls]
+    .flatMap((table) => Object.keys(table).filter((path) => table[path] !== null))
+    .join(', ');
 
   const answerWork = async (
     exchange: HttpExchange,

@@ -3,11 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { FakeExchange } from '../../../tests/support/fake-exchange.ts';
 import { ScriptedCore } from '../../../tests/support/scripted-core.ts';
 import { systemClock } from '../../base/clock.ts';
+import type { EngineCore } from '../../contract/ports/engine-core.ts';
 import { createVllmDialect } from './dialect.ts';
 
-async function post(path: string, body: object) {
+async function post(path: string, body: object, core: EngineCore = new ScriptedCore({ answer: '' })) {
   const dialect = createVllmDialect({
-    core: new ScriptedCore({ answer: '' }),
+    core,
     release: '1',
     clock: systemClock,
   });
@@ -130,5 +131,35 @@ describe('tokenize', () => {
     expect((await post('/tokenize', { prompt: 'a', add_special_tokens: 1 })).error.param).toBe(
       'add_special_tokens',
     );
+  });
+});
+
+describe('classification', () => {
+  const core: EngineCore = Object.assign(new ScriptedCore({ answer: '' }), {
+    classify: async (tokens: readonly number[]) => ({
+      label: tokens.length > 1 ? 'long' : 'short',
+      probs: [0.25, 0.75],
+    }),
+  });
+
+  it('says of each input its label and the probability of each', async () => {
+    const { body } = await post('/classify', { input: ['abc', 'd'] }, core);
+    expect(body).toEqual({
+      id: expect.stringMatching(/^classify-/),
+      object: 'list',
+      created: expect.any(Number),
+      model: 'scripted',
+      data: [
+        { index: 0, label: 'long', probs: [0.25, 0.75], num_classes: 2 },
+        { index: 1, label: 'short', probs: [0.25, 0.75], num_classes: 2 },
+      ],
+      usage: { prompt_tokens: 4, total_tokens: 4, completion_tokens: 0, prompt_tokens_details: null },
+    });
+  });
+
+  it('refuses what is no input, and is not there where the model does not classify', async () => {
+    expect((await post('/classify', { input: [] }, core)).status).toBe(400);
+    const { status, error } = await post('/classify', { input: 'a' });
+    expect([status, error.message]).toEqual([404, expect.not.stringContaining('/classify,')]);
   });
 });

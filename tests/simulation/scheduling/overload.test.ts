@@ -107,7 +107,7 @@ it('brings back an engine for which 2,000 requests wait in slow start, in order,
     const world = worldOf({ seed, window: 32, queueLimit: 4_000, queueTimeoutMs: 600_000 });
     const { chance } = world;
     const herd = (replica: number) => {
-      world.health[replica] = { name: 'ejected', failures: 0, checkFailures: 0, ejections: 1, untilMs: 1e12 };
+      world.health[replica] = { name: 'ejected', failures: 0, ejections: 1, untilMs: 1e12 };
     };
     herd(0);
     // The floor keeps one of two serving; it takes nothing new, because its window is full of endless answers.

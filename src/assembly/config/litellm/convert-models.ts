@@ -22,6 +22,7 @@ interface Deployment {
   apiKey: string | undefined;
   windowMax: number | undefined;
   rates: DeploymentRates;
+  weight: { amount: number; place: Place } | undefined;
 }
 
 export interface ConvertedModels {
@@ -98,6 +99,7 @@ function readDeployment(
     apiKey: keyOf(params, provider, base !== undefined, references),
     windowMax: isWindow(windowMax) ? windowMax : undefined,
     rates: takeRates(params, notes),
+    weight: takeWeight(params, notes),
   };
   return { deployment, notes: [...notes, ...leftOver(params), ...leftOver(entry)] };
 }
@@ -162,16 +164,19 @@ function modelOf(name: string, all: readonly Deployment[], notes: NotHonoured[])
   const [first] = remote as [Deployment];
   const same = <Key extends 'servedModel' | 'apiKey' | 'windowMax'>(key: Key): boolean =>
     remote.every((deployment) => deployment[key] === first[key]);
+  const weightOf = weights(remote);
   const shared = { servedModel: same('servedModel'), apiKey: same('apiKey'), windowMax: same('windowMax') };
   return {
     model_name: name,
     // Each engine is used for what all of them can do.
     engine: engines.size === 1 ? first.provider.engine : 'openai',
-    urls: remote.map(({ url, servedModel, apiKey, windowMax }) => {
+    urls: remote.map((deployment) => {
+      const { url, servedModel, apiKey, windowMax } = deployment;
       const own = {
         ...(!shared.servedModel && { served_model_name: servedModel }),
         ...(!shared.apiKey && apiKey !== undefined && { api_key: apiKey }),
         ...(!shared.windowMax && windowMax !== undefined && { max_batch_size: windowMax }),
+        ...weightOf(deployment),
       };
       return Object.keys(own).length === 0 ? (url as string) : { url: url as string, ...own };
     }),
@@ -188,6 +193,9 @@ function startedModel(name: string, all: readonly Deployment[], notes: NotHonour
   for (const { place } of others.filter((other) => !alike.includes(other))) {
     notes.push({ ...place, reason: 'this deployment is left out: engines of one name load the same model' });
   }
+  for (const { weight } of [first, ...alike])
+    if (weight !== undefined)
+      notes.push({ ...weight.place, reason: 'engines of one model that are started here count alike' });
   return {
     model_name: name,
     engine: first.provider.engine,
@@ -196,6 +204,27 @@ function startedModel(name: string, all: readonly Deployment[], notes: NotHonour
     ...(first.windowMax !== undefined && { max_batch_size: first.windowMax }),
     ...limitsOf([first, ...alike], notes),
   };
+}
+
+const WEIGHT_MIN = 0.01;
+const WEIGHT_MAX = 1_000;
+
+function takeWeight(params: LocatedMap, notes: NotHonoured[]): Deployment['weight'] {
+  const written = params.take('weight');
+  if (written === undefined) return undefined;
+  const place = params.place('weight');
+  if (typeof written === 'number' && written > 0 && Number.isFinite(written))
+    return { amount: written, place };
+  notes.push({ ...place, reason: 'would be right: a number above 0' });
+  return undefined;
+}
+
+/** Only their proportions count, so those that are too large for us are made smaller together. */
+function weights(deployments: readonly Deployment[]): (deployment: Deployment) => { weight?: number } {
+  const amounts = deployments.map(({ weight }) => weight?.amount ?? 1);
+  const scale = Math.min(1, WEIGHT_MAX / Math.max(...amounts));
+  if (new Set(amounts).size === 1) return () => ({});
+  return ({ weight }) => ({ weight: Math.max(WEIGHT_MIN, (weight?.amount ?? 1) * scale) });
 }
 
 function isWindow(value: unknown): value is number {

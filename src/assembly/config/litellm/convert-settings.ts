@@ -1,7 +1,9 @@
 /** `router_settings`, `litellm_settings` and `general_settings` to ours, as far as they mean something here. */
 import type { ConfigInput } from '../../../contract/config-schema.ts';
 import { numberFrom, textFrom } from '../../../wire/json/scalars.ts';
+import { convertCache } from './convert-cache.ts';
 import type { ModelInput } from './convert-models.ts';
+import { ROUTER_REDIS, takeRedis } from './convert-redis.ts';
 import { isMap, type LocatedMap } from './located.ts';
 import { leftOver, type NotHonoured } from './not-honoured.ts';
 import type { LiteLlmFile } from './read-litellm.ts';
@@ -11,6 +13,18 @@ const RETRIES_MAX = 5;
 const EJECTION_MS_MAX = 60_000;
 const TIMEOUT_MS_MAX = 86_400_000;
 const KEY_CHARACTERS_MIN = 8;
+const BREAKER_FAILURES_MAX = 1_000;
+const WINDOW_MAX = 4_096;
+
+/** What LiteLLM can route by and we do not. */
+const OTHER_STRATEGIES: Readonly<Record<string, string>> = {
+  'usage-based-routing': 'the tokens that an engine was given in this minute do not decide',
+  'usage-based-routing-v2': 'the tokens that an engine was given in this minute do not decide',
+  'latency-based-routing':
+    'the time that an engine took lately decides only where it is slower than its peers (`gateway.straggler_weights`)',
+  'cost-based-routing': 'costs are not counted',
+  'provider-budget-routing': 'budgets are not counted',
+};
 
 /** Adds what the settings say to `config` and to the models in it; returns what they say in vain. */
 export function convertSettings(
@@ -26,12 +40,16 @@ export function convertSettings(
     conversion.retries(section);
     conversion.timeouts(section);
     conversion.fallbacks(section);
+    conversion.allowedFails(section);
   }
   if (routerSettings !== undefined) {
     conversion.strategy(routerSettings);
     conversion.cooldown(routerSettings);
     conversion.aliases(routerSettings);
+    conversion.windows(routerSettings);
+    conversion.sharedLimits(routerSettings);
   }
+  if (litellmSettings !== undefined) conversion.cache(litellmSettings);
   if (generalSettings !== undefined) conversion.masterKey(generalSettings);
   return [
     ...conversion.notes,
@@ -74,14 +92,65 @@ class SettingsConversion {
     this.#config.timeouts = { ...this.#config.timeouts, [ours]: Math.min(ms, TIMEOUT_MS_MAX) };
   }
 
+  /** Where there is the equal, it is that; else engines with the fewest requests in flight are asked, and the reason is said. */
   strategy(section: LocatedMap): void {
-    const strategy = section.take('routing_strategy');
-    if (strategy === undefined || strategy === 'least-busy') return;
+    const written = section.take('routing_strategy');
+    if (written === undefined || written === 'least-busy') return;
+    if (written === 'simple-shuffle') {
+      for (const model of this.#config.models ?? []) model.strategy = 'round-robin';
+      return;
+    }
+    const name = textFrom(written);
+    const reason = Object.hasOwn(OTHER_STRATEGIES, name)
+      ? OTHER_STRATEGIES[name]
+      : 'there is no such strategy';
     this.#note(
       section,
       'routing_strategy',
-      'the engine with the fewest requests in flight is asked (least-busy)',
+      `${reason}; the engine with the fewest requests in flight is asked (least-connections)`,
     );
+  }
+
+  /** LiteLLM leaves a deployment out when it failed more often than that in a minute, we when it did so in a row. */
+  allowedFails(section: LocatedMap): void {
+    const count = section.take('allowed_fails');
+    if (count === undefined) return;
+    if (!isCount(count)) return this.#note(section, 'allowed_fails', 'would be right: a whole number');
+    this.#gateway().breaker_failures = Math.min(count + 1, BREAKER_FAILURES_MAX);
+  }
+
+  /** Of deployments that say nothing themselves. */
+  windows(section: LocatedMap): void {
+    const count = section.take('default_max_parallel_requests');
+    if (count === undefined) return;
+    if (!isCount(count) || count < 1 || count > WINDOW_MAX)
+      return this.#note(
+        section,
+        'default_max_parallel_requests',
+        `would be right: an integer from 1 to ${WINDOW_MAX}`,
+      );
+    for (const model of this.#config.models ?? []) model.max_batch_size ??= count;
+  }
+
+  /** The router's Redis is where LiteLLM counts what deployments use, over all its processes. */
+  sharedLimits(section: LocatedMap): void {
+    const keys = Object.values(ROUTER_REDIS);
+    if (!section.keys.some((key) => keys.includes(key))) return;
+    takeRedis(section, ROUTER_REDIS, {
+      config: this.#config,
+      references: this.#references,
+      notes: this.notes,
+    });
+    this.#config.limits = { store: 'redis' };
+  }
+
+  cache(section: LocatedMap): void {
+    convertCache(section, {
+      config: this.#config,
+      references: this.#references,
+      notes: this.notes,
+      isModel: (name) => this.#model(name) !== undefined,
+    });
   }
 
   cooldown(section: LocatedMap): void {

@@ -1,4 +1,5 @@
 /** Five configurations of typical shape, with the exact list of what each loses; and hostile ones. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -63,7 +64,10 @@ describe('a load-balanced group', () => {
         {
           model_name: 'llama',
           engine: 'vllm',
-          urls: ['http://gpu-1:8000/v1', 'http://gpu-2:8000/v1'],
+          urls: [
+            { url: 'http://gpu-1:8000/v1', weight: 2 },
+            { url: 'http://gpu-2:8000/v1', weight: 1 },
+          ],
           served_model_name: 'meta-llama/Llama-3.1-8B',
           api_key: 'none-needed',
           limits: { requests_per_minute: 900 },
@@ -80,11 +84,8 @@ describe('a load-balanced group', () => {
     valid(made);
   });
 
-  it('loses weights and descriptions, each with its line', () => {
-    expect(imported(text).lost).toEqual([
-      '8 model_list[0].litellm_params.weight',
-      '15 model_list[1].model_info',
-    ]);
+  it('loses descriptions, each with its line', () => {
+    expect(imported(text).lost).toEqual(['15 model_list[1].model_info']);
   });
 });
 
@@ -166,7 +167,9 @@ router_settings:
   it('become settings of the gateway, within its bounds', () => {
     const { config, text: made, lost } = imported(text);
     expect(config).toMatchObject({
-      gateway: { retry_attempts: 5, ejection_ms: 5_000 },
+      gateway: { retry_attempts: 5, ejection_ms: 5_000, breaker_failures: 4 },
+      limits: { store: 'redis' },
+      redis: { url: 'redis://localhost:6379' },
       timeouts: { inference_timeout_ms: 120_000, first_token_ms: 20_000 },
       models: [
         {
@@ -182,10 +185,8 @@ router_settings:
       '4 router_settings.routing_strategy',
       '5 router_settings.routing_strategy_args',
       '6 router_settings.num_retries',
-      '10 router_settings.allowed_fails',
       '13 router_settings.model_group_alias.hidden-one',
       '14 router_settings.model_group_alias.nobody',
-      '15 router_settings.redis_host',
     ]);
     valid(made);
   });
@@ -195,6 +196,212 @@ router_settings:
       '4 router_settings.routing_strategy',
     );
   });
+});
+
+const MODELS = `model_list:
+  - { model_name: m, litellm_params: { model: openai/m, api_base: "http://m:1" } }
+  - { model_name: embed, litellm_params: { model: openai/e, api_base: "http://e:1" } }
+`;
+
+describe('routing strategies', () => {
+  const routed = (strategy: string) =>
+    imported(`${MODELS}router_settings: { routing_strategy: ${strategy} }\n`);
+
+  it('simple-shuffle is round-robin by weights', () => {
+    const { config, text, lost } = routed('simple-shuffle');
+    expect(config.models).toMatchObject([{ strategy: 'round-robin' }, { strategy: 'round-robin' }]);
+    expect(lost).toEqual([]);
+    valid(text);
+  });
+
+  it('least-busy is what is done anyway', () => {
+    const { config, lost } = routed('least-busy');
+    expect(JSON.stringify(config)).not.toContain('strategy');
+    expect(lost).toEqual([]);
+  });
+
+  it.each([
+    ['usage-based-routing', 'tokens'],
+    ['usage-based-routing-v2', 'tokens'],
+    ['latency-based-routing', 'straggler_weights'],
+    ['cost-based-routing', 'costs'],
+    ['provider-budget-routing', 'budgets'],
+    ['toString', 'no such strategy'],
+  ])('%s has no equal: it is least-connections, and the line says why', (strategy, why) => {
+    const text = `${MODELS}router_settings: { routing_strategy: ${strategy} }\n`;
+    const { notHonoured, text: made } = importLiteLlm('c.yaml', text, noFile);
+    expect(notHonoured).toMatchObject([{ line: 4, path: 'router_settings.routing_strategy' }]);
+    expect(notHonoured[0]?.reason).toContain(why);
+    expect(notHonoured[0]?.reason).toContain('least-connections');
+    valid(made);
+  });
+});
+
+describe('weights', () => {
+  const group = (...weights: string[]) =>
+    imported(
+      `model_list:\n${weights.map((weight, at) => `  - { model_name: m, litellm_params: { model: openai/m, api_base: "http://m${at}:1"${weight} } }\n`).join('')}`,
+    );
+
+  it('stand at their engines, those of thousands made smaller together', () => {
+    const { config, text, lost } = group(', weight: 4000', ', weight: 1000', '');
+    expect(config.models).toMatchObject([{ urls: [{ weight: 1000 }, { weight: 250 }, { weight: 0.25 }] }]);
+    expect(lost).toEqual([]);
+    valid(text);
+  });
+
+  it('that are all the same say nothing, and those that are no weights are listed', () => {
+    expect(group(', weight: 3', ', weight: 3').config.models).toMatchObject([
+      { urls: ['http://m0:1', 'http://m1:1'] },
+    ]);
+    expect(group(', weight: 0', ', weight: much').lost).toEqual([
+      '2 model_list[0].litellm_params.weight',
+      '3 model_list[1].litellm_params.weight',
+    ]);
+  });
+});
+
+describe('the cache', () => {
+  const cached = (settings: string) => imported(`${MODELS}litellm_settings:\n  cache: true\n${settings}`);
+
+  it('is off unless it is true', () => {
+    const { config, lost } = imported(
+      `${MODELS}litellm_settings:\n  cache: false\n  cache_params: { type: local }\n`,
+    );
+    expect(config.cache).toBeUndefined();
+    expect(lost).toEqual(['6 litellm_settings.cache_params']);
+  });
+
+  it('is in memory when nothing is said of where, and the line says how it is shared', () => {
+    const { config, text, lost } = cached('');
+    expect(config.cache).toEqual({ mode: 'always', sampled: true });
+    expect(lost).toEqual(['5 litellm_settings.cache']);
+    valid(text);
+  });
+
+  it('in memory keeps time to live, mode and kinds of answers', () => {
+    const { config, text, lost } = cached(
+      '  cache_params: { type: local, ttl: 600, mode: default_off, supported_call_types: [acompletion, atext_completion, aembedding] }\n',
+    );
+    expect(config.cache).toEqual({
+      mode: 'by-header',
+      sampled: true,
+      ttl_s: 600,
+      endpoints: ['chat', 'completions', 'embeddings'],
+    });
+    expect(lost).toEqual([]);
+    valid(text);
+  });
+
+  it('in Redis has its address, with a password that is fit for one, and its namespace', () => {
+    const { config, text, lost } = cached(
+      '  cache_params: { type: redis, host: r, port: 6380, password: "p@:1", ssl: true, namespace: "litellm.cache", default_in_redis_ttl: 60 }\n',
+    );
+    expect(config.cache).toEqual({ mode: 'always', sampled: true, store: 'redis', ttl_s: 60 });
+    expect(config.redis).toEqual({ url: 'rediss://:p%40%3A1@r:6380', key_prefix: 'litellm.cache' });
+    expect(lost).toEqual([]);
+    valid(text);
+  });
+
+  it('in Redis is found by the environment where LiteLLM finds it there', () => {
+    const { config, text, lost } = cached(
+      '  cache_params: { type: redis, host: os.environ/REDIS_HOST, port: os.environ/REDIS_PORT, password: os.environ/REDIS_PASSWORD }\n',
+    );
+    expect([config.redis, lost]).toEqual([undefined, []]);
+    valid(text, { REDIS_HOST: 'r', REDIS_PORT: '7', REDIS_PASSWORD: 'p@s' });
+    const given = imported(
+      `${MODELS}litellm_settings: { cache: true, cache_params: { type: redis } }\nenvironment_variables: { REDIS_HOST: r }\n`,
+    );
+    expect(given.config.redis).toEqual({ url: 'redis://${REDIS_HOST:-r}:6379' });
+    expect(given.lost).toEqual([]);
+    valid(given.text);
+    const other = cached('  cache_params: { type: redis, host: os.environ/CACHE_HOST }\n');
+    expect(other.config.redis).toEqual({ url: 'redis://${CACHE_HOST}:6379' });
+    valid(other.text, { CACHE_HOST: 'c' });
+  });
+
+  it('by meaning asks the embedding model that is named, for all models but that one', () => {
+    const { config, text, lost } = cached(
+      '  cache_params: { type: redis-semantic, host: r, similarity_threshold: 0.8, redis_semantic_cache_embedding_model: embed }\n',
+    );
+    expect(config.models).toMatchObject([
+      { model_name: 'm', cache: { semantic: { embedding_model: 'embed', threshold: 0.8 } } },
+      { model_name: 'embed' },
+    ]);
+    expect(config.models).not.toHaveProperty('1.cache');
+    expect(lost).toEqual([]);
+    valid(text);
+  });
+
+  it('by meaning finds equal questions only where the embedding model is not here', () => {
+    const { config, lost } = cached(
+      '  cache_params:\n    type: qdrant-semantic\n    similarity_threshold: 0.2\n    qdrant_api_base: http://q\n    qdrant_semantic_cache_embedding_model: elsewhere\n',
+    );
+    expect(config.models).not.toHaveProperty('0.cache');
+    expect(lost).toEqual([
+      '8 litellm_settings.cache_params.similarity_threshold',
+      '9 litellm_settings.cache_params.qdrant_api_base',
+      '10 litellm_settings.cache_params.qdrant_semantic_cache_embedding_model',
+    ]);
+  });
+
+  it.each([
+    ['type: s3', 'type'],
+    ['type: local, ttl: 0', 'ttl'],
+    ['type: local, mode: sometimes', 'mode'],
+    ['type: local, supported_call_types: [atranscription]', 'supported_call_types'],
+    ['type: local, s3_bucket_name: b', 's3_bucket_name'],
+    ['type: redis, host: r, namespace: "a b"', 'namespace'],
+    ['type: redis, url: "http://r"', 'url'],
+  ])('says what of it has no equal: %s', (params, key) => {
+    const { lost, text } = cached(`  cache_params: { ${params} }\n`);
+    expect(lost).toEqual([`6 litellm_settings.cache_params.${key}`]);
+    valid(text, { REDIS_HOST: 'r' });
+  });
+});
+
+describe('the Redis of the router', () => {
+  it('is where limits are counted, and the same as that of the cache', () => {
+    const { config, text, lost } = imported(
+      `${MODELS}router_settings: { redis_url: "redis://a:1" }\nlitellm_settings: { cache: true, cache_params: { type: redis, host: b } }\n`,
+    );
+    expect(config.redis).toEqual({ url: 'redis://a:1' });
+    expect(config).toMatchObject({ limits: { store: 'redis' }, cache: { store: 'redis' } });
+    expect(lost).toEqual(['5 litellm_settings.cache_params.host']);
+    valid(text);
+  });
+});
+
+describe('settings of limits and cooldowns', () => {
+  it('become ours where there is the equal, and are listed with what is there instead', () => {
+    const { config, text, lost } = imported(
+      `${MODELS}router_settings:
+  default_max_parallel_requests: 8
+  allowed_fails_policy: { TimeoutErrorAllowedFails: 2 }
+litellm_settings:
+  allowed_fails: 0
+  default_key_generate_params: { rpm_limit: 5 }
+general_settings:
+  global_max_parallel_requests: 100
+`,
+    );
+    expect(config.gateway).toEqual({ breaker_failures: 1 });
+    expect(config.models).toMatchObject([{ max_batch_size: 8 }, { max_batch_size: 8 }]);
+    expect(lost).toEqual([
+      '6 router_settings.allowed_fails_policy',
+      '9 litellm_settings.default_key_generate_params',
+      '11 general_settings.global_max_parallel_requests',
+    ]);
+    valid(text);
+  });
+});
+
+it('does what docs/litellm.md shows, with nothing lost', () => {
+  const page = readFileSync(new URL('../../../../docs/litellm.md', import.meta.url), 'utf8');
+  const [given, made] = [...page.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, text]) => text ?? '');
+  const { config, lost } = imported(given ?? '');
+  expect(config).toEqual(parse(made ?? ''));
+  expect(lost).toEqual([]);
 });
 
 describe('environment variables', () => {
@@ -395,6 +602,25 @@ it('never fails but with a reason, whatever the file holds (10,000 cases)', () =
           default_fallbacks: anything,
           model_group_alias: anything,
           cooldown_time: anything,
+          allowed_fails: anything,
+          routing_strategy: fc.oneof(anything, fc.constant('simple-shuffle')),
+          redis_host: anything,
+          cache: fc.oneof(anything, fc.constant(true)),
+          cache_params: fc.oneof(
+            anything,
+            some(
+              {
+                type: fc.oneof(anything, fc.constantFrom('local', 'redis', 'redis-semantic')),
+                ttl: anything,
+                host: anything,
+                password: anything,
+                supported_call_types: anything,
+                similarity_threshold: anything,
+                redis_semantic_cache_embedding_model: anything,
+              },
+              4,
+            ),
+          ),
           master_key: anything,
         },
         3,

@@ -7,7 +7,6 @@ export interface NotHonoured extends Place {
 
 /** Why a key has no effect, by its name; longest match of the path's end wins. */
 const REASONS: Readonly<Record<string, string>> = {
-  weight: 'all engines of a group count alike; the one with the fewest requests in flight is asked',
   order: 'all engines of a group count alike; use `fallbacks` for an order between models',
   timeout: 'limits of time are the same for all models: `timeouts.inference_timeout_ms`',
   stream_timeout: 'limits of time are the same for all models: `timeouts.first_token_ms`',
@@ -20,8 +19,6 @@ const REASONS: Readonly<Record<string, string>> = {
   additional_drop_params: 'fields go to the engine as they came',
   input_cost_per_token: 'costs are not counted',
   output_cost_per_token: 'costs are not counted',
-  cache: 'answers are not cached',
-  cache_params: 'answers are not cached',
   callbacks: 'there are no callbacks; requests are logged as JSON lines and counted in /metrics',
   success_callback: 'there are no callbacks; requests are logged as JSON lines and counted in /metrics',
   failure_callback: 'there are no callbacks; requests are logged as JSON lines and counted in /metrics',
@@ -29,12 +26,21 @@ const REASONS: Readonly<Record<string, string>> = {
   json_logs: 'logs are JSON lines already',
   database_url: 'no database is needed: state is kept in `state_dir`',
   store_model_in_db: 'models stand in this file',
-  redis_host: 'state is not shared through Redis',
-  redis_port: 'state is not shared through Redis',
-  redis_password: 'state is not shared through Redis',
-  redis_url: 'state is not shared through Redis',
-  allowed_fails:
-    'a replica leaves rotation at its first lost connection, and after `supervisor.probe_failures` failed probes',
+  routing_strategy_args: 'strategies have no arguments here',
+  allowed_fails_policy: 'all failures of an engine count alike: `gateway.breaker_failures`',
+  retry_policy:
+    'all failures of an engine are treated alike: `gateway.retry_attempts`, `gateway.retry_budget`',
+  model_group_retry_policy: 'further attempts are the same for all models: `gateway.retry_attempts`',
+  disable_cooldowns: '`gateway.breaker_failures: 0` and `gateway.ejection_ms: 0` leave no engine out',
+  max_parallel_requests: 'limits are those of keys and models: `gateway.keys[].limits`, `models[].limits`',
+  global_max_parallel_requests:
+    'limits are those of keys and models: `gateway.keys[].limits`, `models[].limits`',
+  default_key_generate_params: 'keys stand in this file, with their limits: `gateway.keys[].limits`',
+  upperbound_key_generate_params: 'keys stand in this file, with their limits: `gateway.keys[].limits`',
+  default_internal_user_params: 'there are keys, and no users: `gateway.keys[].limits`',
+  default_team_settings: 'there are keys, and no teams: `gateway.keys[].limits`',
+  max_budget: 'costs are not counted',
+  budget_duration: 'costs are not counted',
   context_window_fallbacks: 'a prompt that is too long is the error of the engine, which goes to the client',
   content_policy_fallbacks: 'answers are not checked against content policies',
   guardrails: 'content is not checked',

@@ -22,7 +22,7 @@ export interface LiteLlmFile {
   others: Place[];
 }
 
-const OWN_SECTIONS = ['state_dir', 'gateway', 'timeouts', 'admin', 'supervisor'];
+const OWN_SECTIONS = ['state_dir', 'gateway', 'timeouts', 'admin', 'supervisor', 'cache', 'limits', 'redis'];
 const SECTIONS = {
   environment_variables: 'environmentVariables',
   router_settings: 'routerSettings',

@@ -1,12 +1,12 @@
 /**
  * Passive breaker, half-open probes and slow start of one replica, as a state machine: `stepHealth(state, event)`. It only says
- * how much traffic the replica gets; restarting it is for `decide/recovery`.
+ * how much traffic the replica gets; active checks and restarts are for `decide/recovery` (docs/adr/0020-active-checks.md).
  *
  * Only what the engine does wrong counts: a client's 4xx is an answer, "busy" (429, 503) and a late first token are load.
  * Invariants: the pool's floor is asked before each ejection (`ejection-floor.ts`); a half-open replica always lets a probe in
  * again, because its lease ends by itself.
  *
- * serving -(failuresMax in a row, or checkFailuresMax checks)-> ejected -(time)-> half-open -(probe good)-> serving, in slow
+ * serving -(failuresMax in a row)-> ejected -(time)-> half-open -(probe good)-> serving, in slow
  * start; half-open -(probe bad)-> ejected, for longer. A new generation begins anew, in slow start.
  */
 import type { AttemptFailure } from '../../../contract/facts.ts';
@@ -14,8 +14,6 @@ import type { AttemptFailure } from '../../../contract/facts.ts';
 export interface HealthSettings {
   /** Failed attempts in a row that eject. */
   failuresMax: number;
-  /** Failed active checks in a row that eject. */
-  checkFailuresMax: number;
   /** Times the number of ejections in a row. */
   ejectionBaseMs: number;
   ejectionMaxMs: number;
@@ -31,7 +29,6 @@ export interface HealthSettings {
 /** Defaults of A9, ejections as Envoy has them. */
 export const DEFAULT_HEALTH: HealthSettings = {
   failuresMax: 5,
-  checkFailuresMax: 3,
   ejectionBaseMs: 5_000,
   ejectionMaxMs: 300_000,
   jitterRatio: 0.2,
@@ -51,7 +48,6 @@ const FORGIVE_MS = 60_000;
 export type HealthState = {
   /** Failures in a row. */
   failures: number;
-  checkFailures: number;
   /** Ejections that are not forgiven yet. */
   ejections: number;
 } & (
@@ -69,8 +65,6 @@ export type HealthEvent = { atMs: number } & (
   | { type: 'attemptFailed'; failure: AttemptFailure; lease: number | null; mayEject: boolean; draw: number }
   /** The client left, or the attempt says nothing for another reason. */
   | { type: 'attemptAbandoned'; lease: number | null }
-  | { type: 'checkPassed' }
-  | { type: 'checkFailed'; mayEject: boolean; draw: number }
   | { type: 'probeTaken'; lease: number }
   | { type: 'generationStarted' }
   | { type: 'ticked'; draw: number }
@@ -83,7 +77,6 @@ export function startHealth(atMs: number): Extract<HealthState, { name: 'serving
   return {
     name: 'serving',
     failures: 0,
-    checkFailures: 0,
     ejections: 0,
     sinceMs: atMs,
     ramping: false,
@@ -101,10 +94,6 @@ export function stepHealth(state: HealthState, event: HealthEvent, settings: Hea
     case 'probeTaken':
       if (current.name !== 'half-open' || current.lease !== null) return current;
       return { ...current, lease: { id: event.lease, untilMs: event.atMs + settings.probeLeaseMs } };
-    case 'checkPassed':
-      return { ...current, checkFailures: 0 };
-    case 'checkFailed':
-      return checkFailed(current, event, settings);
     case 'attemptSucceeded':
     case 'clientErred':
       return answered(current, event.lease, event.atMs);
@@ -162,27 +151,15 @@ function attemptFailed(
   return ejected(failed, event.atMs, event.draw, settings);
 }
 
-function checkFailed(
-  state: HealthState,
-  event: Extract<HealthEvent, { type: 'checkFailed' }>,
-  settings: HealthSettings,
-): HealthState {
-  const checkFailures = Math.min(settings.checkFailuresMax, state.checkFailures + 1);
-  const failed = { ...state, checkFailures };
-  if (checkFailures < settings.checkFailuresMax || failed.name !== 'serving' || !event.mayEject)
-    return failed;
-  return ejected(failed, event.atMs, event.draw, settings);
-}
-
 function ejected(state: HealthState, atMs: number, draw: number, settings: HealthSettings): HealthState {
   const ejections = state.ejections + 1;
   const plainMs = Math.min(settings.ejectionMaxMs, settings.ejectionBaseMs * ejections);
   const untilMs = atMs + plainMs * (1 + settings.jitterRatio * (2 * draw - 1));
-  return { name: 'ejected', failures: 0, checkFailures: 0, ejections, untilMs };
+  return { name: 'ejected', failures: 0, ejections, untilMs };
 }
 
-function counts({ failures, checkFailures, ejections }: HealthState) {
-  return { failures, checkFailures, ejections };
+function counts({ failures, ejections }: HealthState) {
+  return { failures, ejections };
 }
 
 function isLease(
@@ -218,11 +195,11 @@ export function healthShare(state: HealthState, nowMs: number, settings: HealthS
 }
 
 function trustedShare(
-  { failures, checkFailures, busyUntilMs }: Extract<HealthState, { name: 'serving' }>,
+  { failures, busyUntilMs }: Extract<HealthState, { name: 'serving' }>,
   nowMs: number,
   settings: HealthSettings,
 ): number {
-  const overdue = failures >= settings.failuresMax || checkFailures >= settings.checkFailuresMax;
+  const overdue = failures >= settings.failuresMax;
   if (overdue || nowMs < busyUntilMs) return SUSPECT_SHARE;
   return 1 / (1 + failures);
 }

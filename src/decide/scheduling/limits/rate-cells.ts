@@ -81,6 +81,21 @@ export class RateCells {
     }
   }
 
+  /** How much of the bucket is used, 0 to 1, or more when something is owed. */
+  usedRatio(cell: number, rate: Rate, nowNs: bigint): number {
+    return Number(later(this.#cells.load(cell), nowNs) - nowNs) / Number(burstNs(rate));
+  }
+
+  /** Makes it what `change` says of it. */
+  setUsedRatio(cell: number, rate: Rate, nowNs: bigint, change: (usedRatio: number) => number): void {
+    for (;;) {
+      const found = this.#cells.load(cell);
+      const usedRatio = Number(later(found, nowNs) - nowNs) / Number(burstNs(rate));
+      const next = nowNs + BigInt(Math.ceil(change(usedRatio) * Number(burstNs(rate))));
+      if (this.#cells.compareExchange(cell, found, next) === found) return;
+    }
+  }
+
   /** Whole units left, and milliseconds until the bucket is full again. */
   read(cell: number, rate: Rate, nowNs: bigint): { remaining: number; resetMs: number } {
     const ahead = later(this.#cells.load(cell), nowNs) - nowNs;

@@ -32,24 +32,34 @@ export interface Reservation {
   limits: readonly BoundLimit[];
   /** Tokens reserved. */
   tokens: number;
+  /** The rates that held then, where this gateway had only a part of some; null: the whole of all. */
+  rates: readonly Rate[] | null;
   settled: boolean;
 }
 
-/** Retry-After where a place comes free when some request ends. */
+/** Retry-After where a place comes free when some request ends, or another gateway goes. */
 const CONCURRENCY_RETRY_MS = 1_000;
 const NS_PER_MS = 1_000_000;
 
 export class RequestLimits {
   readonly #rates: RateCells;
   readonly #concurrency: ConcurrencyCells;
+  readonly #partOf: (limit: BoundLimit) => Rate;
 
-  constructor(rates: RateCells, concurrency: ConcurrencyCells) {
+  /** @param partOf the part of a limit that this gateway may use now; `limit.rate` itself where it is the whole. */
+  constructor(
+    rates: RateCells,
+    concurrency: ConcurrencyCells,
+    partOf: (limit: BoundLimit) => Rate = ({ rate }) => rate,
+  ) {
     this.#rates = rates;
     this.#concurrency = concurrency;
+    this.#partOf = partOf;
   }
 
   /**
-   * @param tokens what the request may use: its prompt and the longest answer that it allows.
+   * @param tokens what the request may use: its prompt and the longest answer that it allows. More than this gateway's part of a
+   *   limit, but not more than the limit, takes all of that part, and owes the rest when it is settled.
    * @param sparedRatio this much of each rate must be left for others, or the rate be unused: for work that may wait.
    */
   admit(limits: readonly BoundLimit[], tokens: number, nowMs: number, sparedRatio = 0): LimitVerdict {
@@ -58,16 +68,19 @@ export class RequestLimits {
       const units = unitsOf(limit, tokens);
       if (!(units <= limit.rate.amount) || limit.rate.amount <= 0) return { kind: 'too-large', limit, units };
     }
-    const refusal = this.#longestWait(limits, tokens, nowNs, sparedRatio);
+    const asked: Asked = { tokens: atLeastZero(tokens), nowNs, sparedRatio, rates: this.#parts(limits) };
+    const refusal = this.#longestWait(limits, asked);
     if (refusal !== null) return refusal;
     for (let taken = 0; taken < limits.length; taken++) {
-      const retryAfterMs = this.#take(limits[taken]!, tokens, nowNs, sparedRatio);
+      const retryAfterMs = this.#take(limits, taken, asked);
       if (retryAfterMs === 0) continue;
-      while (taken-- > 0) this.#giveBack(limits[taken]!, tokens, nowNs);
-      const longest = this.#longestWait(limits, tokens, nowNs, sparedRatio);
-      return longest ?? { kind: 'refused', limit: limits[0]!, retryAfterMs };
+      while (taken-- > 0) this.#giveBack(limits, taken, asked);
+      return this.#longestWait(limits, asked) ?? { kind: 'refused', limit: limits[0]!, retryAfterMs };
     }
-    return { kind: 'admitted', reservation: { limits, tokens: atLeastZero(tokens), settled: false } };
+    return {
+      kind: 'admitted',
+      reservation: { limits, tokens: asked.tokens, rates: asked.rates, settled: false },
+    };
   }
 
   /**
@@ -77,72 +90,119 @@ export class RequestLimits {
   settle(reservation: Reservation, tokensUsed: number | null, nowMs: number): void {
     if (reservation.settled) return;
     reservation.settled = true;
+    const { limits, tokens, rates } = reservation;
     const nowNs = toNs(nowMs);
-    for (const limit of reservation.limits) {
-      if (tokensUsed === null) this.#giveBack(limit, reservation.tokens, nowNs);
-      else if (limit.kind === 'concurrency') this.#concurrency.release(limit.cell);
-      else if (limit.kind === 'tokens') {
-        this.#rates.adjust(limit.cell, limit.rate, reservation.tokens, atLeastZero(tokensUsed), nowNs);
+    for (const [index, limit] of limits.entries()) {
+      if (limit.kind === 'concurrency') {
+        this.#concurrency.release(limit.cell);
+        continue;
       }
+      if (tokensUsed !== null && limit.kind === 'requests') continue;
+      const then = rateAt(limits, rates, index);
+      const reserved = chargedUnits(limit, tokens, then);
+      const used = tokensUsed === null ? 0 : atLeastZero(tokensUsed);
+      const now = this.#partOf(limit);
+      // Parts change while requests run: what is given back is never more of the bucket than it is worth in either.
+      const byNow = used < reserved === then.amount < now.amount;
+      const rate = byNow && now.amount > 0 ? now : then;
+      this.#rates.adjust(limit.cell, rate, reserved, used, nowNs);
     }
   }
 
-  /** What is left of each limit, for headers. */
-  remaining({ kind, cell, rate }: BoundLimit, nowMs: number): { remaining: number; resetMs: number } {
+  /** What is left of each limit, for headers; of rates, over all gateways that share it. */
+  remaining(limit: BoundLimit, nowMs: number): { remaining: number; resetMs: number } {
+    const { kind, cell, rate } = limit;
     if (kind !== 'concurrency') return this.#rates.read(cell, rate, toNs(nowMs));
-    return { remaining: Math.max(0, rate.amount - this.#concurrency.inFlight(cell)), resetMs: 0 };
+    const { amount } = this.#partOf(limit);
+    return { remaining: Math.max(0, amount - this.#concurrency.inFlight(cell)), resetMs: 0 };
+  }
+
+  /** Null: the whole of all. */
+  #parts(limits: readonly BoundLimit[]): Rate[] | null {
+    let parts: Rate[] | null = null;
+    for (let index = 0; index < limits.length; index++) {
+      const limit = limits[index]!;
+      const part = this.#partOf(limit);
+      if (part === limit.rate) continue;
+      parts ??= limits.map(({ rate }) => rate);
+      parts[index] = part;
+    }
+    return parts;
   }
 
   /** The refusal of the limit that must be waited for longest; null: all have room. */
-  #longestWait(
-    limits: readonly BoundLimit[],
-    tokens: number,
-    nowNs: bigint,
-    sparedRatio: number,
-  ): LimitVerdict | null {
+  #longestWait(limits: readonly BoundLimit[], asked: Asked): LimitVerdict | null {
     let longest: LimitVerdict | null = null;
     let longestMs = 0;
-    for (const limit of limits) {
-      const waitMs = this.#waitMs(limit, tokens, nowNs, sparedRatio);
+    for (let index = 0; index < limits.length; index++) {
+      const waitMs = this.#waitMs(limits, index, asked);
       if (waitMs <= longestMs) continue;
       longestMs = waitMs;
-      longest = { kind: 'refused', limit, retryAfterMs: waitMs };
+      longest = { kind: 'refused', limit: limits[index]!, retryAfterMs: waitMs };
     }
     return longest;
   }
 
-  #waitMs(limit: BoundLimit, tokens: number, nowNs: bigint, sparedRatio: number): number {
+  #waitMs(
+    limits: readonly BoundLimit[],
+    index: number,
+    { tokens, nowNs, sparedRatio, rates }: Asked,
+  ): number {
+    const limit = limits[index]!;
+    const rate = rateAt(limits, rates, index);
     if (limit.kind === 'concurrency') {
-      return this.#concurrency.inFlight(limit.cell) < limit.rate.amount ? 0 : CONCURRENCY_RETRY_MS;
+      return this.#concurrency.inFlight(limit.cell) < rate.amount ? 0 : CONCURRENCY_RETRY_MS;
     }
-    const units = unitsOf(limit, tokens);
-    const spared = sparedUnits(limit, units, sparedRatio);
-    return Number(this.#rates.waitNs(limit.cell, limit.rate, units, nowNs, spared)) / NS_PER_MS;
+    if (rate.amount <= 0) return CONCURRENCY_RETRY_MS;
+    const units = chargedUnits(limit, tokens, rate);
+    const spared = sparedUnits(rate, units, sparedRatio);
+    return Number(this.#rates.waitNs(limit.cell, rate, units, nowNs, spared)) / NS_PER_MS;
   }
 
   /** 0: taken; otherwise milliseconds until it would fit. */
-  #take(limit: BoundLimit, tokens: number, nowNs: bigint, sparedRatio: number): number {
+  #take(limits: readonly BoundLimit[], index: number, { tokens, nowNs, sparedRatio, rates }: Asked): number {
+    const limit = limits[index]!;
+    const rate = rateAt(limits, rates, index);
     if (limit.kind === 'concurrency') {
-      return this.#concurrency.tryAcquire(limit.cell, limit.rate.amount) ? 0 : CONCURRENCY_RETRY_MS;
+      return this.#concurrency.tryAcquire(limit.cell, rate.amount) ? 0 : CONCURRENCY_RETRY_MS;
     }
-    const units = unitsOf(limit, tokens);
-    const spared = sparedUnits(limit, units, sparedRatio);
-    return Number(this.#rates.charge(limit.cell, limit.rate, units, nowNs, spared)) / NS_PER_MS;
+    const units = chargedUnits(limit, tokens, rate);
+    const spared = sparedUnits(rate, units, sparedRatio);
+    return Number(this.#rates.charge(limit.cell, rate, units, nowNs, spared)) / NS_PER_MS;
   }
 
-  #giveBack(limit: BoundLimit, tokens: number, nowNs: bigint): void {
-    if (limit.kind === 'concurrency') this.#concurrency.release(limit.cell);
-    else this.#rates.adjust(limit.cell, limit.rate, unitsOf(limit, tokens), 0, nowNs);
+  #giveBack(limits: readonly BoundLimit[], index: number, { tokens, nowNs, rates }: Asked): void {
+    const limit = limits[index]!;
+    if (limit.kind === 'concurrency') return this.#concurrency.release(limit.cell);
+    const rate = rateAt(limits, rates, index);
+    this.#rates.adjust(limit.cell, rate, chargedUnits(limit, tokens, rate), 0, nowNs);
   }
+}
+
+/** One request at the moment of its admission. */
+interface Asked {
+  tokens: number;
+  nowNs: bigint;
+  sparedRatio: number;
+  rates: readonly Rate[] | null;
+}
+
+function rateAt(limits: readonly BoundLimit[], rates: readonly Rate[] | null, index: number): Rate {
+  return rates === null ? limits[index]!.rate : rates[index]!;
 }
 
 function unitsOf({ kind }: BoundLimit, tokens: number): number {
   return kind === 'tokens' ? atLeastZero(tokens) : 1;
 }
 
+/** What is larger than a part takes all of it. */
+function chargedUnits(limit: BoundLimit, tokens: number, { amount }: Rate): number {
+  return Math.min(amount, unitsOf(limit, tokens));
+}
+
 /** What is too large for the rest has the whole of an unused rate. */
-function sparedUnits({ rate }: BoundLimit, units: number, sparedRatio: number): number {
-  return Math.min(rate.amount * sparedRatio, rate.amount - units);
+function sparedUnits({ amount }: Rate, units: number, sparedRatio: number): number {
+  return Math.min(amount * sparedRatio, amount - units);
 }
 
 /** A request that claims to use less than nothing must not fill a bucket. NaN stays, and fits nowhere. */

@@ -32,6 +32,8 @@ export interface Explanation {
     /** The filter that dropped it; null: it was in. */
     droppedBy: string | null;
     inFlight: number;
+    /** How much of its weight counts, three digits; absent: all of it. Less in slow start, after failures, of a straggler. */
+    share?: number;
     /** By scorer, 0 to 1, three digits; empty when it was dropped. */
     scores: Record<string, number>;
     total: number;
@@ -122,6 +124,7 @@ export class Scheduler {
         replica,
         droppedBy: dropped,
         inFlight: columns.inFlight[index]!,
+        ...(columns.share[index]! < 1 && { share: rounded(columns.share[index]!) }),
         scores: scored ? this.#scoresOf(index) : {},
         total: scored ? rounded(total[index]!) : 0,
       };

@@ -58,10 +58,33 @@ describe('FairQueue', () => {
   it('lets a tenant that was away save up nothing', () => {
     const queue = new FairQueue<Entry>();
     for (let waiting = 0; waiting < 300; waiting++) queue.offer(entry(), LIMIT, 0);
-    for (let served = 0; served < 100; served++) queue.take(any, 0);
+    const serve = () => {
+      const taken = queue.take(any, 0)!;
+      queue.settle(taken, taken.tokens);
+      return taken.tenant;
+    };
+    for (let served = 0; served < 100; served++) serve();
     for (let waiting = 0; waiting < 100; waiting++) queue.offer(entry({ tenant: 'b' }), LIMIT, 0);
-    const next = Array.from({ length: 40 }, () => queue.take(any, 0)?.tenant);
+    const next = Array.from({ length: 40 }, serve);
     expect(next.filter((tenant) => tenant === 'b')).toHaveLength(20);
+  });
+
+  it('does not let a tenant wait for what another was expected to use and did not', () => {
+    const queue = new FairQueue<Entry>();
+    for (let waiting = 0; waiting < 300; waiting++) queue.offer(entry({ tokens: 1_000 }), LIMIT, 0);
+    // Sixteen run at any time, and use a hundredth of what they might.
+    const running = Array.from({ length: 16 }, () => queue.take(any, 0)!);
+    const serve = () => {
+      queue.settle(running.shift()!, 10);
+      const taken = queue.take(any, 0)!;
+      running.push(taken);
+      return taken.tenant;
+    };
+    for (let served = 0; served < 50; served++) serve();
+    queue.offer(entry({ tenant: 'b', tokens: 1_000 }), LIMIT, 0);
+    // As when the place of one goes to another worker, and less of it runs here.
+    while (running.length > 4) queue.settle(running.shift()!, 10);
+    expect(Array.from({ length: 3 }, serve)).toContain('b');
   });
 
   it('serves high before low, and leaves the lower classes their reserved shares', () => {

@@ -42,6 +42,8 @@ export type Offer =
   /** `shed`: from SHED_RATIO on; `full`: nothing goes in; `too-late`: it would wait beyond its deadline. */
   | { kind: 'refused'; reason: 'shed' | 'full' | 'too-late'; retryAfterS: number };
 
+/** Against other queues: streams that must go on wait for nobody. */
+const URGENT_WEIGHT = 1_000_000;
 const QUEUED: Offer = { kind: 'queued' };
 /** Share of the queue that is kept for those who were promised a place. */
 const PROMISED_MAX_RATIO = 0.5;
@@ -76,6 +78,17 @@ export class FairQueue<T extends QueueEntry> {
   /** All that wait, in no order. */
   entries(): Iterable<T> {
     return this.#deadlines;
+  }
+
+  /**
+   * What this queue is worth against other queues for the same places: the weights of the tenants that wait in its highest class,
+   * by what the class may have of the places that a higher one wants. 0: nobody waits.
+   */
+  get turnWeight(): number {
+    if (this.#urgent.size > 0) return URGENT_WEIGHT;
+    const highest = this.#lines.findIndex((line) => line.size > 0);
+    if (highest < 0) return 0;
+    return this.#lines[highest]!.waitingWeight * (highest === 0 ? 1 : this.#classes[highest]!.reservedShare);
   }
 
   get drainPerS(): number {

@@ -23,6 +23,8 @@ interface Tenant<T> extends HeapItem {
   waiting: BoundedQueue<T>;
   /** Served and not settled yet. */
   open: number;
+  /** What the counter holds of those, which is no more than expected. */
+  openCharge: number;
 }
 
 /** Entries that are offered before giving up: one may be choosy about where it goes, and another behind it not. */
@@ -55,15 +57,32 @@ export class TenantLine<T extends Waiting> {
     let tenant = this.#tenants.get(entry.tenant);
     if (tenant === undefined) {
       const waiting = new BoundedQueue<T>(Number.POSITIVE_INFINITY);
-      tenant = { name: entry.tenant, weight: entry.weight, counter: 0, waiting, open: 0, heapAt: -1 };
+      tenant = {
+        name: entry.tenant,
+        weight: entry.weight,
+        counter: 0,
+        waiting,
+        open: 0,
+        openCharge: 0,
+        heapAt: -1,
+      };
       this.#tenants.set(entry.tenant, tenant);
     }
     tenant.weight = entry.weight;
     tenant.waiting.push(entry);
     this.size++;
     if (tenant.heapAt >= 0) return;
-    tenant.counter = Math.max(tenant.counter, this.#line.first?.counter ?? this.#level);
+    tenant.counter = Math.max(tenant.counter, this.#start());
     this.#line.push(tenant);
+  }
+
+  /**
+   * Where who comes from idleness starts: where the first that waits would be if all of its requests that run used nothing. What
+   * they were expected to use is given back when they end, and would put the newcomer behind all that is served until then.
+   */
+  #start(): number {
+    const { first } = this.#line;
+    return first === undefined ? this.#level : first.counter - first.openCharge;
   }
 
   /** True when it waited here. */
@@ -100,6 +119,7 @@ export class TenantLine<T extends Waiting> {
     const tenant = this.#tenants.get(entry.tenant);
     if (tenant === undefined || tenant.open === 0) return;
     tenant.open--;
+    tenant.openCharge = tenant.open === 0 ? 0 : tenant.openCharge - entry.tokens / tenant.weight;
     tenant.counter += (tokensUsed - entry.tokens) / tenant.weight;
     this.#line.moved(tenant);
     this.#tidy(tenant);
@@ -110,6 +130,7 @@ export class TenantLine<T extends Waiting> {
     this.#level = tenant.counter;
     tenant.counter += entry.tokens / tenant.weight;
     tenant.open++;
+    tenant.openCharge += entry.tokens / tenant.weight;
     this.#line.moved(tenant);
     this.#tidy(tenant);
   }

@@ -72,7 +72,7 @@ export class ClientConnection implements ConnectionSide, BodySource, RequestEven
   check(nowMs: number): void {
     const body = this.#body;
     if (this.#state === 'open' && body !== null && !body.complete) {
-      if (nowMs > body.lateAtMs) this.#onLateBody(body);
+      if (nowMs > body.lateAtMs || body.isTooSlow()) this.#onLateBody(body);
     } else if (this.#state !== 'closed' && this.#exchange === null && nowMs > this.#lateAtMs) {
       if (this.#state === 'closing') this.socket.destroy();
       else if (this.#parser.inHead) this.#refuse('request_timeout', 'the request did not arrive in time');

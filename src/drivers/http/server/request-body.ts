@@ -4,6 +4,7 @@
  */
 import { PlatformError } from '../../../contract/errors.ts';
 import type { RequestHead } from '../http1/request-parser.ts';
+import { GatheredBytes } from './gathered-bytes.ts';
 
 /** How long bodies may take, ms. */
 export interface BodyLimits {
@@ -34,9 +35,12 @@ const DISCARD_BYTES_MAX = 64 * 1024 * 1024;
 /** Bytes that are kept for a reader who has not come yet, or has not asked for more; the client is held back then. */
 const AHEAD_BYTES_MAX = 65_536;
 
-type Use = 'nobody' | 'whole' | 'chunks' | 'discard';
+/** A body that is read whole may come slowly for so long ... */
+const SLOW_S_MAX = 10;
+/** ... and for each second beyond that must have brought so many bytes, as with Apache's mod_reqtimeout. */
+const BYTES_PER_SECOND_MIN = 1_024;
 
-const EMPTY = Buffer.alloc(0);
+type Use = 'nobody' | 'whole' | 'chunks' | 'discard';
 
 export class RequestBody {
   readonly #head: RequestHead;
@@ -46,8 +50,9 @@ export class RequestBody {
   lateAtMs: number;
   #complete: boolean;
   #answered = false;
+  #secondsSeen = 0;
   #use: Use = 'nobody';
-  #pieces: Buffer[] = [];
+  readonly #pieces = new GatheredBytes();
   #bytes = 0;
   #bytesMax = 0;
   /** Why the rest of the body will not come. */
@@ -68,6 +73,16 @@ export class RequestBody {
     return this.#complete;
   }
 
+  /**
+   * It is read whole, and comes too slowly. To be called about once a second: calls are counted instead of time, so that a
+   * loop that stood still is no fault of the client's.
+   */
+  isTooSlow(): boolean {
+    if (this.#use !== 'whole') return false;
+    const slowS = ++this.#secondsSeen - SLOW_S_MAX;
+    return slowS > 0 && this.#bytes < slowS * BYTES_PER_SECOND_MIN;
+  }
+
   push(bytes: Buffer): void {
     this.#bytes += bytes.length;
     switch (this.#use) {
@@ -76,14 +91,14 @@ export class RequestBody {
         return;
       case 'whole':
         if (this.#bytes > this.#bytesMax) return this.#stop(this.#tooLarge(`more than ${this.#bytesMax}`));
-        this.#pieces.push(bytes);
+        this.#pieces.add(bytes);
         return;
       case 'chunks':
-        this.#pieces.push(bytes);
+        this.#pieces.add(bytes);
         this.#source.pause();
         return this.#wake?.();
       case 'nobody':
-        this.#pieces.push(bytes);
+        this.#pieces.add(bytes);
         if (this.#bytes > AHEAD_BYTES_MAX) this.#source.pause();
     }
   }
@@ -120,14 +135,14 @@ export class RequestBody {
     const refused = this.#fault ?? this.#refusal(bytesMax);
     if (refused !== null) return Promise.reject(refused);
     if (this.#bytes > bytesMax) return Promise.reject(this.#tooLarge(`more than ${bytesMax}`));
-    if (this.#complete) return Promise.resolve(this.#taken());
+    if (this.#complete) return Promise.resolve(this.#pieces.take());
     this.#use = 'whole';
     this.#bytesMax = bytesMax;
     this.#askForRest();
     return new Promise((resolve, reject) => {
       this.#wake = () => {
         if (this.#fault !== null) reject(this.#fault);
-        else if (this.#complete) resolve(this.#taken());
+        else if (this.#complete) resolve(this.#pieces.take());
       };
     });
   }
@@ -176,13 +191,6 @@ export class RequestBody {
     this.#source.resume();
   }
 
-  #taken(): Buffer {
-    const pieces = this.#pieces;
-    this.#pieces = [];
-    if (pieces.length === 1) return pieces[0] as Buffer;
-    return pieces.length === 0 ? EMPTY : Buffer.concat(pieces);
-  }
-
   #refusal(bytesMax: number): PlatformError | null {
     const encoding = this.#head.headers['content-encoding'];
     if (encoding !== undefined && encoding !== 'identity') {
@@ -217,7 +225,7 @@ export class RequestBody {
    */
   #discardRest(): void {
     this.#use = 'discard';
-    this.#pieces = [];
+    this.#pieces.clear();
     this.#bytes = 0;
     this.lateAtMs = performance.now() + DISCARD_MS;
     this.#source.resume();

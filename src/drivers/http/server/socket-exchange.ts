@@ -85,10 +85,10 @@ export class SocketExchange implements HttpExchange {
 
   sendHead(status: number, headers: Record<string, string>): void {
     if (this.#gone || this.#headSent) return;
-    const bodiless = this.method === 'HEAD' || status === 204 || status === 304;
-    this.#chunked = !this.#head.http10 && !bodiless;
+    const framed = 'content-length' in headers || this.method === 'HEAD' || status === 204 || status === 304;
+    this.#chunked = !this.#head.http10 && !framed;
     // Only its end tells an old client where the answer ends.
-    if (this.#head.http10) this.#connection.closeAfterAnswer();
+    if (this.#head.http10 && !framed) this.#connection.closeAfterAnswer();
     const keepAlive = this.#connection.keepAliveFor();
     this.#write(responseHead(status, headers, { length: null, chunked: this.#chunked, keepAlive }));
     this.#headSent = true;
@@ -181,13 +181,24 @@ export class SocketExchange implements HttpExchange {
 /** A chunk of chunked transfer coding (RFC 9112, 7.1) that holds at least one byte, and what follows it. */
 function chunkOf(data: Uint8Array | string, after: string): Buffer {
   const bytes = typeof data === 'string' ? Buffer.from(data) : data;
-  const head = `${bytes.length.toString(16)}\r\n`;
-  const framed = Buffer.allocUnsafe(head.length + bytes.length + 2 + after.length);
-  framed.write(head, 0, 'latin1');
-  framed.set(bytes, head.length);
-  framed.write(`\r\n${after}`, head.length + bytes.length, 'latin1');
+  const { length } = bytes;
+  const digits = Math.ceil((32 - Math.clz32(length)) / 4);
+  const framed = Buffer.allocUnsafe(digits + length + 4 + after.length);
+  // Byte by byte: a call to write a handful of them costs more than all of this.
+  for (let at = digits - 1, rest = length; at >= 0; at--, rest >>>= 4) framed[at] = HEX_DIGITS[rest & 15]!;
+  framed[digits] = CR;
+  framed[digits + 1] = LF;
+  framed.set(bytes, digits + 2);
+  const end = digits + 2 + length;
+  framed[end] = CR;
+  framed[end + 1] = LF;
+  if (after !== '') framed.write(after, end + 2, 'latin1');
   return framed;
 }
+
+const HEX_DIGITS = Buffer.from('0123456789abcdef');
+const CR = 0x0d;
+const LF = 0x0a;
 
 function joined(head: string, body: Uint8Array | string, length: number): Buffer {
   const bytes = Buffer.allocUnsafe(head.length + length);

@@ -7,13 +7,13 @@ import type { HealthReport } from './attempt-health.ts';
 import { HealthKeeper } from './health-keeper.ts';
 import { ReplicaGates } from './replica-gates.ts';
 
-const replica = (ordinal: number, generation = 1): ReplicaView => ({
+const replica = (ordinal: number, generation = 1, state: ReplicaView['state'] = 'ready'): ReplicaView => ({
   id: `m/${ordinal}`,
   generation,
   url: 'http://x',
   engine: 'vllm',
   servedModel: 'm',
-  state: 'ready',
+  state,
   reason: '',
   window: 8,
   capabilities: FULL_CAPABILITIES,
@@ -21,10 +21,12 @@ const replica = (ordinal: number, generation = 1): ReplicaView => ({
 
 function setUp(replicas: number) {
   let nowMs = 0;
+  let sinceProgressMs = Number.POSITIVE_INFINITY;
   const gates = new ReplicaGates(createSharedMemory().gates);
   const changes: string[] = [];
   const keeper = new HealthKeeper({
     gates,
+    sinceProgressMs: () => sinceProgressMs,
     clock: {
       wallMs: () => nowMs,
       monotonicMs: () => nowMs,
@@ -34,14 +36,18 @@ function setUp(replicas: number) {
     chance: createRandom(1),
     onChange: (id, name) => changes.push(`${id} ${name}`),
   });
-  const see = (generations: number[]) =>
+  const see = (generations: number[], states: ReplicaView['state'][] = []) =>
     keeper.update({
       snapshot: {
         version: { epoch: 1, seq: 1 },
         settings: { ...TEST_SETTINGS, breakerFailures: 5, slowStartMs: 10_000 },
         fleet: {
           pools: [
-            { model: 'm', aliases: [], replicas: generations.map((one, index) => replica(index, one)) },
+            {
+              model: 'm',
+              aliases: [],
+              replicas: generations.map((one, index) => replica(index, one, states[index])),
+            },
           ],
         },
       },
@@ -65,6 +71,9 @@ function setUp(replicas: number) {
     changes,
     see,
     fail,
+    progressed: (ms: number) => {
+      sinceProgressMs = ms;
+    },
     pass: (ms: number) => {
       nowMs += ms;
       keeper.tick();
@@ -110,6 +119,39 @@ describe('HealthKeeper', () => {
     expect(gates.share(0)).toBeCloseTo(0.1);
     pass(5_000);
     expect(gates.share(0)).toBeCloseTo(0.55);
+  });
+
+  it('begins slow start when a replica is ready again, and not when its process is started', () => {
+    const { gates, see, pass } = setUp(2);
+    see([2, 1], ['starting']);
+    pass(60_000);
+    see([2, 1]);
+    expect(gates.share(0)).toBeCloseTo(0.1);
+    pass(10_000);
+    expect(gates.share(0)).toBe(1);
+    see([2, 1], ['unready']);
+    see([2, 1]);
+    expect(gates.share(0)).toBeCloseTo(0.1);
+  });
+
+  it('spares no replica that is ready for the first time', () => {
+    const { gates, see } = setUp(2);
+    see([1, 1, 1], ['ready', 'ready', 'starting']);
+    see([1, 1, 1]);
+    expect(gates.share(2)).toBe(1);
+  });
+
+  it('takes a replica that accepts no connection for busy while its answers go on', () => {
+    const { gates, fail, progressed, pass } = setUp(2);
+    progressed(500);
+    for (let turn = 0; turn < 9; turn++) fail(0, { failure: 'connect-timeout' });
+    expect(gates.isClosed(0)).toBe(false);
+    expect(gates.share(0)).toBeCloseTo(0.1);
+    pass(1_001);
+    expect(gates.share(0)).toBe(1);
+    progressed(2_500);
+    for (let turn = 0; turn < 5; turn++) fail(0, { failure: 'connect-timeout' });
+    expect(gates.isClosed(0)).toBe(true);
   });
 
   it('gives a replica all of its share at once where nobody else serves', () => {

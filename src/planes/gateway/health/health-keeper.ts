@@ -27,12 +27,19 @@ interface Kept {
   generation: number;
   /** By the supervisor; what the breaker says comes on top. */
   ready: boolean;
+  /** It was ready before: when it becomes so again, it comes back. */
+  served: boolean;
   state: HealthState;
 }
+
+/** Who gave a token within that time, and takes no connection, has too much to do. */
+const AT_WORK_MS = 2_000;
 
 export interface HealthKeeperOptions {
   gates: ReplicaGates;
   clock: Clock;
+  /** Since anything of an answer came from the replica in this slot, ms; Infinity: nothing is known. */
+  sinceProgressMs(slot: number): number;
   chance: Random;
   /** A replica was ejected, or serves again. */
   onChange(replica: string, name: HealthState['name']): void;
@@ -82,21 +89,23 @@ export class HealthKeeper {
     }
   }
 
-  #see(seen: Omit<Kept, 'state'>): void {
+  #see(seen: Omit<Kept, 'state' | 'served'>): void {
     const known = this.#kept.get(seen.slot);
     const atMs = this.#now();
     if (known === undefined || known.id !== seen.id) {
-      const kept: Kept = { ...seen, state: startHealth(atMs) };
+      const kept: Kept = { ...seen, served: seen.ready, state: startHealth(atMs) };
       this.#kept.set(seen.slot, kept);
       return this.#write(kept);
     }
     const restarted = known.generation !== seen.generation;
+    // Slow start begins when it is ready, which may be minutes after it was started.
+    const comesBack = seen.ready && known.served && (restarted || !known.ready);
     Object.assign(known, seen);
-    if (!restarted) return;
+    known.served ||= seen.ready;
     // Slow start spares a replica while its peers carry the rest; alone, it must take what there is.
-    if (this.#settings.rampMs > 0 && this.#hasServingPeer(known)) {
+    if (comesBack && this.#settings.rampMs > 0 && this.#hasServingPeer(known)) {
       this.#step(known, { type: 'generationStarted', atMs });
-    } else {
+    } else if (restarted) {
       known.state = startHealth(atMs);
       this.#write(known);
     }
@@ -109,6 +118,8 @@ export class HealthKeeper {
       case 'probeTaken':
         return { type: 'probeTaken', atMs, lease: lease ?? 0 };
       case 'attemptFailed': {
+        const isAtWork = this.#options.sinceProgressMs(kept.slot) <= AT_WORK_MS;
+        if (report.failure === 'connect-timeout' && isAtWork) return { type: 'engineBusy', atMs, lease };
         const draw = this.#options.chance.next();
         const { failure } = report;
         return { type: 'attemptFailed', atMs, lease, failure, mayEject: this.#mayEject(kept), draw };

@@ -2,12 +2,13 @@
  * What the breaker says of each replica, in memory that all threads of a gateway share: the main thread decides and writes
  * (health-keeper.ts), workers read it before each choice, and take the one probe that a half-open replica is given.
  *
- * Three 32-bit cells per slot: gate, with RESERVED added while a request is tried alone there | how much less than all it gets, in thousandths | whether answers that went well are to be
- * reported. Zeros are a replica that is well.
+ * Four 32-bit cells per slot: gate, with RESERVED added while a request is tried alone there | how much less than all it gets, in
+ * thousandths | whether answers that went well are to be reported | how much less of its weight counts because it is slower than
+ * its peers, in thousandths. Zeros are a replica that is well.
  */
 import { REPLICA_SLOTS_MAX } from '../../../decide/scheduling/pick/replica-columns.ts';
 
-const CELLS = 3;
+const CELLS = 4;
 export const GATE_BYTES = REPLICA_SLOTS_MAX * CELLS * 4;
 const OPEN = 0;
 const CLOSED = 1;
@@ -43,6 +44,15 @@ export class ReplicaGates {
   /** 0 to 1: how much of its window and weight counts. */
   share(slot: number): number {
     return 1 - Atomics.load(this.#cells, slot * CELLS + 1) / 1_000;
+  }
+
+  /** 0 to 1: how much of its weight counts by its speed against its peers. */
+  speedShare(slot: number): number {
+    return 1 - Atomics.load(this.#cells, slot * CELLS + 3) / 1_000;
+  }
+
+  setSpeedShare(slot: number, share: number): void {
+    Atomics.store(this.#cells, slot * CELLS + 3, Math.round((1 - share) * 1_000));
   }
 
   /** Whether it matters that an attempt went well. */

@@ -18,6 +18,7 @@ import type { RequestRecord } from '../request-record.ts';
 import { LimitBook } from './limit-book.ts';
 import { LimitHold } from './limit-hold.ts';
 import { concurrencyCellsOf, type LimitMemory, rateCellsOf } from './limit-memory.ts';
+import { LimitParts } from './limit-parts.ts';
 import { isForFiller } from './limited.ts';
 import { type Asked, SharedTaking } from './shared-taking.ts';
 
@@ -47,7 +48,8 @@ export class LimitGate {
 
   constructor({ clock, memory, worker, slotted, table, shared, onAlone }: LimitGateOptions) {
     this.#clock = clock;
-    this.#state = new RequestLimits(rateCellsOf(memory), concurrencyCellsOf(memory, worker));
+    const parts = new LimitParts(memory.parts, { placesOnly: shared !== null });
+    this.#state = new RequestLimits(rateCellsOf(memory), concurrencyCellsOf(memory, worker), parts.of);
     const machineMs = () => clock.machineMs();
     this.#sharedTaking =
       shared === null ? null : new SharedTaking({ state: this.#state, shared, onAlone, machineMs });

@@ -2,6 +2,7 @@
 import { LIMITED_MAX } from '../../../contract/limits.ts';
 import { ConcurrencyCells } from '../../../decide/scheduling/limits/concurrency-cells.ts';
 import { RateCells, sharedCells } from '../../../decide/scheduling/limits/rate-cells.ts';
+import { PART_BYTES } from './limit-parts.ts';
 import { holdsCell } from './limited.ts';
 
 export interface LimitMemory {
@@ -9,6 +10,8 @@ export interface LimitMemory {
   rates: SharedArrayBuffer;
   /** 32-bit: totals | rows by worker. The system gives it pages as they are written. */
   concurrency: SharedArrayBuffer;
+  /** What of each limit is for this gateway, while there are others. */
+  parts: SharedArrayBuffer;
 }
 
 /** Of either kind; each slot has two (limited.ts). */
@@ -18,6 +21,7 @@ export function createLimitMemory(workersMax: number): LimitMemory {
   return {
     rates: new SharedArrayBuffer(CELLS * 8),
     concurrency: new SharedArrayBuffer((workersMax + 1) * CELLS * 4),
+    parts: new SharedArrayBuffer(PART_BYTES),
   };
 }
 

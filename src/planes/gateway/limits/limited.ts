@@ -33,17 +33,18 @@ export function limitedModel(model: string, settings: LimitSettings): Limited {
 }
 
 /** All of them, each once. */
-export function limitedIds({ settings, fleet }: GatewaySnapshot): string[] {
-  const ids = new Set<string>();
+export function allLimited({ settings, fleet }: GatewaySnapshot): Limited[] {
+  const found = new Map<string, Limited>();
+  const add = (limited: Limited | null) => {
+    if (limited !== null) found.set(limited.id, limited);
+  };
   for (const key of settings.keys) {
-    const own = limitedKey(key);
-    if (own !== null) ids.add(own.id);
+    add(limitedKey(key));
     for (const [model, limits] of Object.entries(key.modelLimits ?? {}))
-      ids.add(limitedKeyModel(key.name, model, limits).id);
+      add(limitedKeyModel(key.name, model, limits));
   }
-  for (const { model, limits } of fleet.pools)
-    if (limits !== undefined) ids.add(limitedModel(model, limits).id);
-  return [...ids];
+  for (const { model, limits } of fleet.pools) if (limits !== undefined) add(limitedModel(model, limits));
+  return [...found.values()];
 }
 
 /**
@@ -73,7 +74,12 @@ export function holdsCell(slot: number): number {
   return 2 * slot + 1;
 }
 
+/** Counts who holds anything, and limits nothing. */
+export function isBookkeeping({ kind, rate }: BoundLimit): boolean {
+  return kind === 'concurrency' && rate.amount === UNBOUNDED;
+}
+
 /** Work that may wait is charged its tokens, and holds; how many requests it makes, and at once, is nobody's concern. */
-export function isForFiller({ kind, rate }: BoundLimit): boolean {
-  return kind === 'tokens' || (kind === 'concurrency' && rate.amount === UNBOUNDED);
+export function isForFiller(limit: BoundLimit): boolean {
+  return limit.kind === 'tokens' || isBookkeeping(limit);
 }

@@ -53,11 +53,9 @@ export class Demand {
 
   /** What the request has in common with itself when it is sent again. */
   ticket(): string {
-    return hash(
-      'sha256',
-      Buffer.concat([Buffer.from(`${this.caller.tenant}\0`), this.#envelope.bytes]),
-      'base64',
-    );
+    const { ticket, bytes } = this.#envelope;
+    const own = ticket === undefined ? bytes : Buffer.from(ticket);
+    return hash('sha256', Buffer.concat([Buffer.from(`${this.caller.tenant}\0`), own]), 'base64');
   }
 
   /** The request is over. */

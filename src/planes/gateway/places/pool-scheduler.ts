@@ -173,7 +173,7 @@ export class PoolScheduler {
       columns.serving[index] = isOut ? 0 : 1;
       columns.probe[index] = gates.wantsProbe(slot) ? 1 : 0;
       const share = gates.share(slot);
-      columns.share[index] = share;
+      columns.share[index] = share * gates.speedShare(slot);
       columns.gpuLoad[index] = gauges.gpuLoad(slot);
       columns.memoryUsage[index] = gauges.memoryUsage(slot);
       columns.windowShare[index] = urgent ? 1 : share;
