@@ -16,6 +16,8 @@ const GATHER_MAX_MS = 250;
 /** A suspect has the isolated place to itself for half as long again as it had run, within these bounds. */
 const SEAT_MIN_MS = 1_000;
 const SEAT_MAX_MS = 5_000;
+/** A death is in the snapshot by then. */
+const SNAPSHOT_MS = 10_000;
 /** Nobody waits longer for the isolated place while a replica is ready: most engines die of something else. */
 const ISOLATED_WAIT_MS = 8_000;
 /** From the first token on, a request that is alone is watched for so long before it counts as harmless. */
@@ -117,7 +119,7 @@ function considerAccused(
   // A connection may be lost for other reasons; what was no crash is withdrawn before long.
   if (record.crashes.some((crash) => draft.runs.get(runKey(crash))?.confirmed === false)) return;
   const replicas = (draft.fleet.pools.get(ask.pool) ?? []).filter(({ planned }) => !planned);
-  const ready = replicas.filter((replica) => replica.ready);
+  const ready = replicas.filter((replica) => isUp(draft, replica));
   // In the middle of an answer it has shown that it can be served, and its client has something to lose: it waits for a trial.
   const mayRefuse = replicas.length < 2 || (!ask.committed && ready.length < replicas.length);
   if (mayRefuse && countRivals(draft, record) === 1) {
@@ -159,7 +161,7 @@ function isIsolated({ unanswered }: CrashedRun, { fingerprint, runningMs }: Ask)
 /** Null when no replica of the pool is ready. */
 function isolationOf(draft: SuspectDraft, ask: Ask): { replica: string; generation: number } | null {
   const ready = (draft.fleet.pools.get(ask.pool) ?? []).filter(
-    (replica) => replica.ready && keyOf(replica) !== ask.run,
+    (replica) => isUp(draft, replica) && keyOf(replica) !== ask.run,
   );
   const kept = draft.isolation.get(ask.pool);
   const dead = draft.records.get(ask.fingerprint)?.crashes.map(({ replica }) => replica) ?? [];
@@ -183,7 +185,7 @@ function avoided(
   if (isolated === null) return died;
   const key = runKey(isolated);
   const rest = replicas.some(
-    (replica) => replica.ready && keyOf(replica) !== key && keyOf(replica) !== ask.run,
+    (replica) => isUp(draft, replica) && keyOf(replica) !== key && keyOf(replica) !== ask.run,
   );
   // Where there is no other, it is better beside those that are tried than on the replica that died of it.
   return rest || died.length === 0 ? [...new Set([key, ...died])] : died;
@@ -197,12 +199,18 @@ function leastBusy(ready: readonly ReplicaNow[], dead: readonly string[]): Repli
 }
 
 function isReady(
-  { fleet }: SuspectDraft,
+  draft: SuspectDraft,
   pool: string,
   { replica, generation }: { replica: string; generation: number },
 ) {
-  const found = fleet.pools.get(pool)?.find(({ id }) => id === replica);
-  return found?.ready === true && found.generation === generation;
+  const found = draft.fleet.pools.get(pool)?.find(({ id }) => id === replica);
+  return found !== undefined && found.generation === generation && isUp(draft, found);
+}
+
+/** What requests tell of a death comes sooner than the snapshot that shows it. */
+function isUp({ runs, nowMs }: SuspectDraft, replica: ReplicaNow): boolean {
+  const crashed = runs.get(keyOf(replica));
+  return replica.ready && !(crashed?.confirmed === true && nowMs - crashed.atMs < SNAPSHOT_MS);
 }
 
 function keyOf({ id, generation }: ReplicaNow): string {

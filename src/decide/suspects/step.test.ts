@@ -194,6 +194,19 @@ describe('after two crashes', () => {
     expect([pool.status('a'), pool.status('b')]).toEqual(['suspected', 'suspected']);
   });
 
+  it('is refused too while the snapshot does not show yet that its replicas died', () => {
+    const pool = new Pool(4);
+    pool.crash(0, [{ name: 'poison' }, { name: 'a', committed: true }], { dies: false });
+    pool.pass(60);
+    const lost = [
+      { name: 'poison', runningMs: 40 },
+      { name: 'b', committed: true },
+    ];
+    const [ask] = pool.crash(1, lost, { dies: false });
+    pool.pass(60);
+    expect(pool.verdicts.get(ask!)?.kind).toBe('refuse');
+  });
+
   it('a stream in the middle of its answer waits for a trial instead', () => {
     const pool = new Pool(2);
     pool.crash(0, [

@@ -136,7 +136,7 @@ export const GATEWAY_METRICS: readonly Family[] = [
   {
     name: 'autoglm_batching_splits_total',
     type: 'counter',
-    help: 'Calls of several requests that were sent again in two halves, by model, end point and reason: refused (a 4xx of the engine), engine-error (a 500), unreadable (an answer that is not one to all of them).',
+    help: 'Calls of several requests that were sent again in two halves, by model, end point and reason: refused (a 4xx of the engine), engine-error (a 500), unreadable (an answer that is not one to all of them); one by one: quarantined (engines died of them).',
   },
   {
     name: 'autoglm_redis_calls_total',

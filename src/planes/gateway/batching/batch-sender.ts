@@ -66,6 +66,13 @@ export class BatchSender {
     if (reason === null) return end.answer.status < 400 ? 'answered' : 'mixed';
     if (reason === 'unserved') return this.#fallBack(members, target, end);
     this.#events.onSplit(reason);
+    // One of them kills engines: halves would kill two replicas each until it is found.
+    if (reason === 'quarantined') {
+      const ends = await Promise.all(
+        members.filter(({ isOpen }) => isOpen).map((member) => member.goAlone()),
+      );
+      return ends.includes(false) ? 'mixed' : 'answered';
+    }
     return this.#sendHalves({ key: batch.key, items: members }, target, { budget, reason });
   }
 
@@ -84,6 +91,8 @@ export class BatchSender {
     }
     if (ofEngine && carried.length > 1 && maySplit(answer.status, budget))
       return answer.status < 500 ? 'refused' : 'engine-error';
+    if (record.errorCode === 'request_quarantined' && carried.length > 1 && target.fallback === null)
+      return 'quarantined';
     if (isUnserved(record) && target.fallbacks.length > 0) return 'unserved';
     this.#answerAll(end, target, null);
     return null;

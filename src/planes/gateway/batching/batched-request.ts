@@ -17,4 +17,4 @@ export interface RequestBatching {
 }
 
 /** Why several requests were not answered by one call. */
-export type SplitReason = 'refused' | 'engine-error' | 'unreadable';
+export type SplitReason = 'refused' | 'engine-error' | 'unreadable' | 'quarantined';
