@@ -49,6 +49,24 @@ describe('fallbacks', () => {
     expect(streamed.headers.get('x-autoglm-fallback')).toBe('small');
   });
 
+  it('may have names that no header can hold', async () => {
+    const standby = await engine({});
+    const gateway = await gatewayOn([
+      falling(poolOf('大模型', [{ url: DEAD }]), '小模型'),
+      poolOf('小模型', [{ url: standby.url }]),
+    ]);
+    for (const stream of [false, true]) {
+      const answer = await ask(gateway, '大模型', stream);
+      expect([answer.status, answer.headers.get('x-autoglm-fallback')]).toEqual([
+        200,
+        encodeURIComponent('小模型'),
+      ]);
+      expect(answer.headers.get('x-autoglm-replica')).toContain(encodeURIComponent('小模型'));
+      await answer.text();
+    }
+    expect((await ask(gateway, '没有')).status).toBe(404);
+  });
+
   it('are asked in their order, and the last failure is the answer when none can serve', async () => {
     const last = await engine({});
     const dead = poolOf('b', [{ url: DEAD }]);

@@ -194,8 +194,7 @@ export class InferenceRun implements StreamRun, Watched {
       if (lease !== null) this.#tryOn(lease, (end) => this.#goOn(lease, end));
       else this.#endWith(this.#run());
     } catch (thrown) {
-      this.#endWithError(PlatformError.from(thrown));
-      this.#finish();
+      this.#endBadly(thrown);
     }
   }
 
@@ -204,19 +203,26 @@ export class InferenceRun implements StreamRun, Watched {
       if (this.#tookAnswer(lease, end)) this.#finish();
       else this.#endWith(this.#recover(lease, end));
     } catch (thrown) {
-      this.#endWithError(PlatformError.from(thrown));
-      this.#finish();
+      this.#endBadly(thrown);
     }
   }
 
   #endWith(work: Promise<void>): void {
     work.then(
       () => this.#finish(),
-      (thrown) => {
-        this.#endWithError(PlatformError.from(thrown));
-        this.#finish();
-      },
+      (thrown) => this.#endBadly(thrown),
     );
+  }
+
+  /** Nothing is thrown any further: it would end the thread, and all its requests. */
+  #endBadly(thrown: unknown): void {
+    try {
+      this.#endWithError(PlatformError.from(thrown));
+    } catch (error) {
+      this.context.logError('an error could not be told to the client', error, this.record.requestId);
+      this.exchange.destroy();
+    }
+    this.#finish();
   }
 
   async #run(): Promise<void> {
@@ -231,7 +237,7 @@ export class InferenceRun implements StreamRun, Watched {
     while (end.kind === 'failed') {
       // The total limit is ours and says nothing about the replica.
       if (this.#timeUp !== null) throw this.#timeUp;
-      this.reportFailure(lease, end.failure);
+      this.reportFailure(lease, end.failure, end.answer);
       if (this.stream.committed)
         return continueStream(this, { lease, failure: end.failure, detail: end.detail });
       this.stream.dropHeld();
@@ -456,6 +462,8 @@ export class InferenceRun implements StreamRun, Watched {
     // Not assigned as a literal: V8 makes such functions old from birth, and the young collector would keep the request.
     this.#cancelCurrent = cancel;
     if (envelope.stream) this.stream.attach(attempt);
+    // The client may have left, or the time be up, while something else was waited for.
+    if (this.#cancelled || this.#timeUp !== null) cancel();
   }
 
   #attemptOn(lease: Lease): Promise<AttemptEnd> {
@@ -491,7 +499,7 @@ export class InferenceRun implements StreamRun, Watched {
   }
 
   /** Tells the supervisor, and keeps the replica out of rotation for a moment when it seems dead. */
-  reportFailure({ replica }: Lease, failure: AttemptFailure): void {
+  reportFailure({ replica }: Lease, failure: AttemptFailure, answer: EngineAnswer | null = null): void {
     const { context, record } = this;
     this.failed.push(runOf(replica.view));
     if (failure === 'connect-refused' || failure === 'connect-timeout') this.#unreached++;
@@ -508,7 +516,7 @@ export class InferenceRun implements StreamRun, Watched {
     this.#suspicion = context.suspects.failed({
       ...{ envelope: this.envelope, ...this.#named(), requestId: record.requestId },
       ...{ replica: replica.view, failure, runningMs: context.clock.monotonicMs() - this.#beganMs },
-      ...{ committed: this.stream.committed, former: this.#suspicion },
+      ...{ committed: this.stream.committed, former: this.#suspicion, busy: saysBusy(answer) },
     });
   }
 
@@ -630,6 +638,13 @@ export class InferenceRun implements StreamRun, Watched {
     this.#cancelCurrent?.();
   }
 }
+
+/** An engine that has too much to do is not dying of a request; what stands before it may say so in its place. */
+function saysBusy(answer: EngineAnswer | null): boolean {
+  return answer !== null && BUSY_STATUSES.has(answer.status);
+}
+
+const BUSY_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
 /** Whether an engine's error is meant for a program: a page is not. */
 function saysWhy({ status, headers, body }: EngineAnswer): boolean {

@@ -25,13 +25,20 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 /** Headers of every answer to an inference request. The replica and the number of attempts are no secret; its address is. */
 export function answerHeaders(record: RequestRecord): Record<string, string> {
   const headers: Record<string, string> = { 'x-request-id': record.requestId };
-  if (record.replica !== null) headers['x-autoglm-replica'] = record.replica;
+  if (record.replica !== null) headers['x-autoglm-replica'] = headerText(record.replica);
   if (record.attempts > 1) headers['x-autoglm-attempts'] = String(record.attempts);
-  if (record.fallback !== null) headers['x-autoglm-fallback'] = record.fallback;
-  if (record.explanation !== null) headers[EXPLAIN_HEADER] = record.explanation;
+  if (record.fallback !== null) headers['x-autoglm-fallback'] = headerText(record.fallback);
+  if (record.explanation !== null) headers[EXPLAIN_HEADER] = headerText(record.explanation);
   if (record.hold !== null) Object.assign(headers, record.hold.headers(record.dialect));
   return headers;
 }
+
+/** Models may have names that no header can hold; these are percent-encoded. */
+function headerText(text: string): string {
+  return NO_HEADER_TEXT.test(text) ? encodeURIComponent(text.toWellFormed()) : text;
+}
+
+const NO_HEADER_TEXT = /[^\x20-\x7e]/;
 
 export function respondJson(
   exchange: HttpExchange,

@@ -27,6 +27,8 @@ export interface FailedAttempt {
   requestId: string;
   replica: ReplicaView;
   failure: AttemptFailure;
+  /** The engine said that it has too much to do, which is no sign of dying. Default false. */
+  busy?: boolean;
   runningMs: number;
   committed: boolean;
   /** Under which it ran. */
@@ -91,7 +93,7 @@ export class SuspectDesk {
     const { envelope, model, servedBy, replica, failure, former, requestId, runningMs, committed } = attempt;
     if (settings === undefined) return null;
     const isCrash = failure === 'connection-lost' || failure === 'replica-suspect';
-    const isError = failure === 'engine-error';
+    const isError = failure === 'engine-error' && attempt.busy !== true;
     const now = this.#table.poolOf(replica.id)?.replicas.find(({ view }) => view.id === replica.id)?.view;
     const isPlanned = now === undefined || PLANNED_STATES.includes(now.state);
     if ((!isCrash && !isError) || isPlanned) return this.#again(attempt);
