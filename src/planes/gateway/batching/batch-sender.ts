@@ -137,8 +137,12 @@ export class BatchSender {
     // Models and aliases change at run time: one that is gone, or has become this model itself, is passed over.
     if (pool !== undefined && poolName(pool) !== target.model) {
       for (const member of open) {
+        if (!member.isOpen) continue;
         const { record, envelope } = member.request;
-        if (await context.limits.admitFallback(record, pool, envelope)) admitted.push(member);
+        if (!(await context.limits.admitFallback(record, pool, envelope))) continue;
+        if (member.isOpen) admitted.push(member);
+        // Its client left meanwhile, and what was taken for it nobody else gives back.
+        else record.hold?.settle(null);
       }
       const next = { model: poolName(pool), fallback: name, fallbacks, before: end.record };
       const budget = splitBudget(admitted.length);

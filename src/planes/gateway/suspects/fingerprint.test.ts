@@ -37,3 +37,14 @@ it('is there for bodies that JSON can not tell apart', () => {
   );
   expect(one).not.toBe(two);
 });
+
+it("of a call for several requests is nobody else's, the first of them included", () => {
+  const first = parseEnvelope('embeddings', Buffer.from('{"model":"m","input":"good"}'));
+  const merged = (input: string[]) => ({
+    ...first,
+    bytes: Buffer.from(JSON.stringify({ model: 'm', input })),
+    ticket: 'kind',
+  });
+  const calls = [first, merged(['good', 'bad']), merged(['good', 'worse'])];
+  expect(new Set(calls.map((call) => fingerprintOf(KEY, call, 'm'))).size).toBe(3);
+});

@@ -25,13 +25,18 @@ const WITHOUT_WEIGHT: ReadonlySet<string> = new Set([
 const HEX_DIGITS = 32;
 
 /** @param model as the pool or adapter is called, so that aliases count as one. */
-export function fingerprintOf(key: string, { endpoint, fields, bytes }: Envelope, model: string): string {
+export function fingerprintOf(
+  key: string,
+  { endpoint, fields, bytes, ticket }: Envelope,
+  model: string,
+): string {
   const weighty = Object.entries(fields).filter(
     ([name, value]) => value !== null && value !== undefined && !WITHOUT_WEIGHT.has(name),
   );
   const hash = createHmac('sha256', key).update(`${endpoint}\n${model}\n`);
-  // What can not be told apart as JSON is known by its bytes.
-  const text = canonicalJson(Object.fromEntries(weighty));
+  // What can not be told apart as JSON is known by its bytes; and so is a call for several requests, whose fields are those of
+  // the first alone: nobody is to be blamed for what another one did.
+  const text = ticket === undefined ? canonicalJson(Object.fromEntries(weighty)) : null;
   return hash
     .update(text ?? bytes)
     .digest('hex')

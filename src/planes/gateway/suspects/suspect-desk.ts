@@ -91,7 +91,10 @@ export class SuspectDesk {
   failed(attempt: FailedAttempt): Suspicion | null {
     const settings = this.#settings;
     const { envelope, model, servedBy, replica, failure, former, requestId, runningMs, committed } = attempt;
-    if (settings === undefined) return null;
+    if (settings === undefined) {
+      former?.end(false);
+      return null;
+    }
     const isCrash = failure === 'connection-lost' || failure === 'replica-suspect';
     const isError = failure === 'engine-error' && attempt.busy !== true;
     const now = this.#table.poolOf(replica.id)?.replicas.find(({ view }) => view.id === replica.id)?.view;

@@ -33,13 +33,19 @@ function setUp({ records = [] as SuspectRecord[], enabled = true } = {}) {
     tellWorker: (worker, message) => said.push([worker, message]),
     tellAll: (message) => said.push(['all', message]),
   });
-  const snapshot = (states: ReplicaState[]): SlottedSnapshot => ({
+  const snapshot = (states: ReplicaState[], isOn = enabled): SlottedSnapshot => ({
     snapshot: {
       version: { epoch: 1, seq: 1 },
       settings: {
         ...TEST_SETTINGS,
         quarantine: {
-          ...{ enabled, fingerprintKey: 'ab', suspectTtlMs: 60_000, holdTtlMs: 60_000, convictTtlMs: 60_000 },
+          ...{
+            enabled: isOn,
+            fingerprintKey: 'ab',
+            suspectTtlMs: 60_000,
+            holdTtlMs: 60_000,
+            convictTtlMs: 60_000,
+          },
         },
       },
       fleet: {
@@ -116,6 +122,18 @@ describe('the list of suspect requests of a gateway', () => {
     expect(said).toEqual([['all', { type: 'listed', added: ['poison'], removed: [] }]]);
     await new Promise((resolve) => setImmediate(resolve));
     expect(onChanged).not.toHaveBeenCalled();
+  });
+
+  it('lets go of replicas and of those who wait when quarantine is switched off', () => {
+    const { keeper, gates, said, snapshot } = setUp({ records: [RECORD] });
+    keeper.update(snapshot(['ready', 'ready']));
+    const ask = firstAskOf(1);
+    keeper.take({ type: 'arrived', atMs: 1_000, ask, fingerprint: 'poison', pool: 'm' });
+    expect(gates.isClosed(0)).toBe(true);
+    keeper.update(snapshot(['ready', 'ready'], false));
+    expect(gates.isClosed(0)).toBe(false);
+    expect(said.at(-1)).toEqual([1, { type: 'verdict', ask, verdict: { kind: 'go', avoid: [] } }]);
+    expect(keeper.records).toMatchObject([{ fingerprint: 'poison' }]);
   });
 
   it('is deaf where quarantine is off', () => {

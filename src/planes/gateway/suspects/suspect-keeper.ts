@@ -69,6 +69,7 @@ export class SuspectKeeper {
   update({ snapshot, replicaSlots }: SlottedSnapshot): void {
     const { quarantine } = snapshot.settings;
     this.#settings = quarantine?.enabled === true ? quarantine : undefined;
+    if (this.#settings === undefined) this.#letGo();
     this.#replicas = snapshot.fleet.pools.flatMap(({ model, replicas }) =>
       replicas.flatMap(({ id, generation, state }) => {
         const slot = replicaSlots[id];
@@ -76,6 +77,17 @@ export class SuspectKeeper {
       }),
     );
     this.tick();
+  }
+
+  /** It was switched off: nobody waits for a verdict any more, and no replica is kept for anybody. */
+  #letGo(): void {
+    const { asks } = this.#state;
+    if (asks.size === 0) return;
+    this.#state = startSuspects(this.records);
+    for (const ask of asks.keys())
+      this.#options.tellWorker(workerOf(ask), { type: 'verdict', ask, verdict: { kind: 'go', avoid: [] } });
+    this.#reserve();
+    this.#keepLooking();
   }
 
   take(event: FromDesk): void {
