@@ -2,6 +2,8 @@
  * Facts: what was observed, by whom and when. They go up from the planes; telemetry and recovery read the same ones.
  */
 import type { ReplicaState } from './fleet.ts';
+import type { IncidentDiagnosis } from './incidents.ts';
+import type { Remedy } from './remedies.ts';
 import type { SuspectStatus } from './suspects.ts';
 
 /** How an attempt on a replica failed, as the gateway saw it. A client's 4xx is never one of these. */
@@ -53,4 +55,55 @@ export type Fact =
       from: ReplicaState;
       to: ReplicaState;
       reason: string;
+    }
+  // One incident, in this order. `incident` is its id.
+  | {
+      type: 'incidentOpened';
+      atMs: number;
+      incident: string;
+      replica: string;
+      generation: number;
+      summary: string;
+      diagnosis: IncidentDiagnosis;
+      /** The last sign of life before it; null: not known. */
+      lastGoodAtMs: number | null;
+      /** It was out of rotation from this moment on. */
+      isolated: boolean;
+    }
+  /** More became known, or the ladder came to another class. */
+  | {
+      type: 'incidentDiagnosed';
+      atMs: number;
+      incident: string;
+      replica: string;
+      diagnosis: IncidentDiagnosis;
+    }
+  | {
+      type: 'remedyStarted';
+      atMs: number;
+      incident: string;
+      replica: string;
+      remedy: Remedy;
+      /** Step of the ladder, from 1. */
+      step: number;
+      because: string;
+    }
+  | {
+      type: 'remedyEnded';
+      atMs: number;
+      incident: string;
+      replica: string;
+      remedy: Remedy;
+      helped: boolean;
+      detail: string;
+    }
+  | { type: 'evidenceTaken'; atMs: number; incident: string; replica: string; folder: string; tookMs: number }
+  | {
+      type: 'incidentClosed';
+      atMs: number;
+      incident: string;
+      replica: string;
+      /** `stood-down`: a person or the configuration decided otherwise meanwhile. */
+      outcome: 'recovered' | 'given-up' | 'stood-down';
+      text: string;
     };

@@ -5,6 +5,7 @@
 import type { FaultClass } from '../../contract/faults.ts';
 import type { ReadinessRung } from '../../contract/ports/engine-driver.ts';
 import type { ProcessExit } from '../../contract/ports/process-host.ts';
+import type { GpuFacts, ProcessFacts } from '../../contract/signals.ts';
 import type { AttemptReading } from './log-scan.ts';
 
 export interface SignalWindow {
@@ -88,28 +89,6 @@ export interface FlowSample {
   tokensTotal: number;
   /** Streams without a token for longer than the gateway allows. */
   silentStreams?: number;
-}
-
-export interface GpuFacts {
-  id: string;
-  /** It can be queried and shows no error. */
-  reachable: boolean;
-  /** Held by processes that are not ours. */
-  foreignBytes?: number;
-  freeBytes?: number;
-  totalBytes?: number;
-  throttled?: boolean;
-  uncorrectedEccErrors?: number;
-}
-
-export interface ProcessFacts {
-  wrapperAlive: boolean;
-  /** Names of processes that should be there and are not. */
-  missing: readonly string[];
-  /** Left behind by a former start. */
-  orphans: readonly { pid: number; name: string; gpuBytes?: number }[];
-  /** Of the process that speaks HTTP, 0..1 of one core. */
-  frontendCpuRatio?: number;
 }
 
 export interface InFlightRequest {
