@@ -8,7 +8,12 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { createRandom } from '../base/random.ts';
-import type { GatewayReport, GatewayToNode, NodeToGateway } from '../contract/control-protocol.ts';
+import type {
+  GatewayFlow,
+  GatewayReport,
+  GatewayToNode,
+  NodeToGateway,
+} from '../contract/control-protocol.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
 import { type GatewaySnapshot, isNewer } from '../contract/gateway-snapshot.ts';
@@ -290,6 +295,12 @@ class GatewayProcess {
         return this.#takeShare(message.share);
       case 'collect':
         return this.#sendReport(message.id);
+      case 'flow':
+        void this.#sendFlow(message.id);
+        return;
+      case 'giveUp':
+        void this.#giveUp(message);
+        return;
       case 'drain':
         void this.#drain(message.mode, message.deadlineMs);
         return;
@@ -391,6 +402,28 @@ class GatewayProcess {
     this.#workers.tellAll({ type: 'flush' });
     // The threads answer within a turn of their loops; what comes later is in the next report.
     setTimeout(() => this.#link.send({ type: 'report', id, report: this.#currentReport() }), 20);
+  }
+
+  async #sendFlow(id: number): Promise<void> {
+    const { replicaSlots } = this.#slotted;
+    const waiting: GatewayFlow['waiting'] = {};
+    for (const ofWorker of (await this.#workers.waiting()).values())
+      for (const [replica, { count, bytesMax }] of Object.entries(ofWorker)) {
+        const known = waiting[replica] ?? { count: 0, bytesMax: 0 };
+        waiting[replica] = { count: known.count + count, bytesMax: Math.max(known.bytesMax, bytesMax) };
+      }
+    const stepMs = Object.entries(this.#stragglers.speeds()).flatMap(([replica, speed]) =>
+      speed.stepMs === null ? [] : [[replica, speed.stepMs] as const],
+    );
+    const inFlight = Object.fromEntries(
+      Object.entries(replicaSlots).map(([replica, slot]) => [replica, this.#shared.inFlight(slot)]),
+    );
+    const flow = { inFlight, progressMs: this.#progress.all(), waiting, stepMs: Object.fromEntries(stepMs) };
+    this.#link.send({ type: 'flow', id, flow });
+  }
+
+  async #giveUp({ id, replica, which }: Extract<NodeToGateway, { type: 'giveUp' }>): Promise<void> {
+    this.#link.send({ type: 'gaveUp', id, count: await this.#workers.giveUp(replica, which) });
   }
 
   #currentReport(): GatewayReport {

@@ -1,6 +1,7 @@
 /** What the main thread of a gateway and its workers say to each other; never on the path of a request. */
 import type { MessagePort } from 'node:worker_threads';
 import type { Fact } from '../contract/facts.ts';
+import type { WaitingAttempts } from '../contract/flow.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import type { SharedMemory } from '../planes/gateway/shared-memory.ts';
@@ -31,6 +32,8 @@ export type ToWorker =
   /** Accept no more; exit when the last connection has ended. */
   | { type: 'close'; stopsAll: boolean }
   | { type: 'flush' }
+  | { type: 'waiting'; id: number }
+  | { type: 'giveUp'; id: number; replica: string; which: 'all' | 'longest' }
   | { type: 'suspects'; message: ToDesk }
   /** To the storage thread that replaces a dead one. */
   | { type: 'storage'; port: MessagePort }
@@ -43,5 +46,7 @@ export type FromWorker =
   | { type: 'listening'; port: number }
   | { type: 'listen-failed'; code: string; message: string }
   | { type: 'telemetry'; deltas: MetricDeltas; facts: Fact[]; health: HealthReport[] }
+  | { type: 'waiting'; id: number; waiting: Record<string, WaitingAttempts> }
+  | { type: 'gaveUp'; id: number; count: number }
   | { type: 'suspect'; event: FromDesk }
   | { type: 'closed' };

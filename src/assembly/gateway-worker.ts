@@ -11,6 +11,7 @@ import { openFileContents } from '../drivers/storage/file-contents.ts';
 import { createStoreClient } from '../drivers/storage/rpc/store-client.ts';
 import { openLineLog } from '../drivers/telemetry/line-log.ts';
 import { watchLoop } from '../drivers/telemetry/loop-watch.ts';
+import { giveUpAttempts, waitingAttempts } from '../planes/gateway/attempt-list.ts';
 import { CacheClient } from '../planes/gateway/cache/cache-client.ts';
 import type { FromCache, ToCache } from '../planes/gateway/cache/cache-protocol.ts';
 import { GatewayCounters } from '../planes/gateway/gateway-counters.ts';
@@ -166,6 +167,14 @@ port.on('message', (message: ToWorker) => {
     case 'flush':
       flushTelemetry();
       break;
+    case 'waiting':
+      tell({ type: 'waiting', id: message.id, waiting: waitingAttempts(plane.attempts.all()) });
+      break;
+    case 'giveUp': {
+      const count = giveUpAttempts(plane.attempts.all(), message.replica, message.which);
+      tell({ type: 'gaveUp', id: message.id, count });
+      break;
+    }
     case 'suspects':
       plane.suspects.take(message.message);
       break;

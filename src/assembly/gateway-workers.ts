@@ -2,16 +2,19 @@
  * The worker threads of one gateway process: starts them, hands snapshots out, gathers telemetry, and replaces a thread that
  * died. Whatever a dead thread held in the shared counts is taken back before its successor starts.
  */
+
 import { extname } from 'node:path';
 import { type MessagePort, Worker } from 'node:worker_threads';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { WaitingAttempts } from '../contract/flow.ts';
 import type { SlottedSnapshot } from '../planes/gateway/fleet-table.ts';
 import type { HealthReport } from '../planes/gateway/health/attempt-health.ts';
 import { reclaimWorker, type SharedMemory } from '../planes/gateway/shared-memory.ts';
 import type { FromDesk, ToDesk } from '../planes/gateway/suspects/suspect-messages.ts';
 import type { MetricDeltas } from '../wire/prometheus/metric-set.ts';
 import type { FromWorker, ToWorker, WorkerStart } from './gateway-thread-protocol.ts';
+import { WorkerAnswers } from './worker-answers.ts';
 
 export interface GatewayWorkersOptions {
   count: number;
@@ -50,6 +53,8 @@ interface Slot {
 const RESTART_DELAY_MS = 1_000;
 
 export class GatewayWorkers {
+  readonly #waiting = new WorkerAnswers<Record<string, WaitingAttempts>>();
+  readonly #gaveUp = new WorkerAnswers<number>();
   readonly #options: GatewayWorkersOptions;
   readonly #slots: Slot[] = [];
   #port: number;
@@ -96,6 +101,29 @@ export class GatewayWorkers {
       const port = this.#options.cachePort();
       if (port !== null) worker.postMessage({ type: 'cache', port } satisfies ToWorker, [port]);
     }
+  }
+
+  /** Attempts without a token, by worker and replica. */
+  waiting(): Promise<ReadonlyMap<number, Record<string, WaitingAttempts>>> {
+    return this.#waiting.ask(this.#slots.length, (id) => this.tellAll({ type: 'waiting', id }));
+  }
+
+  /** Says how many attempts were ended. */
+  async giveUp(replica: string, which: 'all' | 'longest'): Promise<number> {
+    const asked = which === 'all' ? this.#slots.map(({ index }) => index) : await this.#ofLongest(replica);
+    const answers = await this.#gaveUp.ask(asked.length, (id) => {
+      for (const index of asked) this.tell(index, { type: 'giveUp', id, replica, which });
+    });
+    return [...answers.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The worker that has it. */
+  async #ofLongest(replica: string): Promise<number[]> {
+    const bytes = [...(await this.waiting())].map(
+      ([index, waiting]) => [index, waiting[replica]?.bytesMax ?? 0] as const,
+    );
+    const [longest] = bytes.toSorted(([, a], [, b]) => b - a);
+    return longest === undefined || longest[1] === 0 ? [] : [longest[0]];
   }
 
   tell(index: number, message: ToWorker): void {
@@ -177,6 +205,12 @@ export class GatewayWorkers {
         break;
       case 'telemetry':
         this.#options.onTelemetry(message.deltas, message.facts, message.health);
+        break;
+      case 'waiting':
+        this.#waiting.take(message.id, slot.index, message.waiting);
+        break;
+      case 'gaveUp':
+        this.#gaveUp.take(message.id, slot.index, message.count);
         break;
       case 'suspect':
         this.#options.onSuspect(message.event);

@@ -16,6 +16,7 @@ import { localOrigin } from './config/loopback.ts';
 import { removeNodeRecord, writeNodeRecord } from './config/node-record.ts';
 import { RELEASE } from './config/release.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
+import { flowReadings } from './flow-readings.ts';
 import { assembleGateways, type Gateways } from './gateways.ts';
 import type { ModelRegistry } from './models/model-registry.ts';
 import type { NodeLog } from './node-log.ts';
@@ -97,6 +98,8 @@ export class NodeProcess {
       onFact: (fact) => this.#onFact(fact),
       collectInFlight: () => this.#collectInFlight(),
       sinceProgressMs: (replica) => this.#sinceProgressMs(replica),
+      flow: async () => flowReadings(await this.#gateways.host.flows()),
+      giveUp: (replica, which) => this.#gateways.host.giveUp(replica, which),
     });
     registry.onChange((models) => this.#supervisor.configure(models));
     this.#system = new NodeSystem({

@@ -5,12 +5,14 @@ import type { Clock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { FleetSnapshot } from '../contract/fleet.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../contract/recovery-defaults.ts';
+import { logKnowledgeOf } from '../drivers/engines/log-rules.ts';
 import { createEnginePorts } from '../drivers/process/engine-ports.ts';
 import type { LogRotation } from '../drivers/process/log-rotation.ts';
 import { logTail } from '../drivers/process/log-tail.ts';
 import { openReplicaRecords } from '../drivers/storage/replica-records.ts';
 import { createSupervisor } from '../planes/supervisor/supervisor.ts';
-import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
+import type { Supervisor, SupervisorOptions } from '../planes/supervisor/supervisor-options.ts';
 import type { ResolvedConfig, ResolvedModel } from './config/resolve-config.ts';
 import { engineDrivers } from './engines.ts';
 import type { LogLevel } from './node-log.ts';
@@ -26,6 +28,8 @@ export interface AssembleSupervisorOptions {
   onFact(fact: Fact): void;
   collectInFlight(): Promise<Record<string, number>>;
   sinceProgressMs(replicaId: string): Promise<number | null>;
+  flow: NonNullable<SupervisorOptions['flow']>;
+  giveUp: NonNullable<SupervisorOptions['giveUp']>;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 
@@ -41,5 +45,7 @@ export function assembleSupervisor({ config, ...parts }: AssembleSupervisorOptio
     ports: createEnginePorts(join(paths.engineDir, 'ports')),
     drivers: engineDrivers,
     logTail,
+    logKnowledge: logKnowledgeOf,
+    policy: DEFAULT_RECOVERY_POLICY,
   });
 }

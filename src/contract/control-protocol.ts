@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from './errors.ts';
 import type { Fact } from './facts.ts';
+import type { WaitingAttempts } from './flow.ts';
 import type { GatewaySnapshot } from './gateway-snapshot.ts';
 import type { LimitShare, LimitUse } from './limit-share.ts';
 import type { SuspectRecord } from './suspects.ts';
@@ -20,12 +21,18 @@ export type GatewayToNode =
   /** While there is more than one gateway, and as the answer to `limitShare`. */
   | { type: 'limitUse'; use: LimitUse }
   | { type: 'report'; id: number; report: GatewayReport }
+  | { type: 'flow'; id: number; flow: GatewayFlow }
+  | { type: 'gaveUp'; id: number; count: number }
   /** The gateway can not serve and ends. */
   | { type: 'failed'; code: ErrorCode; message: string };
 
 export type NodeToGateway =
   | { type: 'snapshot'; snapshot: GatewaySnapshot }
   | { type: 'collect'; id: number }
+  /** The part of a report by which engines are watched: asked often, and cheap. */
+  | { type: 'flow'; id: number }
+  /** Attempts on a replica are ended and tried elsewhere; `longest`: one, without a token, that has the longest body. */
+  | { type: 'giveUp'; id: number; replica: string; which: 'all' | 'longest' }
   /** What the node process, or another gateway, found out. */
   | { type: 'suspects'; records: SuspectRecord[] }
   /** One that is started beside another waits for it, for a moment. */
@@ -45,6 +52,17 @@ export interface ReplicaSpeed {
   share: number;
   /** For one token; null: not known lately. */
   stepMs: number | null;
+}
+
+/** What one gateway sees of the answers of each replica, by id. */
+export interface GatewayFlow {
+  inFlight: Record<string, number>;
+  /** Ms since anything of an answer came; of those that have given any. */
+  progressMs: Record<string, number>;
+  /** Of attempts without a token; of those that have some. */
+  waiting: Record<string, WaitingAttempts>;
+  /** Ms for one token; of those that it is known of. */
+  stepMs: Record<string, number>;
 }
 
 /** State of one gateway at one moment, for `status` and `/metrics`. */

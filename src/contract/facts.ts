@@ -16,7 +16,9 @@ export type AttemptFailure =
   | 'first-token-timeout'
   | 'stall-timeout'
   /** Silent while the supervisor has it out of rotation, and another replica can take over. */
-  | 'replica-suspect';
+  | 'replica-suspect'
+  /** The supervisor took it off the engine, so that the engine could go on. */
+  | 'given-up';
 
 export type Fact =
   | {

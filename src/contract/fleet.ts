@@ -47,6 +47,8 @@ export const REPLICA_STATES = [
   'stopping',
   /** Ended unasked; waits out its backoff before the next start. */
   'backing-off',
+  /** Loaded and healthy, and takes no traffic until another one of its pool fails. */
+  'standby',
   /** Restarted too often; stays down until a person says otherwise. */
   'quarantined',
 ] as const;

@@ -156,3 +156,15 @@ export const REMEDIES = {
 
 export type Remedy = keyof typeof REMEDIES;
 export const REMEDY_NAMES = Object.keys(REMEDIES) as [Remedy, ...Remedy[]];
+
+/** How a process is started differently from what the configuration says, by remedies that were tried; zero everywhere: not at all. */
+export interface LaunchAdjustment {
+  /** Steps of `restart_safer` that are in force. */
+  saferSteps: number;
+  /** `fallback_path` is in force. */
+  fallbackPath: boolean;
+  /** 0: the devices of the configuration; n: its n-th list of spare devices. */
+  device: number;
+}
+
+export const NO_ADJUSTMENT: LaunchAdjustment = { saferSteps: 0, fallbackPath: false, device: 0 };

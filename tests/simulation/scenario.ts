@@ -3,8 +3,9 @@
  * in some seeds and off in others, so that one kind does not hide what another would show.
  */
 import type { Random } from '../../src/base/random.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../src/contract/recovery-defaults.ts';
 import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
-import type { ReplicaSpec } from '../../src/decide/recovery/replica.ts';
+import type { RemedyMeans, ReplicaSpec } from '../../src/decide/recovery/replica.ts';
 
 export interface Faults {
   /** Mean life of a process, ms; Infinity: it lives. */
@@ -72,6 +73,9 @@ function drawSettings(random: Random, storm: boolean): RecoverySettings {
     spawnTimeoutMs: 1_500,
     answerSlackMs: 300,
     localTimeoutMs: 500,
+    captureMs: 200,
+    growMs: 2_000,
+    policy: { ...DEFAULT_RECOVERY_POLICY, verifyMs: 3_000, ladderWindowMs: 20_000 },
   };
 }
 
@@ -96,10 +100,22 @@ function drawSpecs(random: Random, storm: boolean): ReplicaSpec[] {
   return specs;
 }
 
+/** Everything that a remedy may need. */
+const MEANS: RemedyMeans = { abort: true, clearCaches: true, saferSteps: 2, spareDevices: 1, window: 8 };
+
 export function spec(pool: string, ordinal: number, watched = false, launchHash = 'a'): ReplicaSpec {
   const id = `${pool}/${ordinal}`;
   const url = watched ? `http://elsewhere/${id}` : null;
-  return { id, pool, managed: !watched, launchHash, url, startTimeoutMs: START_TIMEOUT_MS };
+  return {
+    id,
+    pool,
+    managed: !watched,
+    launchHash,
+    url,
+    startTimeoutMs: START_TIMEOUT_MS,
+    standby: false,
+    means: MEANS,
+  };
 }
 
 /**

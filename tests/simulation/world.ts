@@ -294,7 +294,8 @@ export class World {
     if (watcher === undefined) return;
     const { replica, generation, life } = watcher;
     this.#after(this.#random.int(120), () => {
-      if (this.#life === life) this.#deliver({ type: 'exited', replica, generation, exit, lastWords: null });
+      if (this.#life === life)
+        this.#deliver({ type: 'exited', replica, generation, exit, lastWords: null, verdict: null });
     });
   }
 

@@ -1,9 +1,10 @@
 /**
  * Plays a transcript against the recovery machine: lines that begin with `> ` are commands, what follows each is the log
- * that it must bring about, `#` begins a comment. `play` returns the same text with the log as it is. Records are written and
- * signals sent at once and jitter is off, so that a transcript shows decisions and nothing else.
+ * that it must bring about, `#` begins a comment. `play` returns the same text with the log as it is. Records are written,
+ * signals sent and evidence taken at once and jitter is off, so that a transcript shows decisions and nothing else.
  *
- *   configure ID...          the configuration holds these replicas; ID@HASH is launched differently, ID=elsewhere is watched
+ *   configure ID...          the configuration holds these replicas; ID@HASH is launched differently, ID=elsewhere is watched,
+ *                            ID=standby begins as a standby
  *   after MS                 time passes, and what is due happens
  *   started ID               answers the order to start: pid 100 and on
  *   not-started ID [for ever] TEXT   answers it otherwise
@@ -13,15 +14,18 @@
  *   probe-late ID            it was not answered in time, and the port is open
  *   probe-busy ID TEXT       it was not answered in time, and gateways see answers go on
  *   exits ID CODE|SIGNAL [TEXT]   the process ends, and that is what its log says of it
+ *   found-fault ID CLASS CONFIDENCE   what the signals of the living engine say; `none 1`: nothing
+ *   mended ID [not] TEXT     answers the remedy under way
  *   in-flight ID N, attempt-failed ID GENERATION, drain ID, restart ID, roll POOL, end drain|kill
  */
 import { nextDeadlineMs } from '../../src/decide/recovery/deadlines.ts';
 import { createFleetState, type FleetState } from '../../src/decide/recovery/fleet-state.ts';
-import type { RecoveryEffect } from '../../src/decide/recovery/recovery-effect.ts';
+import type { IncidentNews, RecoveryEffect } from '../../src/decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import { DEFAULT_RECOVERY_SETTINGS } from '../../src/decide/recovery/recovery-settings.ts';
 import type { ReplicaSpec } from '../../src/decide/recovery/replica.ts';
 import { step } from '../../src/decide/recovery/step.ts';
+import type { Verdict } from '../../src/decide/recovery/verdict.ts';
 
 const TRANSCRIPT_SETTINGS = {
   ...DEFAULT_RECOVERY_SETTINGS,
@@ -105,7 +109,18 @@ class Stage {
           generation,
           exit,
           lastWords: rest.slice(1).join(' ') || null,
+          verdict: null,
         });
+      }
+      case 'found-fault': {
+        const generation = this.#state.replicas[id]?.generation ?? 0;
+        const verdict = verdictFor(rest[0] ?? 'none', Number(rest[1] ?? 1));
+        return this.#deliver({ type: 'diagnosed', replica: id, generation, verdict });
+      }
+      case 'mended': {
+        const ok = rest[0] !== 'not';
+        const detail = rest.slice(ok ? 0 : 1).join(' ');
+        return this.#deliver({ type: 'mended', ...this.#acting(id), ok, detail });
       }
       case 'in-flight':
         return this.#deliver({ type: 'inFlightReported', replica: id, count: Number(rest[0]) });
@@ -142,6 +157,8 @@ class Stage {
   }
 
   #answerAtOnce(order: RecoveryEffect): void {
+    if (order.type === 'capture' && order.process !== null)
+      this.#deliver({ type: 'captured', effect: order.id, replica: order.replica, folder: null });
     if (order.type === 'persist')
       this.#deliver({ type: 'persisted', effect: order.id, replica: order.replica, ok: true });
     if (order.type === 'signal')
@@ -180,14 +197,41 @@ function describe(effect: RecoveryEffect): string | null {
       return `${effect.level === 'page' ? 'PAGE' : 'note'} ${effect.subject}: ${effect.text}`;
     case 'forget':
       return `forget ${effect.replica}`;
+    case 'capture':
+      return `take evidence of ${effect.replica}, ${effect.process === null ? 'which has ended' : `pid ${effect.process.pid}`}`;
+    case 'mend':
+      return `try ${effect.remedy} on ${effect.replica}`;
+    case 'incident':
+      return `incident of ${effect.replica} ${describeNews(effect.news)}`;
     case 'persist':
     case 'publish':
       return null;
   }
 }
 
+function describeNews(news: IncidentNews): string {
+  switch (news.kind) {
+    case 'opened':
+      return `opened${news.isolated ? '' : ', it stays in rotation'}: ${news.summary}`;
+    case 'diagnosed':
+      return `is ${news.diagnosis.class}`;
+    case 'remedyStarted':
+      return `step ${news.step}, ${news.remedy}: ${news.because}`;
+    case 'remedyEnded':
+      return `${news.remedy} ${news.helped ? 'helped' : 'did not help'}: ${news.detail}`;
+    case 'closed':
+      return `${news.outcome}: ${news.text}`;
+  }
+}
+
+function verdictFor(found: string, confidence: number): Verdict {
+  const diagnosis = { class: found, confidence, evidence: [], ruledOut: [] };
+  return { class: found as Verdict['class'], confidence, summary: `it is ${found}`, diagnosis };
+}
+
 function specOf(text: string): ReplicaSpec {
-  const [, id = '', hash = 'a', elsewhere] = /^([^@=]+)(?:@(\w+))?(=elsewhere)?$/.exec(text) ?? [];
+  const [, id = '', hash = 'a', elsewhere, standby] =
+    /^([^@=]+)(?:@(\w+))?(=elsewhere)?(=standby)?$/.exec(text) ?? [];
   const managed = elsewhere === undefined;
   return {
     id,
@@ -196,5 +240,7 @@ function specOf(text: string): ReplicaSpec {
     launchHash: hash,
     url: managed ? null : `http://${id}`,
     startTimeoutMs: START_TIMEOUT_MS,
+    standby: standby !== undefined,
+    means: { abort: true, clearCaches: true, saferSteps: 2, spareDevices: 1, window: 8 },
   };
 }

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { systemClock } from '../../src/base/clock.ts';
 import type { Fact } from '../../src/contract/facts.ts';
 import type { FleetSnapshot } from '../../src/contract/fleet.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../src/contract/recovery-defaults.ts';
+import { logKnowledgeOf } from '../../src/drivers/engines/log-rules.ts';
 import { vllm } from '../../src/drivers/engines/vllm.ts';
 import { createEnginePorts } from '../../src/drivers/process/engine-ports.ts';
 import { createProcessHost } from '../../src/drivers/process/local-process-host.ts';
@@ -55,6 +57,8 @@ export class StateDirectory {
       ports: createEnginePorts(join(this.root, 'ports')),
       drivers: new Map([['vllm', vllm]]),
       logTail,
+      logKnowledge: logKnowledgeOf,
+      policy: DEFAULT_RECOVERY_POLICY,
       collectInFlight: async () => Object.fromEntries(supervisor.status().map(({ id }) => [id, 0])),
       onFleet: (fleet) => fleets.push({ atMs: performance.now(), fleet }),
       onFact: (fact) => facts.push(fact),

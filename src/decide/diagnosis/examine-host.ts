@@ -18,7 +18,11 @@ export function examineHost(window: SignalWindow, inquiry: Inquiry): void {
 
 function examineProcesses({ processes, exit, phase, gpus }: SignalWindow, inquiry: Inquiry): void {
   if (processes === undefined) return;
-  const { wrapperAlive, missing, orphans } = processes;
+  const { wrapperAlive, missing, orphans, stopped = [] } = processes;
+  if (stopped.length > 0 && exit === undefined) {
+    const text = `pid ${stopped.join(', ')} is stopped by a signal (state T), so it makes no step`;
+    inquiry.suspect('hung', 'witness', { confidence: 0.95, evidence: [{ signal: 'process', text }] });
+  }
   if (wrapperAlive && missing.length > 0 && exit === undefined) {
     const text = `${missing.join(', ')} is gone, and the process that answers lives`;
     inquiry.suspect('child-dead', 'symptom', { confidence: 0.9, evidence: [{ signal: 'process', text }] });

@@ -6,7 +6,7 @@
  * metrics endpoint that is silent says nothing about the counter. Stillness is measured from the last step or from the moment
  * at which there was work, whichever is later, for an idle engine stands still by right.
  */
-import type { Capacity, FlowSample, InFlightRequest, MetricSample, SignalWindow } from './signals.ts';
+import type { FlowSample, MetricSample, SignalWindow } from './signals.ts';
 
 export interface Motion {
   /** By the engine's metrics; null: they do not say. */
@@ -51,9 +51,7 @@ export function readMotion(window: SignalWindow, fromLog: boolean): Motion {
     metricsDead: tail.length === FAILED_READINGS_MIN && tail.every(({ ok }) => !ok),
     counterResets: resets,
     latest: good.at(-1) ?? null,
-    ...(fromLog
-      ? { graceMs: GRACE_LOG_MS, graceReason: 'a log gives few readings' }
-      : graceFor(window.capacity ?? {}, window.inFlight)),
+    ...(fromLog ? { graceMs: GRACE_LOG_MS, graceReason: 'a log gives few readings' } : graceFor(window)),
   };
 }
 
@@ -115,18 +113,19 @@ class StillWatch {
 }
 
 /** How long an engine may stand still with work: the longest prefill that may be under way, and never less than the floor. */
-function graceFor(
-  { prefillTokensPerS, promptTokensMax, gapP99Ms }: Capacity,
-  inFlight: readonly InFlightRequest[] | undefined,
-): { graceMs: number; graceReason: string } {
-  const floor = Math.max(STILL_MIN_MS, GAP_FACTOR * (gapP99Ms ?? 0));
+function graceFor({ capacity = {}, inFlight, patience }: SignalWindow): {
+  graceMs: number;
+  graceReason: string;
+} {
+  const { prefillTokensPerS, promptTokensMax, gapP99Ms } = capacity;
+  const floor = Math.max(patience?.floorMs ?? STILL_MIN_MS, GAP_FACTOR * (gapP99Ms ?? 0));
   const waiting = inFlight?.filter(({ answered }) => answered !== true);
   // Requests that all have tokens need no prefill any more.
   const tokens =
     waiting === undefined ? promptTokensMax : Math.max(0, ...waiting.map(({ promptTokens }) => promptTokens));
   if (tokens === 0) return { graceMs: floor, graceReason: 'no prompt is being read' };
   if (tokens === undefined || !((prefillTokensPerS ?? 0) > 0)) {
-    const graceMs = Math.max(floor, GRACE_UNMEASURED_MS);
+    const graceMs = Math.max(floor, patience?.unmeasuredMs ?? GRACE_UNMEASURED_MS);
     return { graceMs, graceReason: 'its speed of reading prompts is not measured' };
   }
   const prefillMs = ((tokens * 1000) / (prefillTokensPerS as number)) * PREFILL_SAFETY;

@@ -36,6 +36,8 @@ export interface SignalWindow {
   /** Latest last. */
   incidents?: readonly PastIncident[];
   capacity?: Capacity;
+  /** How long stillness is borne at least, and where the speed of reading prompts was never measured. */
+  patience?: { floorMs: number; unmeasuredMs: number };
   answers?: AnswerFacts;
   /** Of a data or expert parallel group: how many ranks there should be, and how many make steps. */
   ranks?: { expected: number; stepping: number };

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import { type LivingProcess, planAdoption } from './adoption-plan.ts';
 import type { ReplicaMemory } from './replica-memory.ts';
 
@@ -16,6 +17,11 @@ const memory = (more: Partial<ReplicaMemory> = {}): ReplicaMemory => ({
   restarts: 0,
   failures: [],
   lastIncident: null,
+  standby: false,
+  adjustment: NO_ADJUSTMENT,
+  ladders: [],
+  incident: null,
+  windowShare: 1,
   ...more,
 });
 

@@ -79,6 +79,18 @@ export class Draft {
     this.emit({ type: 'announce', replica: replica.spec.id, generation, from, to, reason });
   }
 
+  /** A standby goes into rotation. */
+  promote(replica: Replica, reason: string): void {
+    const from = stateOf(replica);
+    replica.standby = false;
+    replica.reason = reason;
+    replica.unwritten = isRecorded(replica);
+    replica.sinceMs = this.nowMs;
+    this.#changed = true;
+    const { generation } = replica;
+    this.emit({ type: 'announce', replica: replica.spec.id, generation, from, to: stateOf(replica), reason });
+  }
+
   /** What gateways see of the fleet has changed without a change of state. */
   fleetChanged(): void {
     this.#changed = true;

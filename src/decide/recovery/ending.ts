@@ -6,9 +6,11 @@ import { exhaustive } from '../../base/invariant.ts';
 import type { ProcessExit } from '../../contract/ports/process-host.ts';
 import type { Draft } from './draft.ts';
 import { exitText } from './exit-text.ts';
-import { failed } from './failing.ts';
+import { failed, quarantine } from './failing.ts';
+import { closeIncident } from './incident.ts';
 import { type Goal, type Phase, type Replica, stateOf } from './replica.ts';
 import { start } from './start.ts';
+import type { Verdict } from './verdict.ts';
 
 /** SIGKILLs without effect after which somebody should look at the machine. */
 const KILLS_BEFORE_PAGE = 3;
@@ -19,13 +21,16 @@ export function end(
   replica: Replica,
   goal: Extract<Goal, { kind: 'restart' | 'stop' | 'remove' }>,
   reason: string,
+  byRemedy = false,
 ): void {
+  if (!byRemedy) closeIncident(draft, replica, 'stood-down', reason);
   // A replica that is to be forgotten stays so until the configuration names it again.
   replica.goal = goal;
   replica.unwritten = replica.spec.managed && !replica.stray;
   switch (replica.phase.name) {
     case 'serving':
-    case 'ailing': {
+    case 'ailing':
+    case 'mending': {
       const { settleMs, drainTimeoutMs } = draft.settings;
       const deadlineMs = draft.nowMs + drainTimeoutMs;
       const settledAtMs = draft.nowMs + settleMs;
@@ -82,6 +87,7 @@ function arrive(draft: Draft, replica: Replica, reason: string): void {
   replica.inFlight = 0;
   switch (replica.goal.kind) {
     case 'stop':
+      closeIncident(draft, replica, 'given-up', reason);
       return draft.enter(replica, { name: 'stopped' }, reason);
     case 'remove':
       return draft.remove(replica.spec.id);
@@ -90,6 +96,8 @@ function arrive(draft: Draft, replica: Replica, reason: string): void {
       return start(draft, replica, reason);
     case 'fail':
       return failed(draft, replica, { kind: replica.goal.failure, summary: replica.goal.summary });
+    case 'quarantine':
+      return quarantine(draft, replica, replica.goal.summary);
     default:
       return exhaustive(replica.goal);
   }
@@ -149,14 +157,15 @@ export function onTerminating(draft: Draft, replica: Replica): void {
 export function ended(
   draft: Draft,
   replica: Replica,
-  { exit, lastWords }: { exit: ProcessExit; lastWords: string | null },
+  { exit, lastWords, verdict }: { exit: ProcessExit; lastWords: string | null; verdict: Verdict | null },
 ): void {
   const { name } = replica.phase;
   if (name === 'terminating') return arrive(draft, replica, endedText(replica, exit));
   const mayHaveProcess = replica.process !== null || name === 'spawning' || name === 'searching';
   if (!mayHaveProcess) return;
   const words = lastWords === null ? '' : `: ${lastWords}`;
-  failed(draft, replica, { kind: 'exited', summary: `${exitText(exit)} while ${stateOf(replica)}${words}` });
+  const summary = `${exitText(exit)} while ${stateOf(replica)}${words}`;
+  failed(draft, replica, { kind: 'exited', summary, verdict });
 }
 
 function endedText({ goal, reason }: Replica, exit: ProcessExit): string {

@@ -1,5 +1,6 @@
 /** The phases in which a replica is probed, and how each begins. */
 import type { Draft } from './draft.ts';
+import { closeIncident } from './incident.ts';
 import type { Replica } from './replica.ts';
 
 /** Starts the readiness ladder from the bottom. */
@@ -26,6 +27,7 @@ export function climbDeadlineMs(draft: Draft, { spec }: Replica, sinceMs: number
 export function serve(draft: Draft, replica: Replica, reason: string): void {
   const { nowMs } = draft;
   const nextProbeAtMs = nextHealthProbeMs(draft);
+  closeIncident(draft, replica, 'recovered', reason);
   draft.enter(
     replica,
     { name: 'serving', readySinceMs: nowMs, failedProbes: 0, probedAtMs: nowMs, nextProbeAtMs },

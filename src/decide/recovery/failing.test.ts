@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { chooseRemedy, spanText } from './failing.ts';
+import { planRestart, spanText } from './failing.ts';
 import { DEFAULT_RECOVERY_SETTINGS } from './recovery-settings.ts';
 import type { Failure } from './replica.ts';
 
@@ -23,7 +23,7 @@ it('never lets a window hold more restarts than allowed, whenever failures happe
       for (const [attempt, { lifeMs, draw }] of lives.entries()) {
         nowMs += lifeMs;
         const situation = { kind: 'exited', summary, attempt, failures: history } as const;
-        const remedy = chooseRemedy({ ...settings, restartsMax }, nowMs, situation, draw);
+        const remedy = planRestart({ ...settings, restartsMax }, nowMs, situation, draw);
         if (remedy.kind === 'quarantine') return true;
         nowMs = remedy.atMs;
         restarts.push(nowMs);
@@ -39,7 +39,7 @@ it('never lets a window hold more restarts than allowed, whenever failures happe
 it('waits longer each time, within the jitter, and never longer than the most', () => {
   fc.assert(
     fc.property(fc.nat(100), fc.double({ min: 0, max: 0.999, noNaN: true }), (attempt, draw) => {
-      const remedy = chooseRemedy(settings, 0, { kind: 'exited', summary, attempt, failures: [] }, draw);
+      const remedy = planRestart(settings, 0, { kind: 'exited', summary, attempt, failures: [] }, draw);
       const plain = Math.min(30_000, 500 * 2 ** Math.min(attempt, 30));
       if (remedy.kind === 'restart') {
         expect(remedy.atMs).toBeGreaterThanOrEqual(Math.round(plain * 0.8));
@@ -56,7 +56,7 @@ it('says what kind of failures they were', () => {
       .slice(0, -1)
       .map((kind, index) => ({ atMs: index * 10, kind, restartAtMs: index * 10 + 5 }));
     const situation = { kind: kinds.at(-1)!, summary, attempt: 0, failures };
-    const remedy = chooseRemedy({ ...settings, restartsMax: kinds.length - 1 }, 2_500, situation, 0.5);
+    const remedy = planRestart({ ...settings, restartsMax: kinds.length - 1 }, 2_500, situation, 0.5);
     return remedy.kind === 'quarantine' ? remedy.reason : 'restart';
   };
   expect(reasonAfter(['exited', 'exited', 'exited'])).toBe(`exited 3 times within 2.5 s; last: ${summary}`);

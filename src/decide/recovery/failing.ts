@@ -1,16 +1,22 @@
 /**
  * What a failure leads to: start again after a while, or quarantine. Every failure passes here, and the choice is made by
- * `chooseRemedy` alone; detection and diagnosis only ever change what is passed in.
+ * `planRestart` and the ladder of the fault; detection and diagnosis only ever change what is passed in.
  *
  * Invariant: no window of `restartWindowMs` holds more than `restartsMax` restarts of one replica.
  */
 import { backoffMs } from '../../base/backoff.ts';
 import type { FailureKind } from '../../contract/ports/replica-records.ts';
+import type { Remedy } from '../../contract/remedies.ts';
+import { adjust, captureAfterwards } from './between-lives.ts';
 import type { Draft } from './draft.ts';
+import { beginTrial, closeIncident, endTrial, noteFault } from './incident.ts';
+import { chooseStep } from './ladder.ts';
 import type { RecoverySettings } from './recovery-settings.ts';
 import type { Failure, Replica } from './replica.ts';
+import { situationOf } from './situation.ts';
+import { unknownVerdict, type Verdict } from './verdict.ts';
 
-export type Remedy =
+export type NextStart =
   | { kind: 'restart'; atMs: number; failures: Failure[] }
   | { kind: 'quarantine'; failures: Failure[]; reason: string };
 
@@ -20,16 +26,21 @@ export interface FailureHistory {
   summary: string;
   attempt: number;
   failures: readonly Failure[];
+  /** When the end of the process was decided on: the wait counts from there. Default: now. */
+  sinceMs?: number | undefined;
+  /** Least wait. Default: none. */
+  delayMs?: number;
 }
 
 /** `draw` is in [0, 1): the jitter. */
-export function chooseRemedy(
+export function planRestart(
   settings: RecoverySettings,
   nowMs: number,
-  { kind, summary, attempt, failures }: FailureHistory,
+  { kind, summary, attempt, failures, sinceMs = nowMs, delayMs = 0 }: FailureHistory,
   draw: number,
-): Remedy {
-  const restartAtMs = nowMs + backoffMs(settings.backoff, attempt, draw);
+): NextStart {
+  const waitMs = Math.max(backoffMs(settings.backoff, attempt, draw), delayMs);
+  const restartAtMs = Math.max(nowMs, sinceMs + waitMs);
   // Counted at the moment of the restart, so that no wait between failure and restart can crowd a window.
   const counted = failures.filter((failure) => failure.restartAtMs > restartAtMs - settings.restartWindowMs);
   const all = [...counted, { atMs: nowMs, kind, restartAtMs }];
@@ -47,28 +58,75 @@ function verbFor(failures: readonly Failure[]): string {
 export function failed(
   draft: Draft,
   replica: Replica,
-  failure: { kind: FailureKind; summary: string },
+  failure: { kind: FailureKind; summary: string; verdict?: Verdict | null },
 ): void {
+  const { kind } = failure;
+  const verdict = failure.verdict ?? unknownVerdict(failure.summary);
+  const { summary } = failure;
   replica.process = null;
   replica.inFlight = 0;
-  replica.lastIncident = { atMs: draft.nowMs, summary: failure.summary };
-  if (replica.goal.kind === 'stop') return draft.enter(replica, { name: 'stopped' }, failure.summary);
+  replica.lastIncident = { atMs: draft.nowMs, summary };
+  if (replica.goal.kind === 'stop') {
+    closeIncident(draft, replica, 'stood-down', summary);
+    return draft.enter(replica, { name: 'stopped' }, summary);
+  }
   if (replica.goal.kind === 'remove') return draft.remove(replica.spec.id);
+  const sinceMs = replica.goal.kind === 'fail' ? replica.incident?.remedy?.startedAtMs : undefined;
   replica.goal = { kind: 'run' };
   const attempt = draft.stayedReady(replica) ? 0 : replica.attempt;
-  const history = { ...failure, attempt, failures: replica.failures };
-  const remedy = chooseRemedy(draft.settings, draft.nowMs, history, draft.draw());
-  replica.failures = remedy.failures;
-  if (remedy.kind === 'quarantine') return quarantine(draft, replica, remedy.reason);
-  const wait = spanText(remedy.atMs - draft.nowMs);
-  const reason = `${failure.summary}; starts again in ${wait}`;
-  draft.enter(replica, { name: 'waiting', untilMs: remedy.atMs }, reason);
+  // One that was ended for a remedy has its answer already.
+  const answer = kind === 'unhealthy' ? null : answerTo(draft, replica, verdict);
+  if (answer?.kind === 'stay-down') return quarantine(draft, replica, `${summary}; ${answer.because}`);
+  const history = {
+    kind,
+    summary,
+    attempt,
+    failures: replica.failures,
+    sinceMs,
+    delayMs: delayOf(draft, replica),
+  };
+  const next = planRestart(draft.settings, draft.nowMs, history, draft.draw());
+  replica.failures = next.failures;
+  if (next.kind === 'quarantine') return quarantine(draft, replica, next.reason);
+  const wait = spanText(next.atMs - draft.nowMs);
+  const reason = `${summary}; starts again in ${wait}`;
+  draft.enter(replica, { name: 'waiting', untilMs: next.atMs }, reason);
   replica.attempt = attempt + 1;
+}
+
+/** What the ladder of the fault says of a process that is gone. Null: nothing, so it is started again. */
+function answerTo(
+  draft: Draft,
+  replica: Replica,
+  verdict: Verdict,
+): { kind: 'restart' } | { kind: 'stay-down'; because: string } | null {
+  const incident = noteFault(draft, replica, verdict, true);
+  captureAfterwards(draft, replica);
+  endTrial(draft, replica, false, verdict.summary);
+  const { policy } = draft.settings;
+  const confidence = verdict.class === incident.class ? verdict.confidence : 1;
+  // Who is not sure of the class has nothing but a new start to try.
+  const isSure = incident.class === 'unknown' || confidence >= policy.confidenceMin;
+  const situation = situationOf(draft, replica, { class: incident.class, confidence, gone: true });
+  const choice = policy.automatic && isSure ? chooseStep(policy, replica, situation) : null;
+  const { remedy, step, skipped } = choice ?? { remedy: 'restart_process' as const, step: 1, skipped: [] };
+  beginTrial(draft, replica, { remedy, step, because: [verdict.summary, ...skipped].join('; ') });
+  if (STAYS_DOWN.has(remedy)) return { kind: 'stay-down', because: `${remedy}: ${verdict.summary}` };
+  adjust(draft, replica, remedy);
+  return { kind: 'restart' };
+}
+
+const STAYS_DOWN: ReadonlySet<Remedy> = new Set<Remedy>(['quarantine', 'drain', 'safe_shutdown']);
+
+function delayOf({ settings }: Draft, { incident }: Replica): number {
+  return incident === null ? 0 : settings.policy.strategies[incident.class].delayMs;
 }
 
 export function quarantine(draft: Draft, replica: Replica, reason: string): void {
   replica.process = null;
   replica.lastIncident = { atMs: draft.nowMs, summary: reason };
+  replica.goal = { kind: 'run' };
+  closeIncident(draft, replica, 'given-up', reason);
   draft.enter(replica, { name: 'quarantined' }, reason);
   draft.tell('page', replica.spec.id, `quarantined: ${reason}`);
 }

@@ -22,6 +22,8 @@ export interface Rolling {
 export interface FleetState {
   settings: RecoverySettings;
   nowMs: number;
+  /** Wall clock less `nowMs`, as it was at the start; for the names of incidents alone. */
+  wallOffsetMs: number;
   random: RandomState;
   nextEffectId: number;
   /** No replica that is gone had a higher one: a late word about it cannot be taken for one about its successor. */
@@ -34,10 +36,16 @@ export interface FleetState {
   ending: 'drain' | 'kill' | null;
 }
 
-export function createFleetState(settings: RecoverySettings, seed: number, nowMs: number): FleetState {
+export function createFleetState(
+  settings: RecoverySettings,
+  seed: number,
+  nowMs: number,
+  wallOffsetMs = 0,
+): FleetState {
   return {
     settings,
     nowMs,
+    wallOffsetMs,
     random: seed | 0,
     nextEffectId: 1,
     lastGeneration: 0,

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import { createFleetState, type FleetState } from './fleet-state.ts';
 import type { RecoveryEvent } from './recovery-event.ts';
 import { DEFAULT_RECOVERY_SETTINGS } from './recovery-settings.ts';
+import { NO_MEANS } from './replica.ts';
 import type { ReplicaMemory } from './replica-memory.ts';
 import { step } from './step.ts';
 
@@ -19,6 +21,8 @@ const SPEC = {
   launchHash: 'a',
   url: null,
   startTimeoutMs: 5_000,
+  standby: false,
+  means: NO_MEANS,
 };
 
 /** What is remembered of a replica that became ready after four failures. */
@@ -37,6 +41,11 @@ function memory(readyForMs: number): ReplicaMemory {
     restarts: 4,
     failures: [],
     lastIncident: null,
+    standby: false,
+    adjustment: NO_ADJUSTMENT,
+    ladders: [],
+    incident: null,
+    windowShare: 1,
   };
 }
 
@@ -66,6 +75,7 @@ const exited: RecoveryEvent = {
   generation: 5,
   exit: { kind: 'exited', code: 1 },
   lastWords: null,
+  verdict: null,
 };
 
 describe('a replica of a former supervisor', () => {

@@ -1,13 +1,14 @@
 /**
  * Which replicas there are: by configuration, and by what a former supervisor left behind.
  */
+import type { FailureKind } from '../../contract/ports/replica-records.ts';
 import { poolOf } from '../../contract/replica-id.ts';
 import type { Draft } from './draft.ts';
 import { end, kill, terminate } from './ending.ts';
 import { ail, climb, climbDeadlineMs, serveOn } from './entering.ts';
-import { failed } from './failing.ts';
+import { failed, quarantine } from './failing.ts';
 import type { RecoveryEvent } from './recovery-event.ts';
-import type { Goal, Replica, ReplicaSpec } from './replica.ts';
+import { type Goal, NO_MEANS, type Replica, type ReplicaSpec } from './replica.ts';
 import type { ReplicaMemory } from './replica-memory.ts';
 import { queueRolling } from './rolling.ts';
 import { start } from './start.ts';
@@ -16,7 +17,16 @@ type Event<Type extends RecoveryEvent['type']> = Extract<RecoveryEvent, { type: 
 
 /** Holds until `configured` says what the configuration wants of the replica. */
 function rememberedSpec(id: string, launchHash: string): ReplicaSpec {
-  return { id, pool: poolOf(id), managed: true, launchHash, url: null, startTimeoutMs: 600_000 };
+  return {
+    id,
+    pool: poolOf(id),
+    managed: true,
+    launchHash,
+    url: null,
+    startTimeoutMs: 600_000,
+    standby: false,
+    means: NO_MEANS,
+  };
 }
 
 export function onConfigured(draft: Draft, { replicas }: Event<'configured'>): void {
@@ -36,7 +46,24 @@ export function onConfigured(draft: Draft, { replicas }: Event<'configured'>): v
     if (known === undefined) start(draft, draft.add(spec), 'is in the configuration');
     else reconfigure(draft, known, spec);
   }
+  assignRoles(draft, replicas);
   draft.fleetChanged();
+}
+
+/** Roles wander between the replicas of a pool; how many stand by is what the configuration says. */
+function assignRoles(draft: Draft, specs: readonly ReplicaSpec[]): void {
+  for (const pool of new Set(specs.map((spec) => spec.pool))) {
+    const wanted = specs.filter((spec) => spec.pool === pool);
+    const present = wanted
+      .map(({ id }) => draft.state.replicas[id])
+      .filter((replica) => replica !== undefined);
+    const standing = present.filter(({ standby }) => standby).length;
+    if (standing === wanted.filter(({ standby }) => standby).length) continue;
+    for (const { id, standby } of wanted) {
+      const replica = draft.replica(id);
+      if (replica !== undefined) replica.standby = standby;
+    }
+  }
 }
 
 function reconfigure(draft: Draft, replica: Replica, spec: ReplicaSpec): void {
@@ -86,7 +113,15 @@ function takeUp(draft: Draft, replica: Replica, memory: ReplicaMemory | null): v
   const runs = `pid ${replica.process?.pid} was running already`;
   const goal: Goal['kind'] = memory?.goal ?? 'run';
   if (goal === 'fail') {
-    replica.goal = { kind: 'fail', failure: 'not-ready', summary: memory?.reason ?? 'not ready in time' };
+    replica.goal = {
+      kind: 'fail',
+      failure: failureOf(memory),
+      summary: memory?.reason ?? 'not ready in time',
+    };
+    return terminate(draft, replica, replica.goal.summary);
+  }
+  if (goal === 'quarantine') {
+    replica.goal = { kind: 'quarantine', summary: memory?.reason ?? 'was to be quarantined' };
     return terminate(draft, replica, replica.goal.summary);
   }
   if (memory?.state === 'ready') {
@@ -112,7 +147,9 @@ export function onRecalled(draft: Draft, { memory }: Event<'recalled'>): void {
       replica.goal = { kind: 'stop' };
       return draft.enter(replica, { name: 'stopped' }, memory.reason);
     case 'fail':
-      return failed(draft, replica, { kind: 'not-ready', summary: memory.reason });
+      return failed(draft, replica, { kind: failureOf(memory), summary: memory.reason });
+    case 'quarantine':
+      return quarantine(draft, replica, memory.reason);
     case 'restart':
     case 'run':
       break;
@@ -129,12 +166,22 @@ export function onRecalled(draft: Draft, { memory }: Event<'recalled'>): void {
   failed(draft, replica, { kind: 'exited', summary: 'ended while no supervisor watched' });
 }
 
+/** It was being ended for a remedy, or because its start took too long. */
+function failureOf(memory: ReplicaMemory | null): FailureKind {
+  return (memory?.incident?.remedy ?? null) === null ? 'not-ready' : 'unhealthy';
+}
+
 function remember(draft: Draft, replica: Replica, memory: ReplicaMemory): void {
   const wasStable = memory.state === 'ready' && draft.isStableSince(memory.sinceMs);
   replica.attempt = wasStable ? 0 : memory.attempt;
   replica.restarts = memory.restarts;
   replica.failures = memory.failures;
   replica.lastIncident = memory.lastIncident;
+  replica.standby = memory.standby;
+  replica.adjustment = memory.adjustment;
+  replica.ladders = memory.ladders;
+  replica.incident = memory.incident;
+  replica.windowShare = memory.windowShare;
 }
 
 export function onStrayFound(draft: Draft, { name, generation, process }: Event<'strayFound'>): void {

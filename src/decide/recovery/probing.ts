@@ -7,7 +7,9 @@ import type { Draft } from './draft.ts';
 import { terminate } from './ending.ts';
 import { ail, nextHealthProbeMs, serve } from './entering.ts';
 import { spanText } from './failing.ts';
+import { noteFault } from './incident.ts';
 import type { Replica } from './replica.ts';
+import { unknownVerdict } from './verdict.ts';
 
 export interface ProbeAnswer {
   ok: boolean;
@@ -96,8 +98,11 @@ function judgeHealth(draft: Draft, replica: Replica, answer: ProbeAnswer): void 
   if (replica.phase.name !== 'serving') return;
   const failedProbes = ok ? 0 : replica.phase.failedProbes + 1;
   const { probeFailuresMax } = draft.settings;
-  if (failedProbes >= probeFailuresMax)
-    return ail(draft, replica, `health: ${detail}`, { served: true, late });
+  if (failedProbes >= probeFailuresMax) {
+    ail(draft, replica, `health: ${detail}`, { served: true, late });
+    noteFault(draft, replica, unknownVerdict(`its health probes fail: ${detail}`));
+    return;
+  }
   replica.reason = ok
     ? busy
       ? detail

@@ -3,9 +3,29 @@
  * answer. A late answer is recognised by its id and ignored.
  */
 import type { ReplicaState } from '../../contract/fleet.ts';
+import type { IncidentDiagnosis } from '../../contract/incidents.ts';
 import type { ReadinessRung } from '../../contract/ports/engine-driver.ts';
 import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { Remedy } from '../../contract/remedies.ts';
 import type { ReplicaMemory } from './replica-memory.ts';
+
+/** Remedies that are carried out on an engine that lives. */
+export type MendingRemedy = Extract<Remedy, 'abort_request' | 'clear_caches' | 'clear_queue_and_reset'>;
+
+export type IncidentNews =
+  | {
+      kind: 'opened';
+      incident: string;
+      generation: number;
+      summary: string;
+      diagnosis: IncidentDiagnosis;
+      /** It takes no traffic from this moment on. */
+      isolated: boolean;
+    }
+  | { kind: 'diagnosed'; incident: string; diagnosis: IncidentDiagnosis }
+  | { kind: 'remedyStarted'; incident: string; remedy: Remedy; step: number; because: string }
+  | { kind: 'remedyEnded'; incident: string; remedy: Remedy; helped: boolean; detail: string }
+  | { kind: 'closed'; incident: string; outcome: 'recovered' | 'given-up' | 'stood-down'; text: string };
 
 export type RecoveryOrder =
   /**
@@ -33,6 +53,28 @@ export type RecoveryOrder =
       rung: ReadinessRung;
       timeoutMs: number;
     }
+  /**
+   * Takes evidence of an incident, and of the process while it lives: it is ended when this is answered, by `captured`. For one
+   * that has ended nobody waits.
+   */
+  | {
+      type: 'capture';
+      id: number;
+      replica: string;
+      generation: number;
+      incident: string;
+      process: ProcessIdentity | null;
+      timeoutMs: number;
+    }
+  /** Tries a remedy on the living engine. Answered by `mended`. */
+  | {
+      type: 'mend';
+      id: number;
+      replica: string;
+      generation: number;
+      remedy: MendingRemedy;
+      timeoutMs: number;
+    }
   /** Writes the record. Answered by `persisted`. */
   | { type: 'persist'; id: number; replica: string; memory: ReplicaMemory };
 
@@ -51,6 +93,8 @@ export type RecoveryNotice =
       to: ReplicaState;
       reason: string;
     }
+  /** Something about an incident: it becomes a fact. */
+  | { type: 'incident'; id: number; replica: string; news: IncidentNews }
   /** Something that people should know; `page`: that they should look at. */
   | { type: 'tell'; id: number; level: 'info' | 'page'; subject: string; text: string };
 

@@ -2,6 +2,7 @@
 import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
 import type { ReplicaSpec } from './replica.ts';
 import type { ReplicaMemory } from './replica-memory.ts';
+import type { Verdict } from './verdict.ts';
 
 export type RecoveryEvent =
   /** Time has moved to `nowMs` (monotonic). Comes before every other event of that moment. */
@@ -28,11 +29,23 @@ export type RecoveryEvent =
       busy?: boolean;
       late?: boolean;
     }
+  /** `folder`: where the evidence lies; null: none was taken. */
+  | { type: 'captured'; effect: number; replica: string; folder: string | null }
+  | { type: 'mended'; effect: number; replica: string; ok: boolean; detail: string }
   | { type: 'persisted'; effect: number; replica: string; ok: boolean }
 
   // Observations.
-  /** `lastWords`: what its log says of the cause; null: nothing. */
-  | { type: 'exited'; replica: string; generation: number; exit: ProcessExit; lastWords: string | null }
+  /** `lastWords`: what its log says of the cause; null: nothing. `verdict`: what all signals together say; null: not asked. */
+  | {
+      type: 'exited';
+      replica: string;
+      generation: number;
+      exit: ProcessExit;
+      lastWords: string | null;
+      verdict: Verdict | null;
+    }
+  /** What the signals of a living engine say, at each look; `none` when they say nothing. */
+  | { type: 'diagnosed'; replica: string; generation: number; verdict: Verdict }
   | { type: 'attemptFailed'; replica: string; generation: number }
   /** Every gateway that lives was asked and has answered, or one of them named requests; nothing is said otherwise. */
   | { type: 'inFlightReported'; replica: string; count: number }

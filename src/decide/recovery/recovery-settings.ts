@@ -1,5 +1,7 @@
 /** The numbers of the recovery machine. Spans in milliseconds; all finite. */
 import type { BackoffPolicy } from '../../base/backoff.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
+import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
 
 export interface RecoverySettings {
   /** Unasked restarts of one replica that any window of `restartWindowMs` may hold; one more failure means quarantine. */
@@ -31,6 +33,11 @@ export interface RecoverySettings {
   answerSlackMs: number;
   /** For effects that touch only this machine: signals, searches, records. */
   localTimeoutMs: number;
+  /** Longest that taking evidence may hold up the end of a process. */
+  captureMs: number;
+  /** Load that was shed comes back in steps, each after so long without a fault. */
+  growMs: number;
+  policy: RecoveryPolicy;
 }
 
 export const DEFAULT_RECOVERY_SETTINGS: RecoverySettings = {
@@ -50,4 +57,7 @@ export const DEFAULT_RECOVERY_SETTINGS: RecoverySettings = {
   spawnTimeoutMs: 30_000,
   answerSlackMs: 1_000,
   localTimeoutMs: 5_000,
+  captureMs: 800,
+  growMs: 30_000,
+  policy: DEFAULT_RECOVERY_POLICY,
 };

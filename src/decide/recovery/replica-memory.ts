@@ -4,6 +4,8 @@
  */
 import type { ReplicaState } from '../../contract/fleet.ts';
 import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { LadderPlace, RecordedIncident } from '../../contract/ports/replica-records.ts';
+import type { LaunchAdjustment } from '../../contract/remedies.ts';
 import type { Failure, Goal, Replica } from './replica.ts';
 import { stateOf } from './replica.ts';
 
@@ -21,6 +23,11 @@ export interface ReplicaMemory {
   restarts: number;
   failures: readonly Failure[];
   lastIncident: { atMs: number; summary: string } | null;
+  standby: boolean;
+  adjustment: LaunchAdjustment;
+  ladders: readonly LadderPlace[];
+  incident: RecordedIncident | null;
+  windowShare: number;
 }
 
 export function memoryOf(replica: Replica): ReplicaMemory {
@@ -38,5 +45,10 @@ export function memoryOf(replica: Replica): ReplicaMemory {
     restarts: replica.restarts,
     failures: replica.failures,
     lastIncident: replica.lastIncident,
+    standby: replica.standby,
+    adjustment: replica.adjustment,
+    ladders: replica.ladders,
+    incident: replica.incident,
+    windowShare: replica.windowShare,
   };
 }

@@ -5,7 +5,8 @@
 import type { ReplicaState } from '../../contract/fleet.ts';
 import type { ReadinessRung } from '../../contract/ports/engine-driver.ts';
 import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
-import type { FailureKind } from '../../contract/ports/replica-records.ts';
+import type { FailureKind, LadderPlace, RecordedIncident } from '../../contract/ports/replica-records.ts';
+import { type LaunchAdjustment, NO_ADJUSTMENT, type Remedy } from '../../contract/remedies.ts';
 
 /** What the configuration says about a replica, as far as recovery depends on it. */
 export interface ReplicaSpec {
@@ -19,7 +20,31 @@ export interface ReplicaSpec {
   /** Where a watched replica is; null for those that are started. */
   url: string | null;
   startTimeoutMs: number;
+  /** It begins as a standby. */
+  standby: boolean;
+  means: RemedyMeans;
 }
+
+/** What its engine and its configuration offer to remedies. */
+export interface RemedyMeans {
+  /** The engine can be told to end requests, and to drop what it has computed. */
+  abort: boolean;
+  clearCaches: boolean;
+  /** Steps that `restart_safer` has. */
+  saferSteps: number;
+  /** Lists of devices for `rebuild_elsewhere`. */
+  spareDevices: number;
+  /** Requests at a time. */
+  window: number;
+}
+
+export const NO_MEANS: RemedyMeans = {
+  abort: false,
+  clearCaches: false,
+  saferSteps: 0,
+  spareDevices: 0,
+  window: 1,
+};
 
 export type Phase =
   | { name: 'stopped' }
@@ -48,6 +73,8 @@ export type Phase =
    * have too much to do, or whoever probes it may.
    */
   | { name: 'ailing'; rung: ReadinessRung; nextProbeAtMs: number; served: boolean; late: boolean }
+  /** Out of rotation while a remedy is tried on the living engine. */
+  | { name: 'mending'; remedy: Remedy }
   /** Before `settledAtMs` "nothing in flight" means nothing: gateways may not have heard of the drain. */
   | { name: 'draining'; settledAtMs: number; deadlineMs: number }
   | { name: 'terminating'; signal: 'TERM' | 'KILL'; sent: number; deadlineMs: number | null }
@@ -56,14 +83,16 @@ export type Phase =
 
 /**
  * `run`: shall serve. `restart`: shall end and start again. `stop`: shall end and stay down. `remove`: shall end and be
- * forgotten. `fail`: is ended because it failed, and that failure is judged when it is gone.
+ * forgotten. `fail`: is ended because it failed, and that failure is judged when it is gone. `quarantine`: shall end and stay
+ * down until a person says otherwise.
  */
 export type Goal =
   | { kind: 'run' }
   | { kind: 'restart' }
   | { kind: 'stop' }
   | { kind: 'remove' }
-  | { kind: 'fail'; failure: FailureKind; summary: string };
+  | { kind: 'fail'; failure: FailureKind; summary: string }
+  | { kind: 'quarantine'; summary: string };
 
 export interface Failure {
   atMs: number;
@@ -98,6 +127,15 @@ export interface Replica {
   restarts: number;
   failures: readonly Failure[];
   lastIncident: { atMs: number; summary: string } | null;
+  incident: RecordedIncident | null;
+  ladders: readonly LadderPlace[];
+  adjustment: LaunchAdjustment;
+  /** Takes no traffic while it serves; another one of its pool does. */
+  standby: boolean;
+  /** Of its window, in use; below 1 while load is shed. */
+  windowShare: number;
+  /** While load is shed and all is well: when it may take more again. */
+  growAtMs: number | null;
   /** Requests that gateways have on it; null: not known, since they have not said so after the drain began. Unknown is not 0. */
   inFlight: number | null;
   /** The record on disk is older than this state. */
@@ -105,7 +143,7 @@ export interface Replica {
   writing: Outstanding | null;
   probing: (Outstanding & { rung: ReadinessRung }) | null;
   /** The one effect that changes the process: never two at once. */
-  acting: (Outstanding & { kind: 'spawn' | 'find' | 'signal' }) | null;
+  acting: (Outstanding & { kind: 'spawn' | 'find' | 'signal' | 'capture' | 'mend' }) | null;
 }
 
 const STATE_OF: Record<Phase['name'], ReplicaState> = {
@@ -116,6 +154,7 @@ const STATE_OF: Record<Phase['name'], ReplicaState> = {
   climbing: 'starting',
   serving: 'ready',
   ailing: 'unready',
+  mending: 'unready',
   draining: 'draining',
   terminating: 'stopping',
   waiting: 'backing-off',
@@ -123,7 +162,8 @@ const STATE_OF: Record<Phase['name'], ReplicaState> = {
 };
 
 export function stateOf(replica: Replica): ReplicaState {
-  return STATE_OF[replica.phase.name];
+  const state = STATE_OF[replica.phase.name];
+  return state === 'ready' && replica.standby ? 'standby' : state;
 }
 
 export function createReplica(spec: ReplicaSpec, generation: number, nowMs: number): Replica {
@@ -142,6 +182,12 @@ export function createReplica(spec: ReplicaSpec, generation: number, nowMs: numb
     restarts: 0,
     failures: [],
     lastIncident: null,
+    incident: null,
+    ladders: [],
+    adjustment: NO_ADJUSTMENT,
+    standby: spec.standby,
+    windowShare: 1,
+    growAtMs: null,
     inFlight: 0,
     unwritten: false,
     writing: null,

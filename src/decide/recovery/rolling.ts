@@ -9,7 +9,7 @@ import { serve } from './entering.ts';
 import { spanText } from './failing.ts';
 import type { Rolling } from './fleet-state.ts';
 import { planPoolRestart } from './pool-restart.ts';
-import type { Replica } from './replica.ts';
+import { type Replica, stateOf } from './replica.ts';
 import { start } from './start.ts';
 
 /** Adds replicas to the rolling restart of a pool; begins one when there is none. `returning`: so many more will be ready. */
@@ -75,7 +75,10 @@ function takeNext(draft: Draft, pool: string, rolling: Rolling): void {
     return draft.tell('info', pool, `rolling restart is done (${rolling.because})`);
   }
   // What takes no traffic goes first: its restart costs nothing, and may bring capacity back.
-  const isReady = (id: string) => draft.state.replicas[id]?.phase.name === 'serving';
+  const isReady = (id: string) => {
+    const replica = draft.state.replicas[id];
+    return replica !== undefined && stateOf(replica) === 'ready';
+  };
   const next = queue.find((id) => !isReady(id)) ?? queue.find((id) => mayGo(draft, pool, rolling, id));
   if (next === undefined) {
     if (draft.nowMs >= rolling.deadlineMs)
@@ -113,7 +116,7 @@ function mayGo(draft: Draft, pool: string, { readyAtStart }: Rolling, id: string
   // Replicas that will not come back by themselves are not waited for.
   const able = all.filter(({ goal, phase }) => goal.kind !== 'stop' && phase.name !== 'quarantined').length;
   const floor = Math.max(1, Math.min(readyAtStart, able) - 1);
-  const others = all.filter(({ spec, phase }) => spec.id !== id && phase.name === 'serving').length;
+  const others = all.filter((other) => other.spec.id !== id && stateOf(other) === 'ready').length;
   return others >= floor;
 }
 
@@ -129,7 +132,7 @@ function ofPool(draft: Draft, pool: string): Replica[] {
 }
 
 function countReady(draft: Draft, pool: string): number {
-  return ofPool(draft, pool).filter(({ phase }) => phase.name === 'serving').length;
+  return ofPool(draft, pool).filter((replica) => stateOf(replica) === 'ready').length;
 }
 
 function deadline(draft: Draft, ids: readonly string[]): number {

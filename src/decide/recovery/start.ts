@@ -2,6 +2,7 @@
  * The first step of every start: a new generation is counted and written down before anything happens, so that a start
  * counts even if the supervisor dies of it. Watched replicas have nothing to start: they are looked at.
  */
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import type { Draft } from './draft.ts';
 import { climb } from './entering.ts';
 import type { Replica } from './replica.ts';
@@ -12,6 +13,12 @@ export function start(draft: Draft, replica: Replica, reason: string, afterFailu
   replica.probing = null;
   replica.inFlight = 0;
   replica.startedHash = replica.spec.launchHash;
+  // A person or the configuration wants it as it is written.
+  if (!afterFailure) {
+    replica.adjustment = NO_ADJUSTMENT;
+    replica.ladders = [];
+    replica.windowShare = 1;
+  }
   if (!replica.spec.managed) {
     replica.url = replica.spec.url;
     return climb(draft, replica, reason);

@@ -1,12 +1,14 @@
 /** Properties that hold for any sequence of events, sensible or not. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { FAULT_CLASSES } from '../../contract/faults.ts';
 import { dueAtMs, nextDeadlineMs } from './deadlines.ts';
 import { createFleetState, type FleetState } from './fleet-state.ts';
 import type { RecoveryEvent } from './recovery-event.ts';
 import { DEFAULT_RECOVERY_SETTINGS } from './recovery-settings.ts';
 import type { ReplicaSpec } from './replica.ts';
 import { step } from './step.ts';
+import type { Verdict } from './verdict.ts';
 
 const specOf = (id: string, managed = true): ReplicaSpec => ({
   id,
@@ -15,6 +17,8 @@ const specOf = (id: string, managed = true): ReplicaSpec => ({
   launchHash: 'a',
   url: managed ? null : 'http://elsewhere',
   startTimeoutMs: 5_000,
+  standby: id === 'demo/1',
+  means: { abort: true, clearCaches: true, saferSteps: 1, spareDevices: 1, window: 4 },
 });
 const specs = [specOf('demo/0'), specOf('demo/1'), specOf('demo/2', false)];
 
@@ -24,6 +28,17 @@ const process = fc.record({ pid: fc.integer({ min: 100, max: 105 }), startTicks:
 const generation = fc.nat(5);
 const lastWords = fc.constantFrom(null, 'error: out of luck');
 const exit = fc.constantFrom({ kind: 'exited', code: 0 } as const, { kind: 'unknown' } as const);
+
+const verdict: fc.Arbitrary<Verdict> = fc
+  .record({
+    class: fc.constantFrom(...FAULT_CLASSES, 'unknown', 'none'),
+    confidence: fc.double({ min: 0, max: 1 }),
+  })
+  .map((found) => ({
+    ...found,
+    summary: 'so it seems',
+    diagnosis: { ...found, evidence: [], ruledOut: [] },
+  }));
 
 const event: fc.Arbitrary<RecoveryEvent> = fc.oneof(
   fc.nat(30_000).map((nowMs) => ({ type: 'ticked', nowMs }) as const),
@@ -45,7 +60,17 @@ const event: fc.Arbitrary<RecoveryEvent> = fc.oneof(
   fc.record({ type: fc.constant('signalled' as const), effect, replica, gone: fc.boolean() }),
   fc.record({ type: fc.constant('probed' as const), effect, replica, ok: fc.boolean(), detail: fc.string() }),
   fc.record({ type: fc.constant('persisted' as const), effect, replica, ok: fc.boolean() }),
-  fc.record({ type: fc.constant('exited' as const), replica, generation, exit, lastWords }),
+  fc.record({
+    type: fc.constant('exited' as const),
+    replica,
+    generation,
+    exit,
+    lastWords,
+    verdict: fc.option(verdict),
+  }),
+  fc.record({ type: fc.constant('diagnosed' as const), replica, generation, verdict }),
+  fc.record({ type: fc.constant('captured' as const), effect, replica, folder: fc.constant(null) }),
+  fc.record({ type: fc.constant('mended' as const), effect, replica, ok: fc.boolean(), detail: fc.string() }),
   fc.record({ type: fc.constant('attemptFailed' as const), replica, generation }),
   fc.record({ type: fc.constant('inFlightReported' as const), replica, count: fc.nat(3) }),
   fc.record({ type: fc.constant('drainRequested' as const), replica }),
@@ -110,7 +135,7 @@ it('waits for nothing that is overdue once it knows the time', () => {
           state = step(state, { type: 'ticked', nowMs: state.nowMs }).state;
         }
         for (const known of Object.values(state.replicas))
-          expect(dueAtMs(known)).toBeGreaterThan(state.nowMs);
+          expect(dueAtMs(known, state.settings)).toBeGreaterThan(state.nowMs);
       }
     }),
   );
@@ -131,6 +156,7 @@ it('ends everything on request, starts nothing any more, and needs no answers fo
             generation: present,
             exit: { kind: 'unknown' },
             lastWords: null,
+            verdict: null,
           }).state;
         const dueMs = nextDeadlineMs(state);
         if (dueMs !== Number.POSITIVE_INFINITY) state = step(state, { type: 'ticked', nowMs: dueMs }).state;

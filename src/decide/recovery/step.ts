@@ -15,9 +15,11 @@ import { onAdopted, onConfigured, onEndRequested, onRecalled, onStrayFound } fro
 import { onAttemptFailed, onProbed, probeIfDue } from './probing.ts';
 import type { RecoveryEffect } from './recovery-effect.ts';
 import type { RecoveryEvent } from './recovery-event.ts';
+import { onDiagnosed, onMended } from './remedy.ts';
 import type { Replica } from './replica.ts';
 import { advanceRolling, onRollingRestartRequested } from './rolling.ts';
 import { onFound, onSpawned, onSpawnFailed, proceed } from './spawning.ts';
+import { promoteStandbys } from './standby.ts';
 
 export interface StepResult {
   state: FleetState;
@@ -28,6 +30,7 @@ export function step(state: FleetState, event: RecoveryEvent): StepResult {
   const draft = new Draft(state);
   if (event.type === 'ticked') tick(draft, event.nowMs);
   else handle(draft, event);
+  promoteStandbys(draft);
   advanceRolling(draft);
   for (const replica of draft.touched) {
     probeIfDue(draft, replica);
@@ -39,7 +42,7 @@ export function step(state: FleetState, event: RecoveryEvent): StepResult {
 function tick(draft: Draft, nowMs: number): void {
   draft.state.nowMs = Math.max(nowMs, draft.state.nowMs);
   for (const [id, known] of Object.entries(draft.state.replicas)) {
-    if (dueAtMs(known) > draft.nowMs) continue;
+    if (dueAtMs(known, draft.settings) > draft.nowMs) continue;
     const replica = draft.replica(id);
     if (replica !== undefined) onDue(draft, replica);
   }
@@ -102,7 +105,16 @@ function handleOfReplica(draft: Draft, replica: Replica, event: ReplicaEvent): v
       return;
     case 'signalled':
       if (answersActing(replica, event.effect) && event.gone)
-        ended(draft, replica, { exit: { kind: 'unknown' }, lastWords: null });
+        ended(draft, replica, { exit: { kind: 'unknown' }, lastWords: null, verdict: null });
+      return;
+    case 'captured':
+      answersActing(replica, event.effect);
+      return;
+    case 'mended':
+      if (answersActing(replica, event.effect)) onMended(draft, replica, event);
+      return;
+    case 'diagnosed':
+      if (event.generation === replica.generation) onDiagnosed(draft, replica, event.verdict);
       return;
     case 'exited':
       if (event.generation === replica.generation) ended(draft, replica, event);

@@ -29,5 +29,10 @@ export function decideRetry(state: RetryState): RetryDecision {
 }
 
 export function replicaDied(failure: AttemptFailure): boolean {
-  return failure === 'connect-refused' || failure === 'connection-lost' || failure === 'replica-suspect';
+  return (
+    failure === 'connect-refused' ||
+    failure === 'connection-lost' ||
+    failure === 'replica-suspect' ||
+    failure === 'given-up'
+  );
 }

@@ -47,6 +47,15 @@ export function loadAllLogKnowledge(): LogKnowledge {
   };
 }
 
+/** For whoever watches: an engine by its kind, `kernel` for the lines of the kernel, all where nothing closer is known. */
+export function logKnowledgeOf(name: string): LogKnowledge {
+  const engine = LOGGED_ENGINES.find((known) => known === name);
+  if (engine !== undefined) return loadLogKnowledge(engine);
+  if (name !== 'kernel') return loadAllLogKnowledge();
+  const { rules, markers, samples } = readLogRuleFile('kernel');
+  return { rules, markers, samples };
+}
+
 function filesOf(engine: string): string[] {
   return [engine, ...readLogRuleFile(engine).include];
 }

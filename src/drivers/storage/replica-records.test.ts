@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import { openReplicaRecords } from './replica-records.ts';
 
 let directory: string;
@@ -25,6 +26,11 @@ const record = (id: string, generation = 1): ReplicaRecord => ({
   restarts: 1,
   failures: [{ atMs: 1, kind: 'exited', restartAtMs: 2 }],
   lastIncident: { atMs: 1, summary: 'exit code 134 (SIGABRT) while ready' },
+  standby: false,
+  adjustment: NO_ADJUSTMENT,
+  ladders: [],
+  incident: null,
+  windowShare: 1,
 });
 
 const sorted = (records: ReplicaRecord[]) => records.toSorted((a, b) => (a.id < b.id ? -1 : 1));

@@ -7,8 +7,14 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { FAULT_CLASSES } from '../../contract/faults.ts';
 import { REPLICA_STATES } from '../../contract/fleet.ts';
-import type { ReplicaRecord, ReplicaRecords } from '../../contract/ports/replica-records.ts';
+import {
+  FAILURE_KINDS,
+  type ReplicaRecord,
+  type ReplicaRecords,
+} from '../../contract/ports/replica-records.ts';
+import { NO_ADJUSTMENT, REMEDY_NAMES } from '../../contract/remedies.ts';
 import { writeWholeFile } from './whole-file.ts';
 
 /** Rises when an older release could misunderstand a record. */
@@ -17,6 +23,8 @@ const SUFFIX = '.json';
 /** `<file>.corrupt-<Unix ms>`: kept for people to look at, the newest ones. */
 const ASIDE = /\.corrupt-(\d+)$/;
 const ASIDE_MAX = 20;
+
+const policyClass = z.enum([...FAULT_CLASSES, 'unknown']);
 
 const recordSchema = z.object({
   id: z.string().min(1),
@@ -27,17 +35,35 @@ const recordSchema = z.object({
   state: z.enum(REPLICA_STATES),
   reason: z.string(),
   stateSinceAtMs: z.number(),
-  goal: z.enum(['run', 'restart', 'stop', 'remove', 'fail']),
+  goal: z.enum(['run', 'restart', 'stop', 'remove', 'fail', 'quarantine']),
   attempt: z.number().int().min(0),
   restarts: z.number().int().min(0),
   failures: z.array(
     z.object({
       atMs: z.number(),
-      kind: z.enum(['exited', 'not-started', 'not-ready']),
+      kind: z.enum(FAILURE_KINDS),
       restartAtMs: z.number(),
     }),
   ),
   lastIncident: z.object({ atMs: z.number(), summary: z.string() }).nullable(),
+  standby: z.boolean().default(false),
+  adjustment: z
+    .object({ saferSteps: z.int().min(0), fallbackPath: z.boolean(), device: z.int().min(0) })
+    .default(NO_ADJUSTMENT),
+  ladders: z.array(z.object({ class: policyClass, tries: z.int().min(0), lastAtMs: z.number() })).default([]),
+  incident: z
+    .object({
+      id: z.string().min(1),
+      class: policyClass,
+      summary: z.string(),
+      openedAtMs: z.number(),
+      remedy: z
+        .object({ remedy: z.enum(REMEDY_NAMES), step: z.int().min(1), startedAtMs: z.number() })
+        .nullable(),
+    })
+    .nullable()
+    .default(null),
+  windowShare: z.number().gt(0).max(1).default(1),
 }) satisfies z.ZodType<ReplicaRecord>;
 
 const fileSchema = z.object({ format: z.literal(FORMAT), record: recordSchema });

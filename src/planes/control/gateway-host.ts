@@ -8,7 +8,12 @@
 import type { Clock } from '../../base/clock.ts';
 import { Waiters } from '../../base/waiters.ts';
 import type { GatewayStatus } from '../../contract/admin-api.ts';
-import type { GatewayReport, GatewayToNode } from '../../contract/control-protocol.ts';
+import type {
+  GatewayFlow,
+  GatewayReport,
+  GatewayToNode,
+  NodeToGateway,
+} from '../../contract/control-protocol.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import type { Fact } from '../../contract/facts.ts';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
@@ -56,7 +61,7 @@ export class GatewayHost {
   readonly #hosted = new Map<string, Hosted>();
   readonly #waiters = new Waiters();
   readonly #sharing = new LimitSharing();
-  readonly #collects = new Map<number, (report: GatewayReport) => void>();
+  readonly #asked = new Map<number, (answer: unknown) => void>();
   #fleet!: FleetSnapshot;
   #seq = 0;
   #launches = 0;
@@ -357,7 +362,13 @@ export class GatewayHost {
         return this.#options.onSuspects(message.records, hosted.id);
       case 'report':
         hosted.lastReport = message.report;
-        this.#collects.get(message.id)?.(message.report);
+        this.#asked.get(message.id)?.(message.report);
+        return;
+      case 'flow':
+        this.#asked.get(message.id)?.(message.flow);
+        return;
+      case 'gaveUp':
+        this.#asked.get(message.id)?.(message.count);
         return;
       case 'failed':
         hosted.failure = new PlatformError(message.code, message.message);
@@ -365,20 +376,46 @@ export class GatewayHost {
     }
   }
 
-  #collectFrom(hosted: Hosted): Promise<GatewayReport | null> {
-    const { link } = hosted;
-    if (link === null) return Promise.resolve(null);
+  /** What each gateway sees of the answers of replicas; of those that answer in time. */
+  async flows(): Promise<GatewayFlow[]> {
+    return await this.#askAll<GatewayFlow>((id) => ({ type: 'flow', id }));
+  }
+
+  /** Attempts on a replica that gateways have ended. */
+  async giveUp(replica: string, which: 'all' | 'longest'): Promise<number> {
+    const counts = await this.#askAll<number>((id) => ({ type: 'giveUp', id, replica, which }));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async #askAll<Answer>(question: (id: number) => NodeToGateway): Promise<Answer[]> {
+    const answers = await Promise.all(
+      [...this.#hosted.values()].map(({ link }) =>
+        link === null ? null : this.#ask<Answer>(link, question),
+      ),
+    );
+    return answers.filter((answer) => answer !== null);
+  }
+
+  /** Null: no answer in time. */
+  #ask<Answer>(
+    link: NonNullable<Hosted['link']>,
+    question: (id: number) => NodeToGateway,
+  ): Promise<Answer | null> {
     const id = this.#collectId++;
     return new Promise((resolve) => {
       const timer = setTimeout(() => finish(null), COLLECT_TIMEOUT_MS);
-      const finish = (report: GatewayReport | null) => {
+      const finish = (answer: unknown) => {
         clearTimeout(timer);
-        this.#collects.delete(id);
-        resolve(report);
+        this.#asked.delete(id);
+        resolve(answer as Answer | null);
       };
-      this.#collects.set(id, finish);
-      link.send({ type: 'collect', id });
+      this.#asked.set(id, finish);
+      link.send(question(id));
     });
+  }
+
+  #collectFrom({ link }: Hosted): Promise<GatewayReport | null> {
+    return link === null ? Promise.resolve(null) : this.#ask(link, (id) => ({ type: 'collect', id }));
   }
 
   #drain(hosted: Hosted, mode: 'replace' | 'stop'): void {

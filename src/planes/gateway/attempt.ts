@@ -31,7 +31,7 @@ export interface AttemptRequest {
 export interface AttemptContext {
   transport: Transport;
   clock: Clock;
-  sweep: DeadlineSweep;
+  attempts: DeadlineSweep<Attempt>;
   settings: GatewaySettings;
   /** Whether the supervisor has the replica out of rotation because something is wrong with it, and another one is ready. */
   isSuspect(replica: ReplicaEntry): boolean;
@@ -48,6 +48,7 @@ export class Attempt implements Watched {
   readonly #events: AttemptEvents;
   readonly #call: UpstreamCall;
   readonly #replica: ReplicaEntry;
+  readonly bodyBytes: number;
   #ended = false;
   #paused = false;
   #contentSeen = false;
@@ -60,6 +61,7 @@ export class Attempt implements Watched {
     this.#context = context;
     this.#events = events;
     this.#replica = request.replica;
+    this.bodyBytes = request.body.byteLength;
     this.#startedMs = context.clock.monotonicMs();
     this.#lastReadMs = this.#startedMs;
     this.#notedReadMs = this.#startedMs;
@@ -92,7 +94,7 @@ export class Attempt implements Watched {
     );
     // The transport may have failed at once, before there was a call to end; and where it throws, nobody is to be watched.
     if (this.#ended) this.#call.abort();
-    else context.sweep.add(this);
+    else context.attempts.add(this);
   }
 
   /** The first content token came: from here on the silence between reads counts, not the time to the first token. */
@@ -110,6 +112,20 @@ export class Attempt implements Watched {
     this.#lastReadMs = this.#context.clock.monotonicMs();
     this.#notedReadMs = this.#lastReadMs;
     this.#call.resume();
+  }
+
+  get replicaId(): string {
+    return this.#replica.view.id;
+  }
+
+  /** It has had no token yet. */
+  get isWaiting(): boolean {
+    return !this.#contentSeen;
+  }
+
+  /** The supervisor takes what runs off the engine: whoever asked goes on elsewhere. */
+  giveUp(): void {
+    this.#fail('given-up', 'the engine was told to drop what it had');
   }
 
   /** Ends the attempt and its connection; nothing is reported after this. */
@@ -143,7 +159,7 @@ export class Attempt implements Watched {
   #finish(): boolean {
     if (this.#ended) return false;
     this.#ended = true;
-    this.#context.sweep.remove(this);
+    this.#context.attempts.remove(this);
     return true;
   }
 }

@@ -12,22 +12,29 @@ export interface Watched extends ListItem {
 
 const SWEEP_MS = 100;
 
-export class DeadlineSweep {
+export class DeadlineSweep<Item extends Watched = Watched> {
   readonly #clock: Clock;
-  readonly #watched = new IndexedList<Watched>();
+  readonly #watched = new IndexedList<Item>();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  add(watched: Watched): void {
+  add(watched: Item): void {
     this.#watched.add(watched);
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
-  remove(watched: Watched): void {
+  remove(watched: Item): void {
     this.#watched.remove(watched);
+  }
+
+  /** A copy: whoever looks may end some of them. */
+  all(): Item[] {
+    const all: Item[] = [];
+    this.#watched.forEach((watched) => void all.push(watched));
+    return all;
   }
 
   #sweep(): void {

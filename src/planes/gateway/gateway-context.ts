@@ -10,6 +10,7 @@ import type { Stores } from '../../contract/ports/stores.ts';
 import type { Transport } from '../../contract/ports/transport.ts';
 import type { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
 import type { Admission, Lease } from './admission.ts';
+import type { Attempt } from './attempt.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import type { RequestBatching } from './batching/batched-request.ts';
 import type { RequestCache } from './cache/cached-request.ts';
@@ -27,6 +28,7 @@ export interface GatewayContext {
   readonly clock: Clock;
   readonly transport: Transport;
   readonly sweep: DeadlineSweep;
+  readonly attempts: DeadlineSweep<Attempt>;
   readonly shared: SharedState;
   /** Before admission: what keys and models may use. */
   readonly limits: LimitGate;

@@ -17,6 +17,7 @@ import type { Transport } from '../../contract/ports/transport.ts';
 import { RetryBudget } from '../../decide/scheduling/retry-budget.ts';
 import { Admission, type Lease } from './admission.ts';
 import type { ApiCall, ApiContext } from './api-route.ts';
+import type { Attempt } from './attempt.ts';
 import type { AttemptEnd } from './attempt-end.ts';
 import { fillerOwner, KeyRing } from './authenticate.ts';
 import { RequestBatcher } from './batching/request-batcher.ts';
@@ -87,6 +88,7 @@ export class GatewayPlane implements ApiContext {
   readonly transport: Transport;
   readonly shared: SharedState;
   readonly sweep: DeadlineSweep;
+  readonly attempts: DeadlineSweep<Attempt>;
   readonly limits: LimitGate;
   readonly admission: Admission;
   readonly fillerAdmission: FillerAdmission;
@@ -123,6 +125,7 @@ export class GatewayPlane implements ApiContext {
     this.#counters = options.counters;
     this.batching = new RequestBatcher(this, options.counters);
     this.sweep = new DeadlineSweep(options.clock);
+    this.attempts = new DeadlineSweep(options.clock);
     this.#settings = options.snapshot.snapshot.settings;
     this.#table = new FleetTable(options.snapshot.snapshot.fleet, options.snapshot);
     this.#keys = new KeyRing(this.#settings.keys, this.#settings.host);

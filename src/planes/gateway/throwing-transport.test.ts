@@ -29,7 +29,7 @@ it('leaves no attempt under watch', () => {
   const context = {
     clock: systemClock,
     transport,
-    sweep: new DeadlineSweep(systemClock),
+    attempts: new DeadlineSweep<Attempt>(systemClock),
     settings: TEST_SETTINGS,
     noteProgress: () => {},
     isSuspect: () => false,

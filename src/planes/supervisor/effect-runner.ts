@@ -4,20 +4,22 @@
  */
 import { exhaustive } from '../../base/invariant.ts';
 import { PlatformError } from '../../contract/errors.ts';
-import type { EngineTarget, ProbeResult } from '../../contract/ports/engine-driver.ts';
+import type { ProbeResult } from '../../contract/ports/engine-driver.ts';
 import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { LaunchAdjustment } from '../../contract/remedies.ts';
 import { lastWords, mayHaveLastWords } from '../../decide/diagnosis/last-words.ts';
 import { createLineReader } from '../../decide/diagnosis/line-reader.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import type { RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
-import { protocolOf } from './fleet-view.ts';
 import { engineUrl, isPermanent, launchReplica, logFileOf } from './launch-replica.ts';
 import { Launches } from './launches.ts';
+import { engineTarget, mendEngine } from './mend-engine.ts';
 import { generationPrefix, parseOwner } from './owner-tag.ts';
 import { type Moment, toRecord } from './record-times.ts';
 import type { SupervisedReplica } from './supervised-replica.ts';
 import type { SupervisorOptions } from './supervisor-options.ts';
+import type { EngineWatch } from './watch/engine-watch.ts';
 
 type Order<Type extends RecoveryOrder['type']> = Extract<RecoveryOrder, { type: Type }>;
 
@@ -28,6 +30,9 @@ export interface RunnerParts {
   /** The last known address of a replica. */
   urlOf(id: string): string | null;
   now(): Moment;
+  watch: Pick<EngineWatch, 'begin' | 'judgeExit' | 'noteProbe' | 'windowOf'>;
+  /** How the process is started differently from what the configuration says. */
+  adjustmentOf(id: string): LaunchAdjustment;
   deliver(event: RecoveryEvent): void;
 }
 
@@ -63,6 +68,10 @@ export class EffectRunner {
         return void this.#signal(order);
       case 'probe':
         return void this.#probe(order);
+      case 'capture':
+        return void this.#capture(order);
+      case 'mend':
+        return void this.#mend(order);
       case 'persist':
         return void this.#persist(order);
       default:
@@ -78,7 +87,9 @@ export class EffectRunner {
     const onExit = (exit: ProcessExit) => {
       this.#watches.delete(id);
       // The gateways hear of it first: looking through all processes takes some milliseconds.
-      this.#deliver({ type: 'exited', replica: id, generation, exit, lastWords: this.#lastWords(id, exit) });
+      const verdict = this.#parts.watch.judgeExit(id, generation, exit);
+      const lastWords = this.#lastWords(id, exit);
+      this.#deliver({ type: 'exited', replica: id, generation, exit, lastWords, verdict });
       this.endLeftovers(id, generation);
     };
     this.#watches.set(id, processHost.onExit(identity, onExit));
@@ -134,10 +145,13 @@ export class EffectRunner {
       const wanted = supervised(replica);
       if (wanted === undefined)
         throw new PlatformError('config_invalid', `${replica} is not in the configuration`);
-      this.#logStarts.set(replica, options.logTail?.sizeOf(logFileOf(options, replica)) ?? 0);
+      const logStart = options.logTail?.sizeOf(logFileOf(options, replica)) ?? 0;
+      this.#logStarts.set(replica, logStart);
+      const adjustment = this.#parts.adjustmentOf(replica);
       const { process, url } = await this.#launches.run(order, (signal) =>
-        launchReplica(options, wanted, generation, signal),
+        launchReplica(options, wanted, { generation, adjustment }, signal),
       );
+      this.#parts.watch.begin(replica, generation, logStart);
       if (!this.#closing.signal.aborted) this.watch(replica, generation, process);
       this.#deliver({ type: 'spawned', effect, replica, process, url });
     } catch (thrown) {
@@ -177,13 +191,21 @@ export class EffectRunner {
   }
 
   async #probe(order: Order<'probe'>): Promise<void> {
-    const { id: effect, replica, timeoutMs } = order;
+    const { id: effect, replica, timeoutMs, rung, generation } = order;
     const controller = new AbortController();
+    const sentAtMs = this.#parts.options.clock.monotonicMs();
     this.#probes.add(controller);
     const timer = setTimeout(() => controller.abort(), timeoutMs);
     try {
       const { url, ...result } = await this.#look(order, controller.signal);
       const wasLate = !result.ok && controller.signal.aborted && !this.#closing.signal.aborted;
+      this.#parts.watch.noteProbe(replica, generation, {
+        atMs: this.#parts.options.clock.monotonicMs(),
+        rung,
+        ok: result.ok,
+        latencyMs: this.#parts.options.clock.monotonicMs() - sentAtMs,
+        ...(!result.ok && { why: whyFailed(wasLate, result.detail) }),
+      });
       const found = wasLate ? { ...result, ...(await this.#lookAgain(order)) } : result;
       this.#deliver({ type: 'probed', effect, replica, ...found, ...(url !== undefined && { url }) });
     } catch (thrown) {
@@ -223,15 +245,7 @@ export class EffectRunner {
       return { ok: false, detail: 'it is not in the configuration' };
     const url = rung === 'port' ? await this.#addressOf(watched, generation) : urlOf(replica);
     if (url === null) return { ok: false, detail: 'the engine has not said its port yet' };
-    const { servedModel, engineKey, metricsUrl } = watched.model;
-    const target: EngineTarget = {
-      url,
-      servedModel,
-      ...(engineKey !== undefined && { engineKey: engineKey.reveal() }),
-      ...protocolOf(watched.model),
-      ...(metricsUrl !== undefined && { metricsUrl }),
-    };
-    return { ...(await driver.probe(target, rung, signal)), url };
+    return { ...(await driver.probe(engineTarget(watched.model, url), rung, signal)), url };
   }
 
   /** From the configuration, from the file that the engine writes, or chosen by us at the start. */
@@ -240,6 +254,60 @@ export class EffectRunner {
     const { ports } = this.#parts.options;
     const port = await ports.read(ports.fileFor(spec.id, generation));
     return port === null ? this.#parts.urlOf(spec.id) : engineUrl(port);
+  }
+
+  /** Evidence must never be the reason for which a repair waits longer than its time limit. */
+  async #capture(order: Order<'capture'>): Promise<void> {
+    const { id: effect, replica, generation, incident, process, timeoutMs } = order;
+    const { options, supervised, urlOf, watch } = this.#parts;
+    const watched = supervised(replica);
+    let folder: string | null = null;
+    if (options.capture !== undefined && watched !== undefined) {
+      const subject = {
+        incident,
+        replica,
+        engine: watched.model.engine,
+        generation,
+        process,
+        url: process === null ? null : urlOf(replica),
+        logFile: watched.spec.managed ? logFileOf(options, replica) : null,
+        signals: watch.windowOf(replica),
+        launchHash: watched.spec.launchHash,
+      };
+      const startedMs = options.clock.monotonicMs();
+      try {
+        folder = await options.capture(subject, AbortSignal.timeout(timeoutMs));
+      } catch (error) {
+        options.log('warn', 'no evidence could be taken', { incident, replica, error: String(error) });
+      }
+      const tookMs = Math.round(options.clock.monotonicMs() - startedMs);
+      if (folder !== null)
+        options.onFact({
+          type: 'evidenceTaken',
+          atMs: options.clock.wallMs(),
+          incident,
+          replica,
+          folder,
+          tookMs,
+        });
+    }
+    this.#deliver({ type: 'captured', effect, replica, folder });
+  }
+
+  async #mend(order: Order<'mend'>): Promise<void> {
+    const { id: effect, replica, remedy, timeoutMs } = order;
+    const { options, supervised, urlOf } = this.#parts;
+    const watched = supervised(replica);
+    const url = urlOf(replica);
+    const answer =
+      watched === undefined || url === null
+        ? { ok: false, detail: 'its address is not known' }
+        : await mendEngine(
+            options,
+            { replica, remedy, model: watched.model, url },
+            AbortSignal.timeout(timeoutMs),
+          );
+    this.#deliver({ type: 'mended', effect, replica, ...answer });
   }
 
   async #persist({ id: effect, replica, memory }: Order<'persist'>): Promise<void> {
@@ -268,6 +336,11 @@ export class EffectRunner {
   #deliver(event: RecoveryEvent): void {
     if (!this.#closing.signal.aborted) this.#parts.deliver(event);
   }
+}
+
+function whyFailed(wasLate: boolean, detail: string): 'timeout' | 'refused' | 'error' {
+  if (wasLate) return 'timeout';
+  return detail.includes('refused') ? 'refused' : 'error';
 }
 
 function whenAborted(signal: AbortSignal): Promise<null> {

@@ -2,10 +2,19 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { FleetSnapshot } from '../../contract/fleet.ts';
 import { createFleetState, type FleetState } from '../../decide/recovery/fleet-state.ts';
 import { DEFAULT_RECOVERY_SETTINGS } from '../../decide/recovery/recovery-settings.ts';
-import { createReplica, type Phase } from '../../decide/recovery/replica.ts';
+import { createReplica, NO_MEANS, type Phase } from '../../decide/recovery/replica.ts';
 import { FleetPublisher, REASON_INTERVAL_MS } from './fleet-publisher.ts';
 
-const spec = { id: 'a/0', pool: 'a', managed: true, launchHash: 'x', url: null, startTimeoutMs: 1 };
+const spec = {
+  id: 'a/0',
+  pool: 'a',
+  managed: true,
+  launchHash: 'x',
+  url: null,
+  startTimeoutMs: 1,
+  standby: false,
+  means: NO_MEANS,
+};
 const stateWith = (reason: string, phase: Phase = { name: 'spawning' }): FleetState => ({
   ...createFleetState(DEFAULT_RECOVERY_SETTINGS, 1, 0),
   replicas: { 'a/0': { ...createReplica(spec, 1, 0), phase, reason } },

@@ -107,7 +107,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     state: stateOf(replica),
     reason: replica.reason,
     ...(replica.phase.name === 'ailing' && replica.phase.late && { late: true as const }),
-    window: windowOf(model, driver),
+    window: Math.max(1, Math.floor(windowOf(model, driver) * replica.windowShare)),
     ...(model.weight !== undefined && { weight: model.weight }),
     ...gpuMetricsOf(model, replica.url),
     capabilities: capabilitiesOf(model, driver),

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { PlatformError } from '../../contract/errors.ts';
 import type { EngineDriver, LaunchContext, LaunchPlan } from '../../contract/ports/engine-driver.ts';
 import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { LaunchAdjustment } from '../../contract/remedies.ts';
+import { adjustedModel } from './adjusted-model.ts';
 import { windowOf } from './fleet-view.ts';
 import { untilAborted } from './launches.ts';
 import { ownerText } from './owner-tag.ts';
@@ -14,8 +16,13 @@ const ENGINE_HOST = '127.0.0.1';
 
 export type LaunchParts = Pick<
   SupervisorOptions,
-  'drivers' | 'inherited' | 'paths' | 'ports' | 'processHost'
+  'drivers' | 'inherited' | 'paths' | 'policy' | 'ports' | 'processHost'
 >;
+
+export interface Start {
+  generation: number;
+  adjustment: LaunchAdjustment;
+}
 
 export interface Launched {
   process: ProcessIdentity;
@@ -27,12 +34,13 @@ export interface Launched {
 export async function launchReplica(
   parts: LaunchParts,
   supervised: SupervisedReplica,
-  generation: number,
+  start: Start,
   signal: AbortSignal,
 ): Promise<Launched> {
   const { spec } = supervised;
+  const { generation } = start;
   const { inherited, paths, processHost } = parts;
-  const { plan, port } = await untilAborted(prepare(parts, supervised, generation, signal), signal);
+  const { plan, port } = await untilAborted(prepare(parts, supervised, start, signal), signal);
   signal.throwIfAborted();
   const assigned = plan.portFrom === 'assigned';
   const { launchHash } = spec;
@@ -53,12 +61,13 @@ export async function launchReplica(
 }
 
 async function prepare(
-  { drivers, ports }: LaunchParts,
+  { drivers, ports, policy }: LaunchParts,
   supervised: SupervisedReplica,
-  generation: number,
+  { generation, adjustment }: Start,
   signal: AbortSignal,
 ): Promise<{ plan: LaunchPlan; port: number }> {
-  const { spec, model } = supervised;
+  const { spec } = supervised;
+  const model = adjustedModel(supervised.model, adjustment, policy);
   const driver = drivers.get(model.engine);
   if (driver?.launch === undefined) throw cannotStart(supervised, driver);
   const portFile = await ports.prepare(spec.id, generation);

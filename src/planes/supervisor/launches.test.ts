@@ -2,6 +2,8 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { fakeModel } from '../../../tests/support/supervised.ts';
 import type { LaunchPlan } from '../../contract/ports/engine-driver.ts';
 import type { SpawnSpec } from '../../contract/ports/process-host.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import { createFleetState, type FleetState } from '../../decide/recovery/fleet-state.ts';
 import { DEFAULT_RECOVERY_SETTINGS } from '../../decide/recovery/recovery-settings.ts';
 import { createReplica } from '../../decide/recovery/replica.ts';
@@ -43,6 +45,7 @@ function begin() {
     drivers: new Map([['vllm', { launch: () => promise }]]),
     inherited: {},
     paths: { instance: 'i', logDir: '/log', workDir: '/work' },
+    policy: DEFAULT_RECOVERY_POLICY,
     ports: { prepare: async () => 'port', free: async () => 4000 },
     processHost: {
       spawn: async (spec: SpawnSpec) => {
@@ -51,7 +54,9 @@ function begin() {
       },
     },
   } as unknown as LaunchParts;
-  const launched = launches.run(order, (signal) => launchReplica(parts, supervised!, 1, signal));
+  const launched = launches.run(order, (signal) =>
+    launchReplica(parts, supervised!, { generation: 1, adjustment: NO_ADJUSTMENT }, signal),
+  );
   return launched.then(
     ({ url }) => url,
     (error: Error) => error.message,

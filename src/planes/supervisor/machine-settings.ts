@@ -1,11 +1,12 @@
 /** The numbers of the machine, made from those that the configuration has and defaults for the rest. */
+import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
 import { DEFAULT_RECOVERY_SETTINGS, type RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
 import type { SupervisorSettings } from './supervisor-options.ts';
 
 /** A replica that was ready for a very short backoff only has not shown that it is stable. */
 const STABLE_MS_MIN = 1_000;
 
-export function recoverySettings(settings: SupervisorSettings): RecoverySettings {
+export function recoverySettings(settings: SupervisorSettings, policy: RecoveryPolicy): RecoverySettings {
   const { backoffInitialMs, backoffMaxMs, termGraceMs, ...same } = settings;
   const defaults = DEFAULT_RECOVERY_SETTINGS;
   return {
@@ -19,6 +20,7 @@ export function recoverySettings(settings: SupervisorSettings): RecoverySettings
     probeFailuresMax: same.probeFailuresMax,
     drainTimeoutMs: same.drainTimeoutMs,
     termGraceMs: termGraceMs ?? defaults.termGraceMs,
+    policy,
   };
 }
 

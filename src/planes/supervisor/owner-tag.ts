@@ -13,9 +13,14 @@ export function ownerPrefix(instance: string): string {
   return `${instance}:replica:`;
 }
 
+/** Prefix of the tags of all starts of a replica. */
+export function generationsPrefix(instance: string, replica: string): string {
+  return `${ownerPrefix(instance)}${replica}#`;
+}
+
 /** Prefix of the tags of one start, children included. */
 export function generationPrefix(instance: string, replica: string, generation: number): string {
-  return `${ownerPrefix(instance)}${replica}#${generation}#`;
+  return `${generationsPrefix(instance, replica)}${generation}#`;
 }
 
 export function ownerText(instance: string, tag: OwnerTag): string {

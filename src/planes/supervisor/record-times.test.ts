@@ -16,6 +16,17 @@ const memory: ReplicaMemory = {
   restarts: 5,
   failures: [{ atMs: 4_000, kind: 'exited', restartAtMs: 6_000 }],
   lastIncident: { atMs: 4_000, summary: 'exit code 1 while ready' },
+  standby: true,
+  adjustment: { saferSteps: 1, fallbackPath: false, device: 0 },
+  ladders: [{ class: 'hung', tries: 2, lastAtMs: 4_000 }],
+  incident: {
+    id: 'inc_1',
+    class: 'hung',
+    summary: 'no step',
+    openedAtMs: 3_000,
+    remedy: { remedy: 'restart_process', step: 1, startedAtMs: 4_000 },
+  },
+  windowShare: 0.5,
 };
 
 it('keeps ages, whatever the monotonic clock of the next process says', () => {
@@ -27,6 +38,14 @@ it('keeps ages, whatever the monotonic clock of the next process says', () => {
     sinceMs: -1_400,
     failures: [{ atMs: -1_400, kind: 'exited', restartAtMs: 600 }],
     lastIncident: { atMs: -1_400, summary: 'exit code 1 while ready' },
+    ladders: [{ class: 'hung', tries: 2, lastAtMs: -1_400 }],
+    incident: {
+      id: 'inc_1',
+      class: 'hung',
+      summary: 'no step',
+      openedAtMs: -2_400,
+      remedy: { remedy: 'restart_process', step: 1, startedAtMs: -1_400 },
+    },
   });
 });
 

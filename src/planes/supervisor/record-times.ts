@@ -2,7 +2,8 @@
  * Records hold wall-clock times, the machine its own monotonic ones. Both directions go by ages, so a record reads the same
  * after a reboot; a record from the future counts as from now.
  */
-import type { ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import type { RecordedIncident, ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import type { ReplicaMemory } from '../../decide/recovery/replica-memory.ts';
 
 export interface Moment {
@@ -12,7 +13,7 @@ export interface Moment {
 
 export function toRecord(memory: ReplicaMemory, now: Moment): ReplicaRecord {
   const wall = (atMs: number) => Math.round(atMs - now.monotonicMs + now.wallMs);
-  const { sinceMs, failures, lastIncident, ...same } = memory;
+  const { sinceMs, failures, lastIncident, ladders, incident, ...same } = memory;
   return {
     ...same,
     stateSinceAtMs: wall(sinceMs),
@@ -22,6 +23,8 @@ export function toRecord(memory: ReplicaMemory, now: Moment): ReplicaRecord {
       restartAtMs: wall(restartAtMs),
     })),
     lastIncident: lastIncident === null ? null : { ...lastIncident, atMs: wall(lastIncident.atMs) },
+    ladders: ladders.map((place) => ({ ...place, lastAtMs: wall(place.lastAtMs) })),
+    incident: incidentAt(incident, wall),
   };
 }
 
@@ -30,7 +33,7 @@ export function toMemory(record: ReplicaRecord, now: Moment, waitMaxMs: number):
   const monotonic = (atMs: number) => Math.min(now.monotonicMs, atMs - now.wallMs + now.monotonicMs);
   const planned = (atMs: number) =>
     Math.min(now.monotonicMs + waitMaxMs, atMs - now.wallMs + now.monotonicMs);
-  const { stateSinceAtMs, failures, lastIncident, ...same } = record;
+  const { stateSinceAtMs, failures, lastIncident, ladders = [], incident = null, ...same } = record;
   return {
     ...same,
     sinceMs: monotonic(stateSinceAtMs),
@@ -40,5 +43,23 @@ export function toMemory(record: ReplicaRecord, now: Moment, waitMaxMs: number):
       restartAtMs: planned(restartAtMs),
     })),
     lastIncident: lastIncident === null ? null : { ...lastIncident, atMs: monotonic(lastIncident.atMs) },
+    standby: record.standby ?? false,
+    adjustment: record.adjustment ?? NO_ADJUSTMENT,
+    ladders: ladders.map((place) => ({ ...place, lastAtMs: monotonic(place.lastAtMs) })),
+    incident: incidentAt(incident, monotonic),
+    windowShare: record.windowShare ?? 1,
+  };
+}
+
+function incidentAt(
+  incident: RecordedIncident | null,
+  at: (atMs: number) => number,
+): RecordedIncident | null {
+  if (incident === null) return null;
+  const { remedy } = incident;
+  return {
+    ...incident,
+    openedAtMs: at(incident.openedAtMs),
+    remedy: remedy === null ? null : { ...remedy, startedAtMs: at(remedy.startedAtMs) },
   };
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { LORA_ENGINES_WHILE_RUNNING } from '../../contract/lora.ts';
 import { replicaId } from '../../contract/replica-id.ts';
-import type { ReplicaSpec } from '../../decide/recovery/replica.ts';
+import { NO_MEANS, type ReplicaSpec } from '../../decide/recovery/replica.ts';
 import type { SupervisedModel } from './supervisor-options.ts';
 
 export interface SupervisedReplica {
@@ -25,6 +25,8 @@ export function supervisedReplicas(models: readonly SupervisedModel[]): Supervis
         launchHash: launchHash(model, url),
         url,
         startTimeoutMs: model.startTimeoutMs,
+        standby: false,
+        means: NO_MEANS,
       };
       return { spec, model };
     }),

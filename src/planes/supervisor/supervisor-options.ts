@@ -15,11 +15,15 @@ import type {
   ModelCache,
   PoolBatching,
 } from '../../contract/fleet.ts';
+import type { FlowReading } from '../../contract/flow.ts';
 import type { LimitSettings } from '../../contract/limits.ts';
+import type { LogKnowledge } from '../../contract/log-rule.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
-import type { ProcessHost } from '../../contract/ports/process-host.ts';
+import type { ProcessHost, ProcessIdentity } from '../../contract/ports/process-host.ts';
 import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
+import type { SignalSource } from '../../contract/ports/signal-source.ts';
+import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
 import type { StrategyName } from '../../contract/scheduling.ts';
 
 /** One pool of the configuration. `ResolvedModel` of assembly fits. */
@@ -133,7 +137,26 @@ export interface SupervisorOptions {
     clearFormer(directory: string, current: readonly string[]): Promise<void>;
   };
   /** Reads the end of log files at once; default: nothing is read. `logTail` of drivers fits. */
-  logTail?: { sizeOf(file: string): number; lines(file: string, from: number): string[] };
+  logTail?: {
+    sizeOf(file: string): number;
+    lines(file: string, from: number): string[];
+    linesFrom(file: string, from: number): { lines: string[]; next: number };
+  };
+  /** What lines of an engine's log mean, and those of the kernel (`kernel`). Default: nothing is known. */
+  logKnowledge?: (engine: string) => LogKnowledge;
+  /** What faults are answered with. */
+  policy: RecoveryPolicy;
+  /** What looks at engines from outside. Closed with the supervisor. Default: nothing does. */
+  sources?: readonly SignalSource[];
+  /** What gateways see of the answers of each replica, by id. Default: nothing is known. */
+  flow?: () => Promise<Readonly<Record<string, FlowReading>>>;
+  /**
+   * Gateways end their attempts on a replica and try them elsewhere. `longest`: the one with the longest prompt of those without a
+   * token. Resolves to how many were ended. Default: none can be.
+   */
+  giveUp?: (replicaId: string, which: 'all' | 'longest') => Promise<number>;
+  /** Takes evidence of an incident before the process is ended; resolves to its folder, null when none was taken. Default: none is. */
+  capture?: (subject: EvidenceSubject, signal: AbortSignal) => Promise<string | null>;
   /**
    * Fresh in-flight counts by replica id, asked of the gateways while a replica drains. A replica that is missing is unknown,
    * and unknown is not 0: 0 means that every gateway that lives was asked and has answered.
@@ -148,6 +171,22 @@ export interface SupervisorOptions {
   onFleet(fleet: FleetSnapshot): void;
   onFact(fact: Fact): void;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
+}
+
+/** What evidence is taken of. */
+export interface EvidenceSubject {
+  incident: string;
+  replica: string;
+  engine: EngineKind;
+  generation: number;
+  /** Null: it has ended. */
+  process: ProcessIdentity | null;
+  url: string | null;
+  logFile: string | null;
+  /** The signals that are known of it at this moment; plain data. */
+  signals: unknown;
+  /** What the process was started with, as a hash. */
+  launchHash: string;
 }
 
 export interface Supervisor {

@@ -8,7 +8,9 @@
 import { Waiters } from '../../base/waiters.ts';
 import type { ActionResult, ReplicaStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
-import type { FleetSnapshot } from '../../contract/fleet.ts';
+import type { FleetSnapshot, ReplicaState } from '../../contract/fleet.ts';
+import type { EngineTarget } from '../../contract/ports/engine-driver.ts';
+import { NO_ADJUSTMENT } from '../../contract/remedies.ts';
 import { createFleetState } from '../../decide/recovery/fleet-state.ts';
 import type { RecoveryEffect, RecoveryNotice } from '../../decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
@@ -21,12 +23,15 @@ import { DrainWatch } from './drain-watch.ts';
 import { EffectRunner } from './effect-runner.ts';
 import { FleetPublisher } from './fleet-publisher.ts';
 import { fleetSnapshot, replicaStatuses, type ViewParts } from './fleet-view.ts';
+import { incidentFact } from './incident-fact.ts';
 import { logFileOf } from './launch-replica.ts';
 import { longestEndMs, recoverySettings } from './machine-settings.ts';
+import { engineTarget } from './mend-engine.ts';
 import type { Moment } from './record-times.ts';
 import { RecoveryLoop } from './recovery-loop.ts';
 import { type SupervisedReplica, supervisedReplicas } from './supervised-replica.ts';
 import type { SupervisedModel, Supervisor, SupervisorOptions } from './supervisor-options.ts';
+import { EngineWatch } from './watch/engine-watch.ts';
 
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   return new SupervisorPlane(options);
@@ -36,6 +41,7 @@ class SupervisorPlane implements Supervisor {
   readonly #options: SupervisorOptions;
   readonly #settings: RecoverySettings;
   readonly #loop: RecoveryLoop;
+  readonly #watch: EngineWatch;
   readonly #runner: EffectRunner;
   readonly #publisher: FleetPublisher;
   readonly #drainWatch: DrainWatch;
@@ -47,20 +53,33 @@ class SupervisorPlane implements Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
-    this.#settings = recoverySettings(options.settings);
+    this.#settings = recoverySettings(options.settings, options.policy);
     this.#models = options.models;
     this.#replicas = byId(options.models);
     const { clock, seed } = options;
-    this.#loop = new RecoveryLoop(createFleetState(this.#settings, seed, clock.monotonicMs()), {
-      clock,
-      onEffect: (effect) => this.#tryEffect(effect),
-      onStep: () => this.#onStep(),
+    this.#loop = new RecoveryLoop(
+      createFleetState(this.#settings, seed, clock.monotonicMs(), clock.wallMs() - clock.monotonicMs()),
+      {
+        clock,
+        onEffect: (effect) => this.#tryEffect(effect),
+        onStep: () => this.#onStep(),
+      },
+    );
+    this.#watch = new EngineWatch({
+      options,
+      monitoring: options.policy.monitoring,
+      state: () => this.#loop.state,
+      supervised: (id) => this.#replicas.get(id),
+      targetOf: (id) => this.#targetOf(id),
+      deliver: (event) => this.#loop.deliver(event),
     });
     this.#runner = new EffectRunner({
       options,
       supervised: (id) => this.#replicas.get(id),
       urlOf: (id) => this.#loop.state.replicas[id]?.url ?? null,
       now: () => this.#now(),
+      watch: this.#watch,
+      adjustmentOf: (id) => this.#loop.state.replicas[id]?.adjustment ?? NO_ADJUSTMENT,
       deliver: (event) => this.#loop.deliver(event),
     });
     this.#publisher = new FleetPublisher({
@@ -101,6 +120,7 @@ class SupervisorPlane implements Supervisor {
     }
     this.#loop.deliver(...events, { type: 'configured', replicas: this.#specs() });
     this.#publisher.open();
+    this.#watch.start();
     this.#clearFormer();
     log('info', 'supervising', { replicas: this.#replicas.size, adopted });
     return { adopted };
@@ -153,7 +173,7 @@ class SupervisorPlane implements Supervisor {
   async untilReady(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     const settled = () => this.#wanted().every(({ phase }) => !isOnItsWay(phase.name));
     await this.#waiters.until(settled, timeoutMs, signal);
-    return this.#wanted().every((replica) => stateOf(replica) === 'ready');
+    return this.#wanted().every((replica) => isServing(stateOf(replica)));
   }
 
   drain(replicaId: string): ActionResult {
@@ -170,7 +190,8 @@ class SupervisorPlane implements Supervisor {
 
   attemptFailed(fact: Fact): void {
     if (fact.type !== 'attemptFailed') return;
-    const { replica, generation } = fact;
+    const { replica, generation, failure } = fact;
+    if (failure === 'empty-response') this.#watch.noteEmptySuccess(replica, generation);
     this.#loop.deliver({ type: 'attemptFailed', replica, generation });
   }
 
@@ -201,6 +222,7 @@ class SupervisorPlane implements Supervisor {
     this.#publisher.close();
     this.#drainWatch.close();
     this.#adapters.close();
+    await this.#watch.close();
     await this.#runner.close();
     this.#waiters.close();
   }
@@ -243,6 +265,8 @@ class SupervisorPlane implements Supervisor {
       case 'find':
       case 'signal':
       case 'probe':
+      case 'capture':
+      case 'mend':
       case 'persist':
         return this.#runner.carryOut(effect);
       default:
@@ -260,12 +284,22 @@ class SupervisorPlane implements Supervisor {
         return this.#clearFormer();
       case 'tell':
         return log(notice.level === 'page' ? 'error' : 'info', notice.text, { subject: notice.subject });
+      case 'incident':
+        return onFact(
+          incidentFact(notice.replica, notice.news, this.#now(), this.#watch.lastGoodMs(notice.replica)),
+        );
       case 'announce': {
         const { replica, generation, from, to, reason } = notice;
         const atMs = clock.wallMs();
         return onFact({ type: 'replicaStateChanged', atMs, replica, generation, from, to, reason });
       }
     }
+  }
+
+  #targetOf(id: string): EngineTarget | null {
+    const url = this.#loop.state.replicas[id]?.url ?? null;
+    const watched = this.#replicas.get(id);
+    return url === null || watched === undefined ? null : engineTarget(watched.model, url);
   }
 
   /** Files of replicas that are gone. */
@@ -293,6 +327,10 @@ class SupervisorPlane implements Supervisor {
       ({ spec, goal }) => spec.managed && goal.kind !== 'stop' && goal.kind !== 'remove',
     );
   }
+}
+
+function isServing(state: ReplicaState): boolean {
+  return state === 'ready' || state === 'standby';
 }
 
 function isDraining({ phase }: Replica): boolean {

@@ -71,7 +71,7 @@ export type HealthEvent = { atMs: number } & (
 );
 
 /** A late first token is latency, and a replica that is out of rotation says nothing by being silent. */
-const UNCOUNTED: readonly AttemptFailure[] = ['first-token-timeout', 'replica-suspect'];
+const UNCOUNTED: readonly AttemptFailure[] = ['first-token-timeout', 'replica-suspect', 'given-up'];
 
 export function startHealth(atMs: number): Extract<HealthState, { name: 'serving' }> {
   return {
