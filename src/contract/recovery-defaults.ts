@@ -30,7 +30,7 @@ export const DEFAULT_RECOVERY_POLICY: RecoveryPolicy = {
     metrics: MONITORED_METRICS,
     cpuRatio: 0.9,
     cpuForMs: 30_000,
-    hangFloorMs: 5_000,
+    hangFloorMs: 4_000,
     hangUnmeasuredMs: 120_000,
   },
   confidenceMin: 0.7,

@@ -47,7 +47,7 @@ export interface MonitoringPolicy {
   /** CPU above `cpuRatio` of one core for `cpuForMs` is an anomaly. Default 0.9, 30 s. */
   cpuRatio: number;
   cpuForMs: number;
-  /** Least time without a step before a hang is considered. Default 5 s. */
+  /** Least time without a step before a hang is considered. Default 4 s. */
   hangFloorMs: number;
   /** The same where the speed of reading prompts was never measured. Default 120 s. */
   hangUnmeasuredMs: number;

@@ -27,6 +27,8 @@ export interface Stillness {
   stillMs: number;
   /** A step was seen within the window. */
   advanced: boolean;
+  /** The last step may have been so much earlier: it fell between two looks. */
+  unsureMs: number;
 }
 
 const STILL_MIN_MS = 5_000;
@@ -43,11 +45,12 @@ const READINGS_MIN = 2;
 export function readMotion(window: SignalWindow, fromLog: boolean): Motion {
   const metrics = window.metrics ?? [];
   const { engine, resets } = readEngine(metrics);
+  const flow = readFlow(window.flow ?? []);
   const good = metrics.filter((sample) => sample.ok);
   const tail = metrics.slice(-FAILED_READINGS_MIN);
   return {
-    engine,
-    flow: readFlow(window.flow ?? []),
+    engine: engine === null ? null : sharpened(engine, flow),
+    flow,
     metricsDead: tail.length === FAILED_READINGS_MIN && tail.every(({ ok }) => !ok),
     counterResets: resets,
     latest: good.at(-1) ?? null,
@@ -84,11 +87,19 @@ function readEngine(samples: readonly MetricSample[]): { engine: Stillness | nul
 function readFlow(samples: readonly FlowSample[]): Stillness | null {
   const watch = new StillWatch();
   let before: number | null = null;
-  for (const { atMs, inFlight, tokensTotal } of samples) {
-    watch.add(atMs, inFlight, before !== null && tokensTotal !== before);
+  for (const { atMs, inFlight, tokensTotal, sinceTokenMs } of samples) {
+    const moved = before !== null && tokensTotal !== before;
+    watch.add(atMs, inFlight, moved, moved ? sinceTokenMs : 0);
     before = tokensTotal;
   }
   return samples.length >= READINGS_MIN ? watch.stillness() : null;
+}
+
+/** A counter that moved between two looks did so with the last token, if gateways saw one then. */
+function sharpened(engine: Stillness, flow: Stillness | null): Stillness {
+  if (flow === null || flow.outstanding === 0 || engine.stillMs === 0) return engine;
+  const stillMs = Math.max(engine.stillMs, Math.min(flow.stillMs, engine.stillMs + engine.unsureMs));
+  return { ...engine, stillMs };
 }
 
 class StillWatch {
@@ -96,19 +107,27 @@ class StillWatch {
   #last: number | null = null;
   #outstanding = 0;
   #advanced = false;
+  #unsureMs = 0;
 
-  add(atMs: number, outstanding: number, moved: boolean): void {
+  /** `agoMs`: the step was so long before. */
+  add(atMs: number, outstanding: number, moved: boolean, agoMs = 0): void {
+    if (moved) this.#unsureMs = this.#last === null ? 0 : atMs - this.#last;
     this.#last = atMs;
     this.#outstanding = outstanding;
     if (moved) this.#advanced = true;
     if (outstanding === 0) this.#stillSince = null;
-    else if (moved) this.#stillSince = atMs;
+    else if (moved) this.#stillSince = atMs - agoMs;
     else this.#stillSince ??= atMs;
   }
 
   stillness(): Stillness {
     const stillMs = this.#stillSince === null ? 0 : (this.#last ?? 0) - this.#stillSince;
-    return { outstanding: this.#outstanding, stillMs: Math.max(0, stillMs), advanced: this.#advanced };
+    return {
+      outstanding: this.#outstanding,
+      stillMs: Math.max(0, stillMs),
+      advanced: this.#advanced,
+      unsureMs: this.#unsureMs,
+    };
   }
 }
 

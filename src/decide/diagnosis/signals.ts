@@ -89,6 +89,8 @@ export interface FlowSample {
   inFlight: number;
   /** Tokens received from the engine; grows. */
   tokensTotal: number;
+  /** How long before the sample the last of them came. Default: with the sample. */
+  sinceTokenMs?: number;
   /** Streams without a token for longer than the gateway allows. */
   silentStreams?: number;
 }

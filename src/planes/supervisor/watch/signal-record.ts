@@ -119,7 +119,12 @@ export class SignalRecord {
       this.#lastGoodMs = Math.max(this.#lastGoodMs ?? 0, atMs - (reading.sinceProgressMs ?? 0));
     }
     this.#latestFlow = reading;
-    push(this.#flow, { atMs, inFlight: reading.inFlight, tokensTotal: this.#tokensSeen });
+    push(this.#flow, {
+      atMs,
+      inFlight: reading.inFlight,
+      tokensTotal: this.#tokensSeen,
+      ...(moved && { sinceTokenMs: reading.sinceProgressMs ?? 0 }),
+    });
     if (reading.stepMs !== null) push(this.#latency, { atMs, value: reading.stepMs });
   }
 
