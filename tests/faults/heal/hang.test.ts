@@ -38,3 +38,46 @@ describe('an engine that hangs', () => {
     expect(await factsOf(system, 'incidentOpened', 'sim/1')).toEqual([]);
   });
 });
+
+describe('an engine that only looks ill', () => {
+  it('is never restarted: saturated, in a prefill of 20 s, with /health late by 40 s, or with a dead metrics endpoint', async () => {
+    const slowReader = ['--prefill-token-ms', '10'];
+    system = await startSystem({
+      models: [
+        simulatorPool('saturated', 1, ['--max-num-seqs', '2']),
+        simulatorPool('prefilling', 1, slowReader),
+        simulatorPool('starved', 1),
+        simulatorPool('unmeasured', 1),
+      ],
+    });
+    const before = await system.status();
+    const loads = [
+      steadyStreams(system, 'saturated', { concurrency: 24 }),
+      steadyStreams(system, 'prefilling', { concurrency: 2 }),
+      steadyStreams(system, 'starved', { concurrency: 4 }),
+      steadyStreams(system, 'unmeasured', { concurrency: 4 }),
+    ];
+    await arm(system, 'starved/0', { action: 'starve-frontend', delayMs: 40_000 });
+    await arm(system, 'unmeasured/0', { action: 'metrics-dead' });
+    const answered = await fetch(`${system.v1()}/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        model: 'prefilling',
+        max_tokens: 4,
+        messages: [{ role: 'user', content: 'word '.repeat(2_000) }],
+      }),
+    });
+    expect(answered.status).toBe(200);
+    for (const load of loads) expect(errorsOf(await load.stop())).toEqual([]);
+    for (const id of ['saturated/0', 'prefilling/0', 'starved/0', 'unmeasured/0']) {
+      const { generation, pid, restarts } = replicaIn(before, id);
+      expect(replicaIn(await system.status(), id)).toMatchObject({ generation, pid, restarts });
+    }
+    const remedies = await factsOf(system, 'remedyStarted');
+    console.log(
+      remedies.map(({ replica, remedy, because }) => `${replica}: ${remedy}: ${because}`).join('\n'),
+    );
+    expect(remedies.filter(({ remedy }) => remedy !== 'observe' && remedy !== 'page')).toEqual([]);
+  });
+});
