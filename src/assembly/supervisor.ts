@@ -5,7 +5,6 @@ import type { Clock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { FleetSnapshot } from '../contract/fleet.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
-import { DEFAULT_RECOVERY_POLICY } from '../contract/recovery-defaults.ts';
 import { logKnowledgeOf } from '../drivers/engines/log-rules.ts';
 import { createEnginePorts } from '../drivers/process/engine-ports.ts';
 import type { LogRotation } from '../drivers/process/log-rotation.ts';
@@ -49,6 +48,6 @@ export function assembleSupervisor({ config, guard, ...parts }: AssembleSupervis
     drivers: engineDrivers,
     logTail,
     logKnowledge: logKnowledgeOf,
-    policy: DEFAULT_RECOVERY_POLICY,
+    policy: config.recovery,
   });
 }
