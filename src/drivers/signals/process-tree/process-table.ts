@@ -10,7 +10,7 @@ import { basename, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { type ProcStat, parseProcStat } from '../../../wire/proc/proc-stat.ts';
 
-const OWNER_PREFIX = 'AUTOGLM_OWNER=';
+const OWNER_VARIABLE = 'AUTOGLM_OWNER';
 const SLICE = 128;
 const FRESH_MS = 250;
 /** Walks that must agree before an owner tag is believed for good: between fork and exec a child wears its parent's. */
@@ -87,6 +87,15 @@ export class ProcessTable {
     return kept.command;
   }
 
+  /** Of the environment that a process was started with; undefined: it has none, or that may not be read. */
+  variableOf(pid: number, name: string): string | undefined {
+    const prefix = `${name}=`;
+    const entry = this.#text(pid, 'environ', 'utf8')
+      ?.split('\0')
+      .find((line) => line.startsWith(prefix));
+    return entry?.slice(prefix.length);
+  }
+
   async #walk(): Promise<ProcessSnapshot> {
     const atMs = this.#nowMs();
     const byPid = new Map<number, SeenProcess>();
@@ -121,7 +130,7 @@ export class ProcessTable {
   #ownerOf(stat: ProcStat): string | undefined {
     const kept = this.#keep(stat);
     if (kept.ownerReads >= OWNER_READS) return kept.owner;
-    const owner = this.#readOwner(stat.pid);
+    const owner = this.variableOf(stat.pid, OWNER_VARIABLE);
     kept.ownerReads = owner === kept.owner || kept.ownerReads === 0 ? kept.ownerReads + 1 : 1;
     kept.owner = owner;
     return owner;
@@ -138,12 +147,6 @@ export class ProcessTable {
   #readStat(pid: number): ProcStat | undefined {
     const text = this.#text(pid, 'stat', 'latin1');
     return text === undefined ? undefined : parseProcStat(text);
-  }
-
-  #readOwner(pid: number): string | undefined {
-    const text = this.#text(pid, 'environ', 'utf8');
-    const entry = text?.split('\0').find((line) => line.startsWith(OWNER_PREFIX));
-    return entry?.slice(OWNER_PREFIX.length);
   }
 
   #readProgram(pid: number): string | undefined {
