@@ -16,6 +16,7 @@ import type { Supervisor, SupervisorOptions } from '../planes/supervisor/supervi
 import type { ResolvedConfig, ResolvedModel } from './config/resolve-config.ts';
 import { engineDrivers } from './engines.ts';
 import type { LogLevel } from './node-log.ts';
+import { createSignalSources } from './signal-sources.ts';
 
 export interface AssembleSupervisorOptions {
   config: ResolvedConfig;
@@ -49,5 +50,6 @@ export function assembleSupervisor({ config, guard, ...parts }: AssembleSupervis
     logTail,
     logKnowledge: logKnowledgeOf,
     policy: config.recovery,
+    sources: createSignalSources({ config, ...parts }),
   });
 }
