@@ -176,11 +176,14 @@ export class EngineWatch {
       Math.min(LOOK_MS_MAX, Math.max(CLOSE_LOOK_MS, this.#parts.monitoring.intervalMs)),
     );
     const flowing = this.#flows();
-    const looks = subjects.map(async (replica) => ({
-      replica,
-      metrics: await this.#metricsOf(replica, signal),
-      readings: await this.#readingsOf(replica, signal),
-    }));
+    // All at once: an engine that does not answer must not use up the time in which others look at it.
+    const looks = subjects.map(async (replica) => {
+      const [metrics, readings] = await Promise.all([
+        this.#metricsOf(replica, signal),
+        this.#readingsOf(replica, signal),
+      ]);
+      return { replica, metrics, readings };
+    });
     const [flows, found] = await Promise.all([flowing, Promise.all(looks)]);
     if (this.#closed) return;
     const nowMs = this.#clock.monotonicMs();
