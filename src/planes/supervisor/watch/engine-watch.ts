@@ -229,7 +229,7 @@ export class EngineWatch {
   async #askCanary({ spec, generation, phase }: Replica, record: SignalRecord): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
     if (phase.name !== 'serving' || nowMs < record.canaryAtMs + CANARY_MS || !record.hasRoom) return;
-    record.canaryAtMs = nowMs;
+    record.beginCanary(nowMs);
     const result = await this.canary(spec.id, AbortSignal.timeout(CANARY_PATIENCE_MS)).catch(() => null);
     if (result !== null && this.#records.get(spec.id)?.generation === generation)
       record.noteCanary(result.ok);

@@ -57,6 +57,8 @@ export class SignalRecord {
   #hasLog = false;
   #hasKernelLog = false;
   #emptySuccesses = 0;
+  /** Asked since the last step. */
+  #canariesOpen = 0;
   #canary: 'passed' | 'wrong' | undefined;
   /** When a canary was asked last. */
   canaryAtMs: number;
@@ -96,8 +98,10 @@ export class SignalRecord {
     }
     this.#metricsEver = true;
     const { progressCount, running, waiting, kvCacheUsageRatio, preemptionsTotal } = metrics;
-    if (progressCount !== undefined && progressCount !== this.#latestMetrics?.progressCount)
+    if (progressCount !== undefined && progressCount !== this.#latestMetrics?.progressCount) {
       this.#lastGoodMs = atMs;
+      this.#canariesOpen = 0;
+    }
     this.#latestMetrics = metrics;
     push(this.#metrics, {
       atMs,
@@ -145,6 +149,12 @@ export class SignalRecord {
       this.#kernelLog.push(line);
       this.#hasKernelLog = true;
     }
+  }
+
+  /** From here on the engine has one more request than gateways know of, until it makes a step. */
+  beginCanary(atMs: number): void {
+    this.canaryAtMs = atMs;
+    this.#canariesOpen++;
   }
 
   noteCanary(ok: boolean): void {
@@ -231,7 +241,7 @@ export class SignalRecord {
     const metrics = this.#latestMetrics;
     const flow = this.#latestFlow;
     const outstanding = (metrics?.running ?? 0) + (metrics?.waiting ?? 0);
-    const seesAll = flow !== null && flow.inFlight >= outstanding;
+    const seesAll = flow !== null && flow.inFlight + this.#canariesOpen >= outstanding;
     const promptTokensMax = seesAll
       ? Math.ceil(flow.waitingBytesMax / BYTES_PER_TOKEN_MIN)
       : this.#parts.contextLength;
