@@ -3,7 +3,8 @@
  * sequences: it fires at the end of a step, hands each sequence its token and starts the next step. A step that ended late
  * does not delay those after it, as long as the lag stays below `LAG_MAX_MS`.
  */
-import { createRandom, mix32, type Random } from '../base/random.ts';
+import { createRandom, lognormal, mix32, type Random } from '../base/random.ts';
+import { type StepCosts, stepMs } from '../contract/engine-model.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type {
   ChatTurn,
@@ -28,7 +29,6 @@ import { embedTokens } from './embedding.ts';
 import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
 import { RequestFaults } from './faults/request-faults.ts';
 import { BatchScheduler, type SchedulerLimits, type StepPlan } from './scheduling/batch-scheduler.ts';
-import { lognormal, type StepCosts, stepMs } from './scheduling/step-time.ts';
 import { type AnswerFaults, EngineSequence } from './sequence.ts';
 import { decode, encode, tokenName, VOCABULARY_SIZE } from './tokenizer.ts';
 
