@@ -105,11 +105,13 @@ export function costsByDataSheet(deployment: Deployment, outlook: Outlook): Step
   const bytesPerMs = gpu.bandwidthGBps * 1e6 * bandwidth * speedUp;
   const operationsPerMs = (tflops: number) => tflops * 1e9 * compute * speedUp;
   const readMs = weightBytes(model, weights) / bytesPerMs;
-  const tokenMs = (2 * model.activeParams) / operationsPerMs(multiplication(gpu, weights));
+  const multiplied = (params: number) => (2 * params) / operationsPerMs(multiplication(gpu, weights));
+  // Of a prompt only the last token goes through the output layer; its embedding is looked up.
+  const tokenMs = multiplied(model.activeParams - model.embeddingParams);
   // Attention is computed in bf16, whatever the weights are.
   const squareMs = (2 * model.layers * model.hidden) / operationsPerMs(gpu.tflops.bf16);
   // The arithmetic of a decoding batch hides behind the reading of the weights; what does not, at the largest batch, is spread.
-  const beyondReading = Math.max(0, tokenMs - readMs / limits.maxNumSeqs);
+  const beyondReading = Math.max(0, multiplied(model.activeParams) - readMs / limits.maxNumSeqs);
   return {
     c0: readMs + launchMs,
     c1: tokenMs,

@@ -164,6 +164,7 @@ function estimateOf(by: Record<Outlook, Measured>, read: (run: FleetRun) => numb
 }
 
 const MORE = 1.25;
+const ABOUT_AS_MUCH = 0.05;
 
 /** What a quarter more of each resource adds to the capacity of a replica. */
 function gainsOf(
@@ -226,13 +227,15 @@ function boundOf(
       name: 'none',
       why: `one replica is enough, at ${percent(sizing.at(1).utilisation)} of its capacity`,
     };
+  // Those that an operator can change on the same GPU come first, where they do about as much.
   const candidates: [Bound, number, string][] = [
-    ['compute', gains.compute, 'throughput'],
-    ['memory-bandwidth', gains.bandwidth, 'memory bandwidth'],
     ['kv-capacity', gains.cache, 'memory for the cache'],
     ['max-num-seqs', gains.sequences, 'sequences at once'],
+    ['memory-bandwidth', gains.bandwidth, 'memory bandwidth'],
+    ['compute', gains.compute, 'throughput'],
   ];
-  const [name, gain, what] = candidates.reduce((a, b) => (b[1] > a[1] ? b : a));
+  const most = Math.max(...candidates.map(([, gain]) => gain));
+  const [name, gain, what] = candidates.find(([, gain]) => gain >= most - ABOUT_AS_MUCH)!;
   return { name, why: `a quarter more ${what} would let each replica do ${percent(gain)} more` };
 }
 

@@ -116,8 +116,7 @@ export class PlannedEngine {
       const sequence = this.running[at]!;
       const chunk = Math.min(sequence.promptTokens + sequence.generated - sequence.computed, budget);
       if (chunk <= 0) continue;
-      while (this.#blocksNeeded(sequence, chunk) > this.#freeBlocks) this.#preemptLatest();
-      if (at >= this.running.length) break;
+      if (!this.#makeRoom(sequence, chunk)) break;
       this.#schedule(load, sequence, chunk);
       budget -= chunk;
     }
@@ -128,15 +127,23 @@ export class PlannedEngine {
     return Math.ceil((computed + chunk) / BLOCK_TOKENS) - blocks;
   }
 
-  #preemptLatest(): void {
+  /** Preempts the latest until `sequence` has its blocks; false when it was preempted itself, and with it all after it. */
+  #makeRoom(sequence: PlannedSequence, chunk: number): boolean {
+    while (this.#blocksNeeded(sequence, chunk) > this.#freeBlocks)
+      if (this.#preemptLatest() === sequence) return false;
+    return true;
+  }
+
+  #preemptLatest(): PlannedSequence | undefined {
     const latest = this.running.pop();
-    if (latest === undefined) return;
+    if (latest === undefined) return undefined;
     this.#freeBlocks += latest.blocks;
     latest.blocks = 0;
     latest.computed = 0;
     this.preemptions++;
     if (this.#waitingFrom > 0) this.#waiting[--this.#waitingFrom] = latest;
     else this.#waiting.unshift(latest);
+    return latest;
   }
 
   #admit(load: StepLoad, budgetTokens: number, nowMs: number): void {

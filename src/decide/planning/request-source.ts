@@ -6,7 +6,7 @@ import type { PlannedSequence } from './planned-engine.ts';
 /** Of lengths; the mean is as given. Coefficient of variation 0.66: between chats and documents. */
 const SIGMA = 0.6;
 /** Lengths are cut at so many times their mean: an engine has a longest context. */
-export const LONGEST_FACTOR = 6;
+const LONGEST_FACTOR = 6;
 
 export interface RequestSource {
   /** Milliseconds until the next arrival. */
