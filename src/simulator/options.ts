@@ -132,6 +132,11 @@ export const simulatorOptions = {
     help: 'A fault as JSON, or a list of them. Repeatable.',
   },
   faults: { kind: 'text', shown: 'FILE', repeatable: true, help: 'File with faults as JSON. Repeatable.' },
+  'steps-file': {
+    kind: 'text',
+    shown: 'FILE',
+    help: 'Each step as CSV: T_prefill, batch, sum_ctx, step_ms; for `autoglm plan --calibrate`.',
+  },
   'kmsg-file': { kind: 'text', shown: 'FILE', help: 'Pretend kernel log, for xid faults.' },
   'gpu-file': { kind: 'text', shown: 'FILE', help: 'Pretend GPU memory: a file with the pids that hold it.' },
 } as const satisfies Record<string, SimulatorOption>;
@@ -173,6 +178,7 @@ export interface SimulatorConfig {
   phaseMs: Record<StartPhase, number>;
   drainMs: number;
   faults: Fault[];
+  stepsFile: string | undefined;
   kmsgFile: string | undefined;
   gpuFile: string | undefined;
 }
@@ -236,6 +242,7 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
       ...(given.get('faults') ?? []).flatMap((path) => parseFaultText(readFaultFile(path), path)),
       ...(given.get('fault') ?? []).flatMap((json) => parseFaultText(json, '--fault')),
     ],
+    stepsFile: text('steps-file'),
     kmsgFile: text('kmsg-file'),
     gpuFile: text('gpu-file'),
   };

@@ -16,9 +16,10 @@ import { count, milliseconds, percent, type Show } from './report-figures.ts';
 const WIDTH_DEFAULT = 100;
 const WIDTH_MIN = 60;
 
-export function describePlan(question: PlanQuestion, plan: Plan, terminal: Terminal): string {
-  const { colors } = terminal;
-  const width = Math.max(WIDTH_MIN, terminal.columns ?? WIDTH_DEFAULT);
+type Shown = Pick<Terminal, 'colors' | 'columns'>;
+
+export function describePlan(question: PlanQuestion, plan: Plan, { colors, columns }: Shown): string {
+  const width = Math.max(WIDTH_MIN, columns ?? WIDTH_DEFAULT);
   const paragraph = (text: string) => wrap(text, width - 2).map((line) => `  ${line}`);
   const section = (title: string, lines: string[]) => ['', colors.bold(title), ...lines];
   const { percentile } = question.objective;
