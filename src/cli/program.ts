@@ -181,12 +181,14 @@ export function createProgram(context: CommandContext): Command {
 
   program
     .command('simulate')
-    .description('run one simulated engine (any dialect, seeded timing, scripted faults) in the foreground')
-    .argument('[options...]', '`autoglm simulate --help` lists them')
+    .description(
+      'run one simulated engine in the foreground; with --recovery first, what decides about recovery, over thousands of hours',
+    )
+    .argument('[options...]', '`autoglm simulate --help` and `autoglm simulate --recovery --help` list them')
     .helpOption(false)
     .allowUnknownOption()
     .passThroughOptions()
-    .action(async (options) => (await import('./simulate.ts')).simulate(options));
+    .action(async (options) => (await import('./simulate.ts')).simulate(options, context));
 
   addPlanCommand(program, context);
 
