@@ -17,8 +17,12 @@ export async function simulateRecovery(
   const request = parseHoursArgs(options);
   const { figures, json, trace } = request;
   if (trace) for (const line of traceHours({ ...figures, seeds: 1 })) terminal.print(line);
-  const result = simulateHours(figures);
-  terminal.print(json ? JSON.stringify(result, null, 2) : describe(result, request, terminal.colors));
+  const last = figures.seed + figures.seeds - 1;
+  const result = simulateHours(figures, (seed) => {
+    if (terminal.interactive && !json) terminal.write(`\rseed ${seed} of ${last}\r`);
+  });
+  if (json) terminal.print(JSON.stringify(result, null, 2));
+  else terminal.tell(describe(result, request, terminal.colors));
   if (result.violations.length > 0) exit(EXIT_CODES.failed.code);
 }
 

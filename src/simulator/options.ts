@@ -365,5 +365,7 @@ export function simulatorHelp(): string {
     'Faults are JSON: {"action": "exit", "code": 137, "when": {"atToken": 100}}. The running process takes them by',
     'POST /simulator/faults, lists them by GET and drops them by DELETE (one by its id in the path).',
     '',
+    'With --recovery first it simulates no engine, but a whole fleet and its supervisor: `autoglm simulate --recovery --help`.',
+    '',
   ].join('\n');
 }

@@ -21,7 +21,7 @@ const number = (value: number, min: number, max: number, help: string): HoursOpt
 const YEAR_HOURS = 8_760;
 
 export const hoursOptions = {
-  seeds: whole(20, 1, 100_000, 'Worlds to run, one after the other.'),
+  seeds: whole(10, 1, 100_000, 'Worlds to run, one after the other.'),
   seed: whole(1, 0, 0xffff_ffff, 'Seed of the first one.'),
   hours: number(24, 0.05, YEAR_HOURS, 'Simulated hours of each.'),
   pools: whole(1, 1, 4, 'Models.'),

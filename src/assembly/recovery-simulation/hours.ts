@@ -99,10 +99,12 @@ function scenarioOf(figures: HoursFigures): Scenario {
   };
 }
 
-export function simulateHours(figures: HoursFigures): HoursResult {
+/** @param onSeed told of each seed that begins. */
+export function simulateHours(figures: HoursFigures, onSeed: (seed: number) => void = () => {}): HoursResult {
   const ledgers: Ledger[] = [];
   const seeds: SeedResult[] = [];
   for (let seed = figures.seed; seed < figures.seed + figures.seeds; seed++) {
+    onSeed(seed);
     const { ledger, violation } = simulate(seed, { scenario: scenarioOf(figures), measured: true });
     if (ledger === null) continue;
     ledgers.push(ledger);

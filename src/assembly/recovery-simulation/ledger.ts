@@ -115,8 +115,10 @@ function wellWithin(process: PretendProcess | undefined, fromMs: number, toMs: n
   return Math.max(0, end - begin - stalled);
 }
 
+/** When it stopped being well, within a span at whose end it is not. */
 function brokenSinceMs(process: PretendProcess | undefined, fromMs: number, nowMs: number): number {
   if (process === undefined || !process.alive) return nowMs;
-  const sinceMs = Math.min(process.hangsFromMs, nowMs >= process.stall.fromMs ? process.stall.fromMs : nowMs);
-  return Math.min(nowMs, Math.max(fromMs, sinceMs));
+  const { hangsFromMs, stall } = process;
+  const stalledMs = nowMs < stall.toMs ? stall.fromMs : Number.POSITIVE_INFINITY;
+  return Math.min(nowMs, Math.max(fromMs, Math.min(hangsFromMs, stalledMs)));
 }
