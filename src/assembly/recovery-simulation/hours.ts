@@ -14,6 +14,8 @@ const ASK_MS = 5_000;
 /** Nine tenths of the work of a simulation is to look at engines that are well. */
 const QUIET_LOOK_MS = 30_000;
 const START_TIMEOUT_FACTOR = 3;
+/** Longer than a probe may take: an answer that is lost at the end of a start is no reason to end it. */
+const START_TIMEOUT_MS_MIN = 120_000;
 
 export interface SeedResult {
   seed: number;
@@ -53,7 +55,7 @@ export interface HoursResult {
 
 function scenarioOf(figures: HoursFigures): Scenario {
   const startMs = figures['start-s'] * 1_000;
-  const startTimeoutMs = startMs * START_TIMEOUT_FACTOR;
+  const startTimeoutMs = Math.max(START_TIMEOUT_MS_MIN, startMs * START_TIMEOUT_FACTOR);
   const every = (hours: number) => (hours === 0 ? Number.POSITIVE_INFINITY : hours * HOUR_MS);
   const fleet = figures.pools * figures.replicas;
   const settings = DEFAULT_RECOVERY_SETTINGS;
