@@ -4,6 +4,7 @@ import { configurationJsonSchema, configurationPage } from './configuration.ts';
 import { DIAGNOSIS_PAGE, diagnosisPage } from './diagnosis.ts';
 import { errorsPage } from './errors.ts';
 import { metricsPage } from './metrics.ts';
+import { planningPages } from './planning.ts';
 
 export interface GeneratedPage {
   /** Relative to the root of the repository. */
@@ -19,5 +20,6 @@ export function generatedPages(): GeneratedPage[] {
     { path: 'docs/reference/cli.md', text: cliPage() },
     { path: 'docs/reference/metrics.md', text: metricsPage() },
     { path: DIAGNOSIS_PAGE, text: diagnosisPage() },
+    ...planningPages(),
   ];
 }

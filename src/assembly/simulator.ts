@@ -2,7 +2,9 @@
  * The simulator as a process: reads its options, starts the pretend engine phase by phase, serves until SIGTERM, then drains. It needs
  * no parent: it survives the one that started it, and a closed terminal.
  */
+import { openSync, writeSync } from 'node:fs';
 import { type Clock, systemClock } from '../base/clock.ts';
+import type { StepLoad } from '../contract/engine-model.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { HttpExchange } from '../contract/ports/http-exchange.ts';
 import { createHttpServer } from '../drivers/http/server.ts';
@@ -35,14 +37,16 @@ export async function runSimulator(argv: readonly string[]): Promise<void> {
     return;
   }
   let config: SimulatorConfig;
+  let onStep: StepWriter | null;
   try {
     config = parseSimulatorArgs(argv);
+    onStep = config.stepsFile === undefined ? null : writeStepsTo(config.stepsFile);
   } catch (error) {
     process.stderr.write(`autoglm simulate: ${PlatformError.from(error).message}\n`);
     process.exitCode = USAGE_ERROR;
     return;
   }
-  await new SimulatorProcess(config).start();
+  await new SimulatorProcess(config, onStep).start();
 }
 
 /** `setTimeout` fires up to a millisecond late, and never earlier than after one; below half of one the loop's next turn serves. */
@@ -57,6 +61,21 @@ const stepTimer: StepTimer = {
     return () => clearTimeout(timer);
   },
 };
+
+type StepWriter = (load: StepLoad, durationMs: number) => void;
+
+/** Line by line, so that a process that is killed leaves whole steps. */
+function writeStepsTo(file: string): StepWriter {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, 'w');
+  } catch (error) {
+    throw new PlatformError('config_invalid', `--steps-file: ${(error as Error).message}`, { cause: error });
+  }
+  writeSync(descriptor, 'T_prefill,batch,sum_ctx,step_ms\n');
+  return ({ prefillTokens, decodeBatch, decodeContext }, durationMs) =>
+    void writeSync(descriptor, `${prefillTokens},${decodeBatch},${decodeContext},${durationMs.toFixed(4)}\n`);
+}
 
 class SimulatorProcess {
   readonly #config: SimulatorConfig;
@@ -73,7 +92,7 @@ class SimulatorProcess {
   #draining = false;
   #isLoaded = false;
 
-  constructor(config: SimulatorConfig) {
+  constructor(config: SimulatorConfig, onStep: StepWriter | null) {
     this.#config = config;
     this.#profile = SIMULATED_ENGINES[config.dialect];
     this.#board = new FaultBoard({
@@ -103,6 +122,7 @@ class SimulatorProcess {
         process.exit(1);
       },
       currentAnswer,
+      ...(onStep !== null && { onStep }),
     });
     const front = (answer: (exchange: HttpExchange) => void) =>
       createSimulatorFront({

@@ -49,3 +49,10 @@ export function createRandom(seed: number): Random {
     },
   };
 }
+
+/** A factor with median 1 from two draws in [0, 1): lognormal by Box-Muller. `sigma` 0 gives 1. */
+export function lognormal(sigma: number, first: number, second: number): number {
+  if (sigma === 0) return 1;
+  const normal = Math.sqrt(-2 * Math.log(1 - first)) * Math.cos(2 * Math.PI * second);
+  return Math.exp(sigma * normal);
+}

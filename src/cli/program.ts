@@ -181,12 +181,16 @@ export function createProgram(context: CommandContext): Command {
 
   program
     .command('simulate')
-    .description('run one simulated engine (any dialect, seeded timing, scripted faults) in the foreground')
-    .argument('[options...]', '`autoglm simulate --help` lists them')
+    .description(
+      'run one simulated engine in the foreground; with --recovery first, what decides about recovery, over thousands of hours',
+    )
+    .argument('[options...]', '`autoglm simulate --help` and `autoglm simulate --recovery --help` list them')
     .helpOption(false)
     .allowUnknownOption()
     .passThroughOptions()
-    .action(async (options) => (await import('./simulate.ts')).simulate(options));
+    .action(async (options) => (await import('./simulate.ts')).simulate(options, context));
+
+  addPlanCommand(program, context);
 
   program
     .command('version')
@@ -195,6 +199,47 @@ export function createProgram(context: CommandContext): Command {
     .action(async (options) => (await import('./version.ts')).version(options, context));
 
   return program;
+}
+
+function addPlanCommand(program: Command, context: CommandContext): void {
+  program
+    .command('plan')
+    .description('say how many replicas a load needs, how full they are and what decides (docs/planning.md)')
+    .option('--rate <n>', 'requests per second, over all replicas')
+    .option('--prompt <tokens>', 'mean length of a prompt')
+    .option('--output <tokens>', 'mean length of an answer')
+    .option(
+      '--gpu <name>',
+      'such as h100 (`--list` has all), or memory=GIB,bandwidth=GB/S,tflops=N[,fp8=N,int8=N]',
+    )
+    .option(
+      '--model <name>',
+      'such as 8b, or params=N,layers=N,hidden=N,kv-heads=N[,head-dim=N,active=N] (else 8b)',
+    )
+    .option(
+      '--tp <n>',
+      'GPUs that share one replica: 1, 2, 4 or 8 (else as few as the model and the objective need)',
+    )
+    .option('--dtype <type>', 'of the weights: bf16, fp8, int8 or int4 (else bf16)')
+    .option('--kv-dtype <type>', 'of the cache: bf16, fp8 or int8 (else bf16)')
+    .option('--slo-ttft <time>', 'longest time to the first token, such as 800ms or 1s (else 1s)')
+    .option('--slo-itl <time>', 'longest gap between two tokens, such as 50ms (else any)')
+    .option('--percentile <n>', 'of requests and gaps for which these hold, 50 to 99.9 (else 99)')
+    .option('--distribution <kind>', 'lengths of prompts and answers: lognormal or fixed (else lognormal)')
+    .option('--arrivals <kind>', 'poisson (each by itself) or even (else poisson)')
+    .option('--prefix-hits <share>', 'of each prompt that the prefix cache has, 0 to 0.99 (else 0)')
+    .option('--max-num-seqs <n>', 'sequences that an engine runs at once (else 256)')
+    .option('--max-batched-tokens <n>', 'tokens that it computes in one step (else 8192)')
+    .option('--memory-share <share>', 'of the GPU memory that it may take (else 0.9)')
+    .option('--seed <n>', 'of the requests that are drawn (else 1)')
+    .option(
+      '--calibrate <file>',
+      'measured steps, CSV or JSON with T_prefill, batch, sum_ctx, step_ms; alone it prints the fit',
+    )
+    .option('--svg <file>', 'write the picture to this file')
+    .option('--list', 'list GPUs and models that are known, with sources')
+    .addOption(jsonOption())
+    .action(async (options) => (await import('./plan.ts')).plan(options, context));
 }
 
 /** Each option that says which system is meant, and `--json`. */

@@ -3,7 +3,8 @@
  * sequences: it fires at the end of a step, hands each sequence its token and starts the next step. A step that ended late
  * does not delay those after it, as long as the lag stays below `LAG_MAX_MS`.
  */
-import { createRandom, mix32, type Random } from '../base/random.ts';
+import { createRandom, lognormal, mix32, type Random } from '../base/random.ts';
+import { type StepCosts, type StepLoad, stepMs } from '../contract/engine-model.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type {
   ChatTurn,
@@ -28,7 +29,6 @@ import { embedTokens } from './embedding.ts';
 import type { ArmedFault, FaultBoard } from './faults/fault-board.ts';
 import { RequestFaults } from './faults/request-faults.ts';
 import { BatchScheduler, type SchedulerLimits, type StepPlan } from './scheduling/batch-scheduler.ts';
-import { lognormal, type StepCosts, stepMs } from './scheduling/step-time.ts';
 import { type AnswerFaults, EngineSequence } from './sequence.ts';
 import { decode, encode, tokenName, VOCABULARY_SIZE } from './tokenizer.ts';
 
@@ -60,6 +60,8 @@ export interface SimulatedEngineOptions {
   faults: FaultBoard;
   /** Ends the process as a CUDA out-of-memory error does. */
   onOutOfMemory(): void;
+  /** Told of each step, with the time that it takes. */
+  onStep?(load: StepLoad, durationMs: number): void;
   /** What faults can do to the HTTP answer of the request whose `generate` is being called. */
   currentAnswer(): AnswerFaults | undefined;
 }
@@ -219,11 +221,13 @@ export class SimulatedEngine implements EngineCore {
   }
 
   #durationMs(plan: StepPlan<EngineSequence>): number {
-    const { costs, speed, noiseSigma, faults, onOutOfMemory } = this.#options;
+    const { costs, speed, noiseSigma, faults, onOutOfMemory, onStep } = this.#options;
     const memory = faults.active('out-of-memory');
     if (memory !== undefined && plan.prefillTokens + plan.decodeContext > memory.tokensOver) onOutOfMemory();
     const noise = lognormal(noiseSigma, this.#random.next(), this.#random.next());
-    return (stepMs(costs, plan) * noise * (faults.active('slow')?.factor ?? 1)) / speed;
+    const durationMs = (stepMs(costs, plan) * noise * (faults.active('slow')?.factor ?? 1)) / speed;
+    onStep?.(plan, durationMs);
+    return durationMs;
   }
 
   #endStep(plan: StepPlan<EngineSequence>): void {

@@ -3,11 +3,11 @@
  * value found and what would be right.
  */
 import { readFileSync } from 'node:fs';
+import type { StepCosts } from '../contract/engine-model.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { LoraAdapter } from '../contract/lora.ts';
 import { TRITON_BACKENDS, type TritonBackend } from '../wire/triton/model-declaration.ts';
 import { type Fault, parseFaultText, START_PHASES, type StartPhase } from './faults/fault-script.ts';
-import { DEFAULT_STEP_COSTS, type StepCosts } from './scheduling/step-time.ts';
 
 interface NumberOption {
   kind: 'integer' | 'number';
@@ -46,6 +46,9 @@ const number = (value: number, min: number, max: number, help: string): NumberOp
   kind: 'number',
 });
 const DAY_MS = 86_400_000;
+
+/** A small fast engine: about 10 ms per step, 2000 tokens of prefill in 80 ms. */
+export const DEFAULT_STEP_COSTS: StepCosts = { c0: 10, c1: 0.032, c2: 5.3e-7, c3: 0.01, c4: 3.9e-5 };
 
 /** Dialects that the process can speak; each later one is a line here and one in assembly. */
 const SIMULATOR_DIALECTS = ['vllm', 'sglang', 'tgi', 'llama-server', 'ollama', 'triton'] as const;
@@ -129,6 +132,11 @@ export const simulatorOptions = {
     help: 'A fault as JSON, or a list of them. Repeatable.',
   },
   faults: { kind: 'text', shown: 'FILE', repeatable: true, help: 'File with faults as JSON. Repeatable.' },
+  'steps-file': {
+    kind: 'text',
+    shown: 'FILE',
+    help: 'Each step as CSV: T_prefill, batch, sum_ctx, step_ms; for `autoglm plan --calibrate`.',
+  },
   'kmsg-file': { kind: 'text', shown: 'FILE', help: 'Pretend kernel log, for xid faults.' },
   'gpu-file': { kind: 'text', shown: 'FILE', help: 'Pretend GPU memory: a file with the pids that hold it.' },
 } as const satisfies Record<string, SimulatorOption>;
@@ -170,6 +178,7 @@ export interface SimulatorConfig {
   phaseMs: Record<StartPhase, number>;
   drainMs: number;
   faults: Fault[];
+  stepsFile: string | undefined;
   kmsgFile: string | undefined;
   gpuFile: string | undefined;
 }
@@ -233,6 +242,7 @@ export function parseSimulatorArgs(argv: readonly string[]): SimulatorConfig {
       ...(given.get('faults') ?? []).flatMap((path) => parseFaultText(readFaultFile(path), path)),
       ...(given.get('fault') ?? []).flatMap((json) => parseFaultText(json, '--fault')),
     ],
+    stepsFile: text('steps-file'),
     kmsgFile: text('kmsg-file'),
     gpuFile: text('gpu-file'),
   };
@@ -354,6 +364,8 @@ export function simulatorHelp(): string {
     '',
     'Faults are JSON: {"action": "exit", "code": 137, "when": {"atToken": 100}}. The running process takes them by',
     'POST /simulator/faults, lists them by GET and drops them by DELETE (one by its id in the path).',
+    '',
+    'With --recovery first it simulates no engine, but a whole fleet and its supervisor: `autoglm simulate --recovery --help`.',
     '',
   ].join('\n');
 }

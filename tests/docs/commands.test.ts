@@ -15,6 +15,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importLiteLlm } from '../../src/assembly/config/litellm/import-litellm.ts';
 import { parseConfig } from '../../src/assembly/config/load-config.ts';
+import { hoursOptions } from '../../src/assembly/recovery-simulation/hours-options.ts';
 import type { CommandContext } from '../../src/cli/command-context.ts';
 import { createProgram } from '../../src/cli/program.ts';
 import { simulatorOptions } from '../../src/simulator/options.ts';
@@ -91,10 +92,12 @@ function checkCommand(words: string[]): void {
     command = command!.commands.find((known) => known.name() === words[1]);
     expect(command, `autoglm ${words.join(' ')}`).toBeDefined();
   }
+  const options = words.includes('--recovery') ? hoursOptions : simulatorOptions;
+  const simulated = Object.keys(options).map((name) => `--${name}`);
   for (const word of words.filter((text) => text.startsWith('-') && text !== '-')) {
     const known =
       command!.name() === 'simulate'
-        ? Object.keys(simulatorOptions).map((name) => `--${name}`)
+        ? [...simulated, '--recovery', '--json', '--trace']
         : command!.options.flatMap(({ long, short }) => [long, short]);
     expect(known, `autoglm ${words.join(' ')}`).toContain(word.split('=')[0]);
   }

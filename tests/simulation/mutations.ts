@@ -2,12 +2,13 @@
  * Broken supervisors. Each forgets one rule that the real one keeps; a simulation that does not notice is no test. They are
  * made by wrapping the parts, so that the parts themselves know nothing of it.
  */
+
+import { type Found, MACHINE, type Machine } from '../../src/assembly/recovery-simulation/machine.ts';
 import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
 import type { RecoveryEffect } from '../../src/decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import type { StepResult } from '../../src/decide/recovery/step.ts';
 import type { Verdict } from '../../src/decide/recovery/verdict.ts';
-import { type Found, MACHINE, type Machine } from './machine.ts';
 
 type Step = Machine['step'];
 

@@ -7,10 +7,10 @@
  * AUTOGLM_SEED=N runs one seed and prints what happened. AUTOGLM_SEEDS=N runs so many instead of 10,000.
  */
 import { expect, it } from 'vitest';
+import { hangingScenario } from '../../src/assembly/recovery-simulation/scenario.ts';
+import { simulate } from '../../src/assembly/recovery-simulation/simulate.ts';
 import { MUTATIONS } from './mutations.ts';
 import { REGRESSION_SEEDS } from './regression-seeds.ts';
-import { hangingScenario } from './scenario.ts';
-import { replayCommand, simulate } from './simulate.ts';
 
 const SEEDS = Number(process.env.AUTOGLM_SEEDS ?? 10_000);
 const MUTATION_SEEDS = 200;
@@ -19,6 +19,10 @@ const TRACE_LINES_SHOWN = 60;
 const LAST_DEATH_MS = 25_000;
 
 const chosen = process.env.AUTOGLM_SEED;
+
+function replayCommand(seed: number): string {
+  return `AUTOGLM_SEED=${seed} npx vitest run --project integration tests/simulation/recovery.test.ts`;
+}
 
 function check(seed: number): void {
   const { violation } = simulate(seed);

@@ -3,8 +3,8 @@
  * and preemption of the latest by recompute when blocks run out. The same calls give the same plans: it knows no clock and no
  * chance. The engine owns it, calls `plan`, lets the time of the step pass, and calls `complete`.
  */
+import type { StepLoad } from '../../contract/engine-model.ts';
 import { type BlockHolding, BlockPool, blockHashes } from './block-pool.ts';
-import type { StepLoad } from './step-time.ts';
 
 export interface SchedulerLimits {
   maxNumSeqs: number;

@@ -2,6 +2,8 @@
  * A gateway in virtual time: the deciders of `src/decide/scheduling` over pretend replicas, put together as the gateway puts
  * them together. After each step it checks what must always hold; at the end it tells what each request met with.
  */
+
+import { EventHeap } from '../../../src/assembly/recovery-simulation/event-heap.ts';
 import { invariant } from '../../../src/base/invariant.ts';
 import { createRandom, type Random } from '../../../src/base/random.ts';
 import type { StrategyName } from '../../../src/contract/scheduling.ts';
@@ -28,7 +30,6 @@ import { Scheduler } from '../../../src/decide/scheduling/pick/scheduler.ts';
 import { STRATEGIES } from '../../../src/decide/scheduling/pick/strategies.ts';
 import { FairQueue, type QueueEntry } from '../../../src/decide/scheduling/queue/fair-queue.ts';
 import { RetryBudget } from '../../../src/decide/scheduling/retry-budget.ts';
-import { EventHeap } from '../event-heap.ts';
 import { type Engine, PretendReplica } from './pretend-replica.ts';
 
 export interface WorldOptions extends Engine {

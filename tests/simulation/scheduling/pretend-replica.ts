@@ -2,9 +2,11 @@
  * An engine in virtual time: the batch scheduler, KV blocks and step times of the simulator, without process and sockets. It
  * answers 503 or 500 at once when told to, runs slower when told to, and tells its gateway of first tokens and ends.
  */
+
+import type { EventHeap } from '../../../src/assembly/recovery-simulation/event-heap.ts';
+import { stepMs } from '../../../src/contract/engine-model.ts';
+import { DEFAULT_STEP_COSTS } from '../../../src/simulator/options.ts';
 import { BatchScheduler, type ScheduledSequence } from '../../../src/simulator/scheduling/batch-scheduler.ts';
-import { DEFAULT_STEP_COSTS, stepMs } from '../../../src/simulator/scheduling/step-time.ts';
-import type { EventHeap } from '../event-heap.ts';
 
 export type Mood = 'well' | 'busy-503' | 'error-500';
 

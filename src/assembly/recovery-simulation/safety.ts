@@ -2,13 +2,13 @@
  * What must hold after each step of the machine, whatever happens around it. Checks go by what the machine orders and by
  * what is true in the pretended world, not by how the machine works inside.
  */
-import type { ProcessIdentity } from '../../src/contract/ports/process-host.ts';
-import type { ReplicaRecord } from '../../src/contract/ports/replica-records.ts';
-import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
-import type { RecoveryEffect, RecoveryOrder } from '../../src/decide/recovery/recovery-effect.ts';
-import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
-import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
-import { type Replica, type ReplicaSpec, stateOf } from '../../src/decide/recovery/replica.ts';
+import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import type { FleetState } from '../../decide/recovery/fleet-state.ts';
+import type { RecoveryEffect, RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
+import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
+import type { RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
+import { type Replica, type ReplicaSpec, stateOf } from '../../decide/recovery/replica.ts';
 import type { PretendProcess } from './pretend-process.ts';
 
 /** Records hold whole milliseconds. */

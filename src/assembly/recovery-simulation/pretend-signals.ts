@@ -1,7 +1,7 @@
 /** What a supervisor sees of a pretended engine: metrics and the flow of tokens, through the record that the real one keeps. */
-import { DEFAULT_RECOVERY_POLICY } from '../../src/contract/recovery-defaults.ts';
-import type { SignalWindow } from '../../src/decide/diagnosis/signals.ts';
-import { SignalRecord } from '../../src/planes/supervisor/watch/signal-record.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
+import type { SignalWindow } from '../../decide/diagnosis/signals.ts';
+import { SignalRecord } from '../../planes/supervisor/watch/signal-record.ts';
 import { PREFILL_TOKENS_PER_S, type PretendProcess, prefillAt, stepsUntil } from './pretend-process.ts';
 
 /** Of a body, for each token of its prompt; the least that the supervisor reckons with. */

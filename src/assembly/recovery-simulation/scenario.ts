@@ -2,11 +2,11 @@
  * What a seed stands for: a fleet, the numbers of its supervisor, and which faults happen how often. Each kind of fault is on
  * in some seeds and off in others, so that one kind does not hide what another would show.
  */
-import { createRandom, type Random } from '../../src/base/random.ts';
-import { DEFAULT_RECOVERY_POLICY } from '../../src/contract/recovery-defaults.ts';
-import type { RecoveryPolicy } from '../../src/contract/recovery-policy.ts';
-import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
-import type { RemedyMeans, ReplicaSpec } from '../../src/decide/recovery/replica.ts';
+import { createRandom, type Random } from '../../base/random.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
+import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
+import type { RecoverySettings } from '../../decide/recovery/recovery-settings.ts';
+import type { RemedyMeans, ReplicaSpec } from '../../decide/recovery/replica.ts';
 
 export interface Faults {
   /** Mean life of a process, ms; Infinity: it lives. */
@@ -20,6 +20,12 @@ export interface Faults {
   hangsOnKill: number;
   /** Make no step any more from some moment on, and answer health checks all the same. */
   hangs: number;
+  /** Mean time between these in the whole fleet, ms: one engine answers nothing for a while, makes no step any more, reads a long prompt. */
+  meanStallMs: number;
+  meanHangMs: number;
+  meanPrefillMs: number;
+  /** How long a start takes. */
+  startMs: { least: number; spread: number };
   /** Share of orders that are carried out, but whose answer is lost. */
   answerLost: number;
   /** Share of orders that are never carried out. */
@@ -42,7 +48,22 @@ export interface Scenario {
   faultsEndMs: number;
   /** Faults are over and this has passed: everything is well again. */
   healedMs: number;
+  pace: Pace;
 }
+
+export interface Pace {
+  /** How often gateways say what is in flight. */
+  askMs: number;
+  /** How often the supervisor looks at engines while all are well, as the world knows; else it is as often as the real one looks. */
+  quietLookMs: number;
+  /** Whether engines get into one more trouble when the faults are over. */
+  lastTrouble: boolean;
+  /** After so long a person restarts what was given up; null: nobody does, until the faults are over. */
+  attendedAfterMs: number | null;
+}
+
+/** All that happens, as it happens. */
+const BUSY: Pace = { askMs: 400, quietLookMs: 2_000, lastTrouble: true, attendedAfterMs: null };
 
 export const START_TIMEOUT_MS = 4_000;
 
@@ -54,7 +75,8 @@ export function drawScenario(random: Random, storm: boolean): Scenario {
     specs: drawSpecs(random, storm),
     faults: storm ? drawStorm(random) : drawFaults(random),
     faultsEndMs,
-    healedMs: faultsEndMs + healingBoundMs(settings),
+    healedMs: faultsEndMs + healingBoundMs(settings, START_TIMEOUT_MS),
+    pace: BUSY,
   };
 }
 
@@ -100,11 +122,21 @@ export function hangingScenario(): Scenario {
     specs: [spec('p0', 0), spec('p0', 1)],
     faults: { ...NO_FAULTS, hangs: 1 },
     faultsEndMs,
-    healedMs: faultsEndMs + healingBoundMs(settings),
+    healedMs: faultsEndMs + healingBoundMs(settings, START_TIMEOUT_MS),
+    pace: BUSY,
   };
 }
 
+/** These worlds draw the trouble of a process when it starts. */
+const ONE_BY_ONE = {
+  meanStallMs: Number.POSITIVE_INFINITY,
+  meanHangMs: Number.POSITIVE_INFINITY,
+  meanPrefillMs: Number.POSITIVE_INFINITY,
+  startMs: { least: 50, spread: 1_500 },
+};
+
 const NO_FAULTS: Faults = {
+  ...ONE_BY_ONE,
   meanLifeMs: Number.POSITIVE_INFINITY,
   diesAtStart: 0,
   neverReady: 0,
@@ -126,9 +158,11 @@ const NO_FAULTS: Faults = {
  * The worst that may still lie ahead when faults stop: a start that runs out of its time and an end by force, the longest
  * backoff, another start; and all that once more per replica for a rolling restart under way.
  */
-function healingBoundMs({ drainTimeoutMs, termGraceMs, killRetryMs, backoff }: RecoverySettings): number {
-  const once =
-    START_TIMEOUT_MS + drainTimeoutMs + termGraceMs + 3 * killRetryMs + backoff.maxMs * 1.2 + 3_000;
+export function healingBoundMs(
+  { drainTimeoutMs, termGraceMs, killRetryMs, backoff }: RecoverySettings,
+  startTimeoutMs: number,
+): number {
+  const once = startTimeoutMs + drainTimeoutMs + termGraceMs + 3 * killRetryMs + backoff.maxMs * 1.2 + 3_000;
   return 4 * once;
 }
 
@@ -212,6 +246,7 @@ function drawFaults(random: Random): Faults {
     stalls: share(0.5),
     hangsOnKill: share(0.3),
     hangs: share(0.4),
+    ...ONE_BY_ONE,
     answerLost: share(0.2),
     orderLost: share(0.1),
     orderSlow: share(0.3),
@@ -233,6 +268,7 @@ function drawStorm(random: Random): Faults {
     stalls: 0.2,
     hangsOnKill: 0.1,
     hangs: 0.6,
+    ...ONE_BY_ONE,
     answerLost: between(random, 0.1, 0.15),
     orderLost: 0.03,
     orderSlow: 0.1,

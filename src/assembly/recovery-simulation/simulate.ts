@@ -1,5 +1,5 @@
-/** Runs one seed, and says how to run it again when something did not hold. */
-
+/** Runs one seed: a world that is drawn from it, or a given one. */
+import type { Ledger } from './ledger.ts';
 import { MACHINE, type Machine } from './machine.ts';
 import { Violation } from './safety.ts';
 import type { Scenario } from './scenario.ts';
@@ -13,6 +13,8 @@ export interface SimulationResult {
   /** What did not hold; null: all did. */
   violation: string | null;
   trace: string[];
+  /** Null: nobody asked for it. */
+  ledger: Ledger | null;
 }
 
 export interface SimulationOptions {
@@ -20,8 +22,11 @@ export interface SimulationOptions {
   /** Every kind of fault, often: for showing that a broken supervisor is noticed. */
   storm?: boolean;
   traced?: boolean;
+  /** Instead of one that is drawn. */
   scenario?: Scenario;
   diesBefore?: number;
+  /** Keeps books. */
+  measured?: boolean;
 }
 
 export function simulate(
@@ -36,10 +41,6 @@ export function simulate(
     // A broken invariant inside the machine counts as well.
     violation = error instanceof Violation ? error.message : String((error as Error).stack);
   }
-  const { steps, effects, fingerprint, trace } = world;
-  return { seed, steps, effects, fingerprint, violation, trace: trace ?? [] };
-}
-
-export function replayCommand(seed: number): string {
-  return `AUTOGLM_SEED=${seed} npx vitest run --project integration tests/simulation/recovery.test.ts`;
+  const { steps, effects, fingerprint, trace, ledger } = world;
+  return { seed, steps, effects, fingerprint, violation, trace: trace ?? [], ledger };
 }

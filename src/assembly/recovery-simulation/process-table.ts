@@ -2,10 +2,10 @@
  * The processes of the pretended node, by pid. There are few pids, so that they are used again soon, by processes of ours and
  * by those of others.
  */
-import type { Random } from '../../src/base/random.ts';
-import type { ProcessHost, ProcessIdentity } from '../../src/contract/ports/process-host.ts';
-import type { ReplicaRecord } from '../../src/contract/ports/replica-records.ts';
-import { ownerText } from '../../src/planes/supervisor/owner-tag.ts';
+import type { Random } from '../../base/random.ts';
+import type { ProcessHost, ProcessIdentity } from '../../contract/ports/process-host.ts';
+import type { ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import { ownerText } from '../../planes/supervisor/owner-tag.ts';
 import { INSTANCE } from './machine.ts';
 import { drawProcess, type PretendProcess } from './pretend-process.ts';
 import { Violation } from './safety.ts';
@@ -37,6 +37,13 @@ export class ProcessTable {
 
   of(replica: string, generation: number): PretendProcess | undefined {
     return [...this.values()].find((one) => one.replica === replica && one.generation === generation);
+  }
+
+  newestOf(replica: string): PretendProcess | undefined {
+    let newest: PretendProcess | undefined;
+    for (const one of this.values())
+      if (one.replica === replica && one.generation >= (newest?.generation ?? 0)) newest = one;
+    return newest;
   }
 
   add(process: PretendProcess): void {

@@ -2,23 +2,26 @@
  * The pretended world around the recovery machine: one clock, one heap of events, processes, a disk, gateways and people that
  * give commands. The supervisor inside it dies and comes back from disk and process list. Everything is drawn from one seed.
  */
-import { createRandom, mix32, type Random } from '../../src/base/random.ts';
-import type { ReplicaRecord } from '../../src/contract/ports/replica-records.ts';
-import { nextDeadlineMs } from '../../src/decide/recovery/deadlines.ts';
-import { createFleetState, type FleetState } from '../../src/decide/recovery/fleet-state.ts';
-import type { RecoveryEffect, RecoveryOrder } from '../../src/decide/recovery/recovery-effect.ts';
-import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
-import { type Replica, type ReplicaSpec, stateOf } from '../../src/decide/recovery/replica.ts';
-import { toRecord } from '../../src/planes/supervisor/record-times.ts';
-import type { SignalRecord } from '../../src/planes/supervisor/watch/signal-record.ts';
+import { createRandom, mix32, type Random } from '../../base/random.ts';
+import type { ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import { nextDeadlineMs } from '../../decide/recovery/deadlines.ts';
+import { createFleetState, type FleetState } from '../../decide/recovery/fleet-state.ts';
+import type { RecoveryEffect, RecoveryOrder } from '../../decide/recovery/recovery-effect.ts';
+import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
+import { type Replica, type ReplicaSpec, stateOf } from '../../decide/recovery/replica.ts';
+import { toRecord } from '../../planes/supervisor/record-times.ts';
+import type { SignalRecord } from '../../planes/supervisor/watch/signal-record.ts';
 import { EventHeap } from './event-heap.ts';
+import { Ledger } from './ledger.ts';
 import { type Machine, moment } from './machine.ts';
 import {
   answerProbe,
   drawLastTrouble,
   drawProcess,
   exponential,
+  isTroubled,
   type PretendProcess,
+  prefillFrom,
 } from './pretend-process.ts';
 import { newRecord, observe, windowOf } from './pretend-signals.ts';
 import { ProcessTable } from './process-table.ts';
@@ -28,12 +31,15 @@ import { drawOtherSpecs, drawScenario, type Faults, type Scenario } from './scen
 /** Share of pids that somebody else's process gets as soon as they are free. */
 const STRANGER_SHARE = 0.5;
 const TICKS_AT_ONE_MOMENT_MAX = 100;
-const ASK_INTERVAL_MS = 400;
 /** Of supervisors that seem dead. */
 const PAUSED_SHARE = 0.5;
 /** After the faults: what was started anew is ready. */
 const LAST_TROUBLE_MS = 4_000;
 const LOOK_MS = 2_000;
+const STALL_MS_MAX = 60_000;
+/** Of those that come one by one; the longest is what the supervisor reckons with for its model. */
+const PREFILL_MS_MIN = 1_000;
+const PREFILL_MS_MAX = 12_000;
 const CLOSE_LOOK_MS = 400;
 /** The longest legal prefill twice, and what it then takes to end a process. */
 const HANG_BOUND_MS = 40_000;
@@ -45,10 +51,14 @@ export interface WorldOptions {
   scenario?: Scenario;
   /** The supervisor dies instead of carrying out the effect of this number, from 1. Default: by chance alone. */
   diesBefore?: number | null;
+  /** Whether books are kept. */
+  measured?: boolean;
 }
 
 export class World {
   readonly scenario: Scenario;
+  /** Null: nobody asks for it. */
+  readonly ledger: Ledger | null;
   readonly trace: string[] | null;
   nowMs = 0;
   steps = 0;
@@ -78,13 +88,21 @@ export class World {
   /** One that was only paused, and goes on beside the one that took over. */
   #zombie: { life: number; state: FleetState; resumed: boolean } | null = null;
   readonly #records = new Map<string, SignalRecord>();
+  /** Looks so far: a look that was brought forward replaces the one that was planned. */
+  #looks = 0;
+  readonly #quarantinedAtMs = new Map<string, number>();
 
-  constructor(seed: number, machine: Machine, { traced, storm, scenario, diesBefore = null }: WorldOptions) {
+  constructor(
+    seed: number,
+    machine: Machine,
+    { traced, storm, scenario, diesBefore = null, measured = false }: WorldOptions,
+  ) {
     this.#random = createRandom(mix32(seed, 0x5eed));
     this.#machine = machine;
     this.#processes = new ProcessTable(this.#random);
     this.scenario = scenario ?? drawScenario(this.#random, storm);
     this.#diesBefore = diesBefore;
+    this.ledger = measured ? new Ledger() : null;
     this.#faults = this.scenario.faults;
     this.#specs = this.scenario.specs;
     this.#safety = new Safety(this.scenario.settings, (replica, generation) =>
@@ -107,6 +125,7 @@ export class World {
       ({ meanFactMs }) => meanFactMs,
       () => this.#fact(),
     );
+    this.#planTroubles();
     this.#heap.plan(this.scenario.faultsEndMs, () => this.#endFaults());
     this.#askGateways();
     this.#look();
@@ -218,6 +237,7 @@ export class World {
     if (before === null) return;
     this.steps++;
     this.fingerprint = mix32(this.fingerprint, this.nowMs * 1_000, before.nextEffectId, event.type.length);
+    this.#account();
     const { state, effects } = this.#machine.step(before, event);
     this.#state = state;
     if (this.trace !== null && (event.type !== 'ticked' || effects.length > 0)) this.#note('event', event);
@@ -302,7 +322,9 @@ export class World {
       launchHash,
       startedMs: this.nowMs,
     });
+    this.#account();
     this.#processes.add(process);
+    this.ledger?.onSpawn(replica);
     this.#note('world', `${replica} generation ${generation} starts as pid ${identity.pid}`);
     if (process.diesAfterMs !== Number.POSITIVE_INFINITY)
       this.#after(process.diesAfterMs, () => {
@@ -318,6 +340,7 @@ export class World {
     const isIt = target?.alive === true && target.identity.startTicks === identity.startTicks;
     if (isIt) {
       this.#safety.onSignal(replica, target);
+      this.ledger?.onSignal(target, this.nowMs);
       if (signal === 'KILL')
         this.#after(target.killTakesMs, () => this.#end(target, { kind: 'signalled', signal: 'SIGKILL' }));
       else if (!target.ignoresTerm)
@@ -369,6 +392,7 @@ export class World {
 
   #end(process: PretendProcess, exit: PretendProcess['exit']): void {
     if (!process.alive) return;
+    this.#account();
     process.alive = false;
     this.#note('world', `pid ${process.identity.pid} of ${process.replica} ends`);
     if (this.#random.next() < STRANGER_SHARE) this.#letStrangerIn(process.identity.pid);
@@ -384,6 +408,7 @@ export class World {
 
   /** What the supervisor sees of its engines, each with work all the time, and what it makes of it. */
   #look(): void {
+    const look = ++this.#looks;
     let mayHang = false;
     for (const replica of Object.values(this.#state?.replicas ?? {})) {
       const { spec, generation, phase } = replica;
@@ -397,7 +422,11 @@ export class World {
         this.#note('verdict', `${spec.id}: ${verdict.summary}`);
       this.#deliver({ type: 'diagnosed', replica: spec.id, generation, verdict });
     }
-    this.#after(mayHang ? CLOSE_LOOK_MS : LOOK_MS, () => this.#look());
+    const isQuiet = !this.#processes.ours().some((process) => isTroubled(process, this.nowMs));
+    const nextMs = isQuiet ? this.scenario.pace.quietLookMs : LOOK_MS;
+    this.#after(mayHang ? CLOSE_LOOK_MS : nextMs, () => {
+      if (this.#looks === look) this.#look();
+    });
   }
 
   #recordOf(id: string, generation: number): SignalRecord {
@@ -435,13 +464,14 @@ export class World {
 
   /** Gateways are asked all the time; with faults on they are often silent, or busy. */
   #askGateways(): void {
+    this.#attend();
     for (const { id } of this.#specs) {
       const draw = this.#random.next();
       if (this.#faults === null || draw < 0.3)
         this.#deliver({ type: 'inFlightReported', replica: id, count: 0 });
       else if (draw < 0.4) this.#deliver({ type: 'inFlightReported', replica: id, count: 1 });
     }
-    this.#after(ASK_INTERVAL_MS, () => this.#askGateways());
+    this.#after(this.scenario.pace.askMs, () => this.#askGateways());
   }
 
   #command(): void {
@@ -452,6 +482,64 @@ export class World {
     if (draw < 0.75) return this.#deliver({ type: 'rollingRestartRequested', pool, because: 'on request' });
     this.#specs = drawOtherSpecs(this.#random, this.scenario.specs, this.#specs);
     this.#deliver({ type: 'configured', replicas: this.#specs });
+  }
+
+  /** Each in one engine, whichever it is. */
+  #planTroubles(): void {
+    const inOne = (change: (process: PretendProcess) => void) => () => {
+      const ours = this.#processes.ours();
+      this.#account();
+      if (ours.length === 0) return;
+      change(this.#random.pick(ours));
+      this.#look();
+    };
+    this.#planRecurring(
+      ({ meanStallMs }) => meanStallMs,
+      inOne((process) => {
+        process.stall = { fromMs: this.nowMs, toMs: this.nowMs + this.#random.int(STALL_MS_MAX) };
+      }),
+    );
+    this.#planRecurring(
+      ({ meanHangMs }) => meanHangMs,
+      inOne((process) => {
+        process.hangsFromMs = Math.min(process.hangsFromMs, this.nowMs);
+      }),
+    );
+    this.#planRecurring(
+      ({ meanPrefillMs }) => meanPrefillMs,
+      inOne((process) => {
+        const tookMs = PREFILL_MS_MIN + this.#random.int(PREFILL_MS_MAX - PREFILL_MS_MIN);
+        process.prefills = [prefillFrom(this.nowMs, tookMs)];
+      }),
+    );
+  }
+
+  /** What was, until this moment, goes into the books; to be called before anything changes. */
+  #account(): void {
+    if (this.ledger === null) return;
+    for (const { id, managed } of this.#specs)
+      if (managed) {
+        const replica = this.#state?.replicas[id];
+        this.ledger.account(id, {
+          nowMs: this.nowMs,
+          // Gateways go on with what they were told last while there is no supervisor.
+          isInRotation: replica === undefined ? null : stateOf(replica) === 'ready',
+          process: this.#processes.newestOf(id),
+        });
+      }
+  }
+
+  #attend(): void {
+    const { attendedAfterMs } = this.scenario.pace;
+    if (attendedAfterMs === null) return;
+    for (const [id, replica] of Object.entries(this.#state?.replicas ?? {})) {
+      if (replica.phase.name !== 'quarantined') this.#quarantinedAtMs.delete(id);
+      else if (!this.#quarantinedAtMs.has(id)) {
+        this.#quarantinedAtMs.set(id, this.nowMs);
+        if (this.ledger !== null) this.ledger.quarantines++;
+      } else if (this.nowMs - this.#quarantinedAtMs.get(id)! >= attendedAfterMs)
+        this.#deliver({ type: 'restartRequested', replica: id });
+    }
   }
 
   #planRecurring(mean: (faults: Faults) => number, happen: () => void): void {
@@ -477,6 +565,7 @@ export class World {
     for (const replica of Object.values(this.#state?.replicas ?? {}))
       if (replica.phase.name === 'quarantined')
         this.#deliver({ type: 'restartRequested', replica: replica.spec.id });
+    if (!this.scenario.pace.lastTrouble) return;
     this.#after(LAST_TROUBLE_MS, () => {
       for (const process of this.#processes.ours()) drawLastTrouble(this.#random, process, this.nowMs);
     });

@@ -1,14 +1,14 @@
 /** The parts of the supervisor that a simulation runs, as they are or, by a mutation, broken. */
-import type { ProcessHost } from '../../src/contract/ports/process-host.ts';
-import type { ReplicaRecord } from '../../src/contract/ports/replica-records.ts';
-import { diagnose } from '../../src/decide/diagnosis/diagnose.ts';
-import type { SignalWindow } from '../../src/decide/diagnosis/signals.ts';
-import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
-import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
-import { type StepResult, step } from '../../src/decide/recovery/step.ts';
-import type { Verdict } from '../../src/decide/recovery/verdict.ts';
-import { bootEvents } from '../../src/planes/supervisor/boot.ts';
-import { verdictOf } from '../../src/planes/supervisor/watch/verdict-of.ts';
+import type { ProcessHost } from '../../contract/ports/process-host.ts';
+import type { ReplicaRecord } from '../../contract/ports/replica-records.ts';
+import { diagnose } from '../../decide/diagnosis/diagnose.ts';
+import type { SignalWindow } from '../../decide/diagnosis/signals.ts';
+import type { FleetState } from '../../decide/recovery/fleet-state.ts';
+import type { RecoveryEvent } from '../../decide/recovery/recovery-event.ts';
+import { type StepResult, step } from '../../decide/recovery/step.ts';
+import type { Verdict } from '../../decide/recovery/verdict.ts';
+import { bootEvents } from '../../planes/supervisor/boot.ts';
+import { verdictOf } from '../../planes/supervisor/watch/verdict-of.ts';
 
 /** What a supervisor looks at when it comes to life. */
 export interface Found {

@@ -1,7 +1,7 @@
 /** A process of the pretended machine: what it will do is drawn when it is started. */
-import type { Random } from '../../src/base/random.ts';
-import type { ReadinessRung } from '../../src/contract/ports/engine-driver.ts';
-import type { ProcessExit, ProcessIdentity } from '../../src/contract/ports/process-host.ts';
+import type { Random } from '../../base/random.ts';
+import type { ReadinessRung } from '../../contract/ports/engine-driver.ts';
+import type { ProcessExit, ProcessIdentity } from '../../contract/ports/process-host.ts';
 import type { Faults } from './scenario.ts';
 
 export interface PretendProcess {
@@ -38,6 +38,8 @@ export interface Prefill {
 export const PREFILL_TOKENS_PER_S = 1_000;
 const STEP_MS = 50;
 const PREFILLS_MAX = 3;
+/** How long after a trouble its traces are looked at. */
+const SEEN_MS = 20_000;
 
 const EXITS: ProcessExit[] = [
   { kind: 'exited', code: 0 },
@@ -68,7 +70,7 @@ export function drawProcess(
   if (faults === null) return { ...base, ...GOOD };
   const happens = (share: number) => random.next() < share;
   const stallMs = start.startedMs + random.int(6_000);
-  const readyAfterMs = 50 + random.int(1_500);
+  const readyAfterMs = faults.startMs.least + random.int(faults.startMs.spread);
   const hangsFromMs = start.startedMs + readyAfterMs + random.int(6_000);
   return {
     ...base,
@@ -90,7 +92,7 @@ export function drawLastTrouble(random: Random, process: PretendProcess, nowMs: 
   else if (draw < 0.75) process.prefills = [...process.prefills, prefillFrom(nowMs + 2_000, 10_000)];
 }
 
-function prefillFrom(fromMs: number, tookMs: number): Prefill {
+export function prefillFrom(fromMs: number, tookMs: number): Prefill {
   return { fromMs, toMs: fromMs + tookMs, promptTokens: (tookMs * PREFILL_TOKENS_PER_S) / 1_000 };
 }
 
@@ -124,6 +126,18 @@ export function stepsUntil(process: PretendProcess, nowMs: number): { steps: num
 
 export function exponential(random: Random, mean: number): number {
   return mean === Number.POSITIVE_INFINITY ? mean : -Math.log(1 - random.next()) * mean;
+}
+
+/** Whether there is something to see, or was a moment ago. */
+export function isTroubled(
+  { startedMs, readyAfterMs, hangsFromMs, stall, prefills }: PretendProcess,
+  nowMs: number,
+): boolean {
+  const since = nowMs - SEEN_MS;
+  const spans = [stall, ...prefills, { fromMs: hangsFromMs, toMs: Number.POSITIVE_INFINITY }];
+  return (
+    since < startedMs + readyAfterMs || spans.some(({ fromMs, toMs }) => fromMs <= nowMs && since < toMs)
+  );
 }
 
 /** Undefined: no answer at all. */
