@@ -4,6 +4,7 @@ import { batchingSchema } from './batching-schema.ts';
 import { cacheEndpoints, cacheMode, cacheTtl, positiveMs, secret } from './config-values.ts';
 import { ENGINE_KINDS, ENGINE_PROTOCOLS } from './fleet.ts';
 import { modelLimitsSchema } from './limits-schema.ts';
+import { saferStepsSchema, spareDevicesSchema, standbySchema } from './remedy-means-schema.ts';
 import { DEFAULT_STRATEGY, STRATEGY_NAMES } from './scheduling.ts';
 
 const engineUrl = z.url({ protocol: /^(https?|grpcs?)$/ });
@@ -85,6 +86,9 @@ export const modelSchema = z
         'LoRA adapters: each is a model of its own for clients, served by the replicas of this one. vllm, sglang and llama-server.',
       ),
     replicas: z.number().int().min(1).max(64).default(1).describe('Engines to start. Ignored with `urls`.'),
+    standby: standbySchema,
+    spare_devices: spareDevicesSchema,
+    safer_steps: saferStepsSchema,
     protocol: z
       .enum(ENGINE_PROTOCOLS)
       .optional()

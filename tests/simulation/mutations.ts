@@ -6,6 +6,7 @@ import type { FleetState } from '../../src/decide/recovery/fleet-state.ts';
 import type { RecoveryEffect } from '../../src/decide/recovery/recovery-effect.ts';
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import type { StepResult } from '../../src/decide/recovery/step.ts';
+import type { Verdict } from '../../src/decide/recovery/verdict.ts';
 import { type Found, MACHINE, type Machine } from './machine.ts';
 
 type Step = Machine['step'];
@@ -89,11 +90,39 @@ export const MUTATIONS: Record<string, Machine> = {
       return event.type === 'configured' ? restartAll(state, effects) : { state, effects };
     },
   },
+  'is not fenced: orders of one that was paused are carried out after another took over': {
+    ...MACHINE,
+    refuses: () => false,
+  },
+  'forgets that reading a prompt takes time': {
+    ...MACHINE,
+    judge: ({ capacity: _, patience, ...window }) =>
+      MACHINE.judge({ ...window, inFlight: [], ...(patience !== undefined && { patience }) }),
+  },
+  'goes by late answers and not by progress': {
+    ...MACHINE,
+    judge: (window) => {
+      const { flow = [] } = window;
+      const silent = flow.slice(-2).every(({ sinceTokenMs }) => sinceTokenMs === undefined);
+      return silent && flow.length > 1 ? HUNG : MACHINE.judge(window);
+    },
+  },
+  'takes every engine for well that answers its health check': {
+    ...MACHINE,
+    judge: (window) => MACHINE.judge({ nowMs: window.nowMs }),
+  },
   'takes a process for gone as soon as it was signalled': {
     ...MACHINE,
     step: (state, event) =>
       MACHINE.step(state, event.type === 'signalled' ? { ...event, gone: true } : event),
   },
+};
+
+const HUNG: Verdict = {
+  class: 'hung',
+  confidence: 1,
+  summary: 'it is late',
+  diagnosis: { class: 'hung', confidence: 1, evidence: [], ruledOut: [] },
 };
 
 function restartAll(state: FleetState, before: readonly RecoveryEffect[]): StepResult {

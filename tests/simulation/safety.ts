@@ -38,6 +38,7 @@ interface Watched {
 
 export class Safety {
   readonly #settings: RecoverySettings;
+  readonly #isIll: (replica: string, generation: number) => boolean;
   /** Pools whose rolling restart was given up, which people were told. */
   readonly givenUp = new Set<string>();
   readonly #watched = new Map<string, Watched>();
@@ -46,8 +47,10 @@ export class Safety {
   /** The configuration that is just being taken in. */
   #configuring: readonly ReplicaSpec[] | null = null;
 
-  constructor(settings: RecoverySettings) {
+  /** `isIll`: whether a process hangs, as it is in truth. */
+  constructor(settings: RecoverySettings, isIll: (replica: string, generation: number) => boolean) {
     this.#settings = settings;
+    this.#isIll = isIll;
   }
 
   /** Before the machine gets the event. */
@@ -234,7 +237,10 @@ export class Safety {
     else if (watched.termed?.generation !== generation) watched.termed = { generation, atMs: nowMs };
     if (replica === undefined) return;
     if (replica.goal.kind === 'run') throw new Violation(`${id}: signalled though it shall run`);
-    if (replica.goal.kind === 'fail' && this.#of(id).readyGeneration === replica.generation)
+    if (replica.goal.kind !== 'fail') return;
+    if (replica.goal.failure === 'unhealthy' && !this.#isIll(id, generation))
+      throw new Violation(`${id}: an engine that works is ended: ${replica.goal.summary}`);
+    if (replica.goal.failure !== 'unhealthy' && this.#of(id).readyGeneration === replica.generation)
       throw new Violation(`${id}: a replica that was ready is ended for its probes`);
   }
 

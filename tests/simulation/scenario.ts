@@ -2,8 +2,9 @@
  * What a seed stands for: a fleet, the numbers of its supervisor, and which faults happen how often. Each kind of fault is on
  * in some seeds and off in others, so that one kind does not hide what another would show.
  */
-import type { Random } from '../../src/base/random.ts';
+import { createRandom, type Random } from '../../src/base/random.ts';
 import { DEFAULT_RECOVERY_POLICY } from '../../src/contract/recovery-defaults.ts';
+import type { RecoveryPolicy } from '../../src/contract/recovery-policy.ts';
 import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
 import type { RemedyMeans, ReplicaSpec } from '../../src/decide/recovery/replica.ts';
 
@@ -17,6 +18,8 @@ export interface Faults {
   hidesTag: number;
   stalls: number;
   hangsOnKill: number;
+  /** Make no step any more from some moment on, and answer health checks all the same. */
+  hangs: number;
   /** Share of orders that are carried out, but whose answer is lost. */
   answerLost: number;
   /** Share of orders that are never carried out. */
@@ -55,6 +58,15 @@ export function drawScenario(random: Random, storm: boolean): Scenario {
   };
 }
 
+/** Restarts alone, without a last step that gives up: every engine must come back that the limit on restarts lets. */
+const RESTARTS = { ladder: [{ remedy: 'restart_process', times: 1 } as const], delayMs: 0 };
+const POLICY: RecoveryPolicy = {
+  ...DEFAULT_RECOVERY_POLICY,
+  verifyMs: 3_000,
+  ladderWindowMs: 20_000,
+  strategies: { ...DEFAULT_RECOVERY_POLICY.strategies, hung: RESTARTS, unknown: RESTARTS },
+};
+
 function drawSettings(random: Random, storm: boolean): RecoverySettings {
   return {
     restartsMax: 2 + random.int(storm ? 2 : 4),
@@ -75,9 +87,40 @@ function drawSettings(random: Random, storm: boolean): RecoverySettings {
     localTimeoutMs: 500,
     captureMs: 200,
     growMs: 2_000,
-    policy: { ...DEFAULT_RECOVERY_POLICY, verifyMs: 3_000, ladderWindowMs: 20_000 },
+    policy: POLICY,
   };
 }
+
+/** Two replicas whose first processes hang after a while, and nothing else goes wrong. */
+export function hangingScenario(): Scenario {
+  const settings = drawSettings(createRandom(1), true);
+  const faultsEndMs = 3_000;
+  return {
+    settings: { ...settings, restartsMax: 3 },
+    specs: [spec('p0', 0), spec('p0', 1)],
+    faults: { ...NO_FAULTS, hangs: 1 },
+    faultsEndMs,
+    healedMs: faultsEndMs + healingBoundMs(settings),
+  };
+}
+
+const NO_FAULTS: Faults = {
+  meanLifeMs: Number.POSITIVE_INFINITY,
+  diesAtStart: 0,
+  neverReady: 0,
+  ignoresTerm: 0,
+  hidesTag: 0,
+  stalls: 0,
+  hangsOnKill: 0,
+  hangs: 0,
+  answerLost: 0,
+  orderLost: 0,
+  orderSlow: 0,
+  diskFull: 0,
+  meanSupervisorLifeMs: Number.POSITIVE_INFINITY,
+  meanCommandMs: Number.POSITIVE_INFINITY,
+  meanFactMs: Number.POSITIVE_INFINITY,
+};
 
 /**
  * The worst that may still lie ahead when faults stop: a start that runs out of its time and an end by force, the longest
@@ -168,6 +211,7 @@ function drawFaults(random: Random): Faults {
     hidesTag: share(0.2),
     stalls: share(0.5),
     hangsOnKill: share(0.3),
+    hangs: share(0.4),
     answerLost: share(0.2),
     orderLost: share(0.1),
     orderSlow: share(0.3),
@@ -181,18 +225,19 @@ function drawFaults(random: Random): Faults {
 /** Every kind of fault, each so often that it happens many times, and none so often that nothing else does. */
 function drawStorm(random: Random): Faults {
   return {
-    meanLifeMs: between(random, 2_000, 6_000),
+    meanLifeMs: between(random, 4_000, 12_000),
     diesAtStart: between(random, 0.2, 0.4),
     neverReady: 0.1,
     ignoresTerm: 0.4,
     hidesTag: 0.2,
     stalls: 0.2,
     hangsOnKill: 0.1,
+    hangs: 0.6,
     answerLost: between(random, 0.1, 0.15),
     orderLost: 0.03,
     orderSlow: 0.1,
     diskFull: 0.05,
-    meanSupervisorLifeMs: between(random, 2_000, 5_000),
+    meanSupervisorLifeMs: between(random, 4_000, 9_000),
     meanCommandMs: between(random, 800, 2_000),
     meanFactMs: between(random, 500, 1_500),
   };

@@ -10,9 +10,17 @@ import type { RecoveryEffect, RecoveryOrder } from '../../src/decide/recovery/re
 import type { RecoveryEvent } from '../../src/decide/recovery/recovery-event.ts';
 import { type Replica, type ReplicaSpec, stateOf } from '../../src/decide/recovery/replica.ts';
 import { toRecord } from '../../src/planes/supervisor/record-times.ts';
+import type { SignalRecord } from '../../src/planes/supervisor/watch/signal-record.ts';
 import { EventHeap } from './event-heap.ts';
 import { type Machine, moment } from './machine.ts';
-import { answerProbe, drawProcess, exponential, type PretendProcess } from './pretend-process.ts';
+import {
+  answerProbe,
+  drawLastTrouble,
+  drawProcess,
+  exponential,
+  type PretendProcess,
+} from './pretend-process.ts';
+import { newRecord, observe, windowOf } from './pretend-signals.ts';
 import { ProcessTable } from './process-table.ts';
 import { Safety, Violation } from './safety.ts';
 import { drawOtherSpecs, drawScenario, type Faults, type Scenario } from './scenario.ts';
@@ -21,6 +29,23 @@ import { drawOtherSpecs, drawScenario, type Faults, type Scenario } from './scen
 const STRANGER_SHARE = 0.5;
 const TICKS_AT_ONE_MOMENT_MAX = 100;
 const ASK_INTERVAL_MS = 400;
+/** Of supervisors that seem dead. */
+const PAUSED_SHARE = 0.5;
+/** After the faults: what was started anew is ready. */
+const LAST_TROUBLE_MS = 4_000;
+const LOOK_MS = 2_000;
+const CLOSE_LOOK_MS = 400;
+/** The longest legal prefill twice, and what it then takes to end a process. */
+const HANG_BOUND_MS = 40_000;
+
+export interface WorldOptions {
+  traced: boolean;
+  storm: boolean;
+  /** Default: drawn from the seed. */
+  scenario?: Scenario;
+  /** The supervisor dies instead of carrying out the effect of this number, from 1. Default: by chance alone. */
+  diesBefore?: number | null;
+}
 
 export class World {
   readonly scenario: Scenario;
@@ -29,6 +54,9 @@ export class World {
   steps = 0;
   /** Of all that happened, in order: equal for equal runs. */
   fingerprint = 0;
+  /** Effects that the supervisors asked for, all of them together. */
+  effects = 0;
+  readonly #diesBefore: number | null;
   readonly #random: Random;
   readonly #machine: Machine;
   readonly #heap = new EventHeap();
@@ -45,15 +73,23 @@ export class World {
   #state: FleetState | null = null;
   /** Which supervisor it is; orders of a dead one are not carried out. */
   #life = 0;
+  /** Of the supervisor that took over last: older ones may be paused and not dead. */
+  #fence = 0;
+  /** One that was only paused, and goes on beside the one that took over. */
+  #zombie: { life: number; state: FleetState; resumed: boolean } | null = null;
+  readonly #records = new Map<string, SignalRecord>();
 
-  constructor(seed: number, machine: Machine, { traced, storm }: { traced: boolean; storm: boolean }) {
+  constructor(seed: number, machine: Machine, { traced, storm, scenario, diesBefore = null }: WorldOptions) {
     this.#random = createRandom(mix32(seed, 0x5eed));
     this.#machine = machine;
     this.#processes = new ProcessTable(this.#random);
-    this.scenario = drawScenario(this.#random, storm);
+    this.scenario = scenario ?? drawScenario(this.#random, storm);
+    this.#diesBefore = diesBefore;
     this.#faults = this.scenario.faults;
     this.#specs = this.scenario.specs;
-    this.#safety = new Safety(this.scenario.settings);
+    this.#safety = new Safety(this.scenario.settings, (replica, generation) =>
+      this.#hangs(replica, generation),
+    );
     this.trace = traced ? [] : null;
   }
 
@@ -73,6 +109,7 @@ export class World {
     );
     this.#heap.plan(this.scenario.faultsEndMs, () => this.#endFaults());
     this.#askGateways();
+    this.#look();
     this.#runUntil(this.scenario.healedMs);
     this.#checkHealed();
   }
@@ -96,6 +133,8 @@ export class World {
 
   #bringUp(): void {
     this.#life++;
+    this.#fence = this.#life;
+    if (this.#life > 1) this.#safety.onSupervisorDeath(this.#disk, moment(0).wallMs);
     const life = this.#life;
     this.#note('supervisor', `life ${life} begins`);
     this.#state = createFleetState(
@@ -116,15 +155,49 @@ export class World {
       this.#deliver(event);
     }
     this.#deliver({ type: 'configured', replicas: this.#specs });
+    this.#after(this.#random.int(3_000), () => this.#resumeZombie());
+  }
+
+  #resumeZombie(): void {
+    if (this.#zombie === null || this.#zombie.resumed) return;
+    this.#note('supervisor', `life ${this.#zombie.life} goes on`);
+    this.#zombie.resumed = true;
+    this.#stepZombie({ type: 'ticked', nowMs: this.nowMs });
+  }
+
+  /** It knows nothing of the one that took over, unless one of its orders is refused. */
+  #stepZombie(event: RecoveryEvent): void {
+    const zombie = this.#zombie;
+    if (zombie?.resumed !== true) return;
+    if (event.type !== 'ticked') this.#stepZombie({ type: 'ticked', nowMs: this.nowMs });
+    const { state, effects } = this.#machine.step(zombie.state, event);
+    zombie.state = state;
+    for (const effect of effects) this.#carryOut(effect, zombie.life);
+  }
+
+  /** Whether an order comes to nothing: its supervisor is dead, paused, or refused, which ends it. */
+  #isRefused(life: number): boolean {
+    if (life === this.#life) return false;
+    if (this.#zombie?.life !== life || !this.#zombie.resumed) return true;
+    if (!this.#machine.refuses(life, this.#fence)) return false;
+    this.#zombie = null;
+    return true;
+  }
+
+  #answer(life: number, event: RecoveryEvent): void {
+    if (this.#life === life) this.#deliver(event);
+    else if (this.#zombie?.life === life) this.#stepZombie(event);
   }
 
   #killSupervisor(): void {
     if (this.#state === null) return;
-    this.#note('supervisor', 'dies');
+    const isPaused = this.#random.next() < PAUSED_SHARE;
+    this.#note('supervisor', isPaused ? 'is paused' : 'dies');
+    this.#zombie = isPaused ? { life: this.#life, state: this.#state, resumed: false } : null;
     this.#state = null;
     this.#life++;
     this.#watchers.clear();
-    this.#safety.onSupervisorDeath(this.#disk, moment(0).wallMs);
+    this.#records.clear();
     this.#after(this.#random.int(1_500), () => this.#bringUp());
   }
 
@@ -149,6 +222,8 @@ export class World {
     this.#state = state;
     if (this.trace !== null && (event.type !== 'ticked' || effects.length > 0)) this.#note('event', event);
     for (const effect of effects) {
+      this.effects++;
+      if (this.effects === this.#diesBefore) return this.#killSupervisor();
       if (this.trace !== null) this.#note('effect', effect);
       this.#carryOut(effect);
     }
@@ -157,12 +232,12 @@ export class World {
 
   // What the supervisor orders.
 
-  #carryOut(effect: RecoveryEffect): void {
+  #carryOut(effect: RecoveryEffect, life = this.#life): void {
     switch (effect.type) {
       case 'spawn':
-        return this.#order(() => this.#spawn(effect));
+        return this.#order(life, () => this.#spawn(effect));
       case 'find':
-        return this.#order(() => {
+        return this.#order(life, () => {
           const process = this.#processes
             .ours()
             .find(
@@ -173,32 +248,42 @@ export class World {
           return { type: 'found', effect: id, replica, process: process?.identity ?? null, url: null };
         });
       case 'signal':
-        return this.#order(() => this.#signal(effect));
+        return this.#order(life, () => this.#signal(effect));
       case 'probe':
-        return this.#order(() => this.#probe(effect));
+        return this.#order(life, () => this.#probe(effect));
+      case 'capture':
+        if (effect.process === null) return;
+        return this.#order(life, () => {
+          const { id, replica } = effect;
+          return { type: 'captured', effect: id, replica, folder: null };
+        });
+      case 'mend':
+        return this.#order(life, () => {
+          const { id, replica } = effect;
+          return { type: 'mended', effect: id, replica, ok: true, detail: '' };
+        });
       case 'persist':
-        return this.#persist(effect);
+        return this.#persist(effect, life);
       case 'forget':
-        return this.#forget(effect.replica);
+        return this.#forget(effect.replica, life);
       default:
         return;
     }
   }
 
-  /** Sooner or later, once or never; a dead supervisor's orders are not carried out, and its answers go nowhere. */
-  #order(carryOut: () => RecoveryEvent | null): void {
-    const life = this.#life;
+  /** Sooner or later, once or never; orders of one that was replaced are refused, and a dead one gets no answer. */
+  #order(life: number, carryOut: () => RecoveryEvent | null): void {
     const faults = this.#faults;
     const draw = this.#random.next();
     if (faults !== null && draw < faults.orderLost) return;
     const answerLost = faults !== null && draw < faults.orderLost + faults.answerLost;
     const isSlow = faults !== null && this.#random.next() < faults.orderSlow;
     this.#after(this.#random.int(isSlow ? 2_000 : 20), () => {
-      if (this.#life !== life) return;
+      if (this.#isRefused(life)) return;
       const answer = carryOut();
       if (answer === null || answerLost) return;
       this.#after(this.#random.int(isSlow ? 1_000 : 10), () => {
-        if (this.#life === life) this.#deliver(answer);
+        this.#answer(life, answer);
       });
     });
   }
@@ -253,9 +338,8 @@ export class World {
     return answer === undefined ? null : { type: 'probed', effect, replica, ...answer };
   }
 
-  #persist(order: Extract<RecoveryOrder, { type: 'persist' }>): void {
+  #persist(order: Extract<RecoveryOrder, { type: 'persist' }>, life: number): void {
     const { id: effect, replica, memory } = order;
-    const life = this.#life;
     const faults = this.#faults;
     const isFull = faults !== null && this.#random.next() < faults.diskFull;
     const isSlow = faults !== null && this.#random.next() < faults.orderSlow;
@@ -263,18 +347,17 @@ export class World {
     const endsMs = startsMs + this.#random.int(isSlow ? 700 : 8);
     this.#writeEndsMs.set(replica, endsMs);
     this.#heap.plan(endsMs, () => {
-      if (this.#life !== life) return;
+      if (this.#isRefused(life)) return;
       if (!isFull) this.#disk.set(replica, toRecord(memory, moment(this.nowMs)));
-      this.#deliver({ type: 'persisted', effect, replica, ok: !isFull });
+      this.#answer(life, { type: 'persisted', effect, replica, ok: !isFull });
     });
   }
 
-  #forget(replica: string): void {
-    const life = this.#life;
+  #forget(replica: string, life: number): void {
     const endsMs = Math.max(this.nowMs, this.#writeEndsMs.get(replica) ?? 0) + this.#random.int(8);
     this.#writeEndsMs.set(replica, endsMs);
     this.#heap.plan(endsMs, () => {
-      if (this.#life === life) this.#disk.delete(replica);
+      if (!this.#isRefused(life)) this.#disk.delete(replica);
     });
   }
 
@@ -297,6 +380,38 @@ export class World {
       if (this.#life === life)
         this.#deliver({ type: 'exited', replica, generation, exit, lastWords: null, verdict: null });
     });
+  }
+
+  /** What the supervisor sees of its engines, each with work all the time, and what it makes of it. */
+  #look(): void {
+    let mayHang = false;
+    for (const replica of Object.values(this.#state?.replicas ?? {})) {
+      const { spec, generation, phase } = replica;
+      const process = this.#processes.of(spec.id, generation);
+      if (process?.alive !== true || (phase.name !== 'serving' && phase.name !== 'ailing')) continue;
+      const record = this.#recordOf(spec.id, generation);
+      observe(record, process, this.nowMs);
+      mayHang ||= record.mayHang;
+      const verdict = this.#machine.judge(windowOf(record, this.nowMs));
+      if (this.trace !== null && verdict.class !== 'none')
+        this.#note('verdict', `${spec.id}: ${verdict.summary}`);
+      this.#deliver({ type: 'diagnosed', replica: spec.id, generation, verdict });
+    }
+    this.#after(mayHang ? CLOSE_LOOK_MS : LOOK_MS, () => this.#look());
+  }
+
+  #recordOf(id: string, generation: number): SignalRecord {
+    let record = this.#records.get(id);
+    if (record?.generation !== generation) {
+      record = newRecord(generation, this.nowMs);
+      this.#records.set(id, record);
+    }
+    return record;
+  }
+
+  #hangs(replica: string, generation: number): boolean {
+    const process = this.#processes.of(replica, generation);
+    return process === undefined || this.nowMs >= process.hangsFromMs;
   }
 
   /** For a while. */
@@ -358,6 +473,13 @@ export class World {
       process.stall = { fromMs: 0, toMs: 0 };
       process.killTakesMs = Math.min(process.killTakesMs, 10);
     }
+    // People look after what was given up.
+    for (const replica of Object.values(this.#state?.replicas ?? {}))
+      if (replica.phase.name === 'quarantined')
+        this.#deliver({ type: 'restartRequested', replica: replica.spec.id });
+    this.#after(LAST_TROUBLE_MS, () => {
+      for (const process of this.#processes.ours()) drawLastTrouble(this.#random, process, this.nowMs);
+    });
   }
 
   #checkHealed(): void {
@@ -371,9 +493,12 @@ export class World {
     for (const id in state.replicas)
       if (!this.#specs.some((wanted) => wanted.id === id))
         throw new Violation(`${id}: not configured, but there`);
-    for (const { identity, replica } of this.#processes.ours())
+    for (const { identity, replica, hangsFromMs } of this.#processes.ours()) {
+      if (hangsFromMs + HANG_BOUND_MS < this.nowMs)
+        throw new Violation(`pid ${identity.pid} of ${replica} hangs, and nobody ends it`);
       if (state.replicas[replica]?.process?.startTicks !== identity.startTicks)
         throw new Violation(`pid ${identity.pid} of ${replica} runs, but nobody knows it`);
+    }
     const [pool] = Object.keys(state.rolling);
     if (pool !== undefined) throw new Violation(`${pool}: the rolling restart has not ended`);
   }

@@ -20,6 +20,9 @@ import type { GatewaySettings, RedisSettings } from '../../contract/gateway-snap
 import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { ModelConfig } from '../../contract/model-schema.ts';
+import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
+import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
+import type { SaferStep } from '../../contract/safer-launch.ts';
 import type { StrategyName } from '../../contract/scheduling.ts';
 import { readChatTemplate } from './chat-template-file.ts';
 import { usesRedis } from './config-rules.ts';
@@ -33,6 +36,7 @@ import { keyLimits, limitSettings } from './limit-rules.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { locatePath } from './locate-path.ts';
 import { PACKAGE_ROOT } from './release.ts';
+import { saferSteps } from './safer-steps.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
 
 export interface ResolvedModel {
@@ -61,6 +65,12 @@ export interface ResolvedModel {
   fallbacks: string[];
   /** Engines to start, or the number of `urls`. */
   replicas: number;
+  /** Loaded replicas without traffic, beside `replicas`; 0 for engines that run already. */
+  standby: number;
+  /** Texts for CUDA_VISIBLE_DEVICES, one for each replica that may move; `adjustment.device` counts them from 1. */
+  spareDevices: string[];
+  /** Of `restart_safer`; its number is how many there are. */
+  saferSteps: SaferStep[];
   /** Absolute path, `hf:` address, or the name that the engine understands. */
   model: string;
   command: string[] | undefined;
@@ -122,6 +132,7 @@ export interface ResolvedConfig {
   gateway: GatewaySettings;
   admin: AdminSettings;
   supervisor: SupervisorSettings;
+  recovery: RecoveryPolicy;
   signals: SignalSettings;
   models: ResolvedModel[];
   /** What the processes that we start inherit from our environment. */
@@ -151,6 +162,7 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
       keys: config.admin.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
     },
     supervisor: supervisorSettings(config),
+    recovery: DEFAULT_RECOVERY_POLICY,
     signals: signalSettings(config, fromHere),
     models: config.models.map((model) => resolveModel(model, config.cache, fromHere)),
     inherited: inheritedVariables(environment),
@@ -339,6 +351,9 @@ function resolveModel(
     gpuMetricsUrl: model.gpu_metrics_url,
     fallbacks: model.fallbacks,
     replicas: model.urls?.length ?? model.replicas,
+    standby: model.urls === undefined ? model.standby : 0,
+    spareDevices: model.spare_devices,
+    saferSteps: saferSteps(model),
     model: source,
     command: model.command,
     env: model.env,

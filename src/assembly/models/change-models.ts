@@ -37,6 +37,8 @@ const HARMLESS_KEYS = [
   'limits',
   'lora_adapters',
   'replicas',
+  'standby',
+  'spare_devices',
   'urls',
   'api_key',
   'quantize',

@@ -46,6 +46,8 @@ export interface ReplicaRecord {
   stateSinceAtMs: number;
   /** What shall become of it. `stop`: a person wants it down, also over restarts of the supervisor. `fail`: ended by us. */
   goal: 'run' | 'restart' | 'stop' | 'remove' | 'fail' | 'quarantine';
+  /** What it is ended for, where the goal is `fail`. Default: nothing. */
+  failing?: FailureKind | null;
   /** Restarts since it last stayed ready; exponent of the backoff. */
   attempt: number;
   /** Unasked restarts since the record began. */

@@ -13,6 +13,7 @@ const memory = (more: Partial<ReplicaMemory> = {}): ReplicaMemory => ({
   reason: 'all probes passed',
   sinceMs: 0,
   goal: 'run',
+  failing: null,
   attempt: 0,
   restarts: 0,
   failures: [],

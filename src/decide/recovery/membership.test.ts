@@ -37,6 +37,7 @@ function memory(readyForMs: number): ReplicaMemory {
     reason: 'all probes passed',
     sinceMs: NOW_MS - readyForMs,
     goal: 'run',
+    failing: null,
     attempt: 4,
     restarts: 4,
     failures: [],

@@ -1,7 +1,6 @@
 /**
  * Which replicas there are: by configuration, and by what a former supervisor left behind.
  */
-import type { FailureKind } from '../../contract/ports/replica-records.ts';
 import { poolOf } from '../../contract/replica-id.ts';
 import type { Draft } from './draft.ts';
 import { end, kill, terminate } from './ending.ts';
@@ -115,7 +114,7 @@ function takeUp(draft: Draft, replica: Replica, memory: ReplicaMemory | null): v
   if (goal === 'fail') {
     replica.goal = {
       kind: 'fail',
-      failure: failureOf(memory),
+      failure: memory?.failing ?? 'not-ready',
       summary: memory?.reason ?? 'not ready in time',
     };
     return terminate(draft, replica, replica.goal.summary);
@@ -147,7 +146,7 @@ export function onRecalled(draft: Draft, { memory }: Event<'recalled'>): void {
       replica.goal = { kind: 'stop' };
       return draft.enter(replica, { name: 'stopped' }, memory.reason);
     case 'fail':
-      return failed(draft, replica, { kind: failureOf(memory), summary: memory.reason });
+      return failed(draft, replica, { kind: memory.failing ?? 'not-ready', summary: memory.reason });
     case 'quarantine':
       return quarantine(draft, replica, memory.reason);
     case 'restart':
@@ -164,11 +163,6 @@ export function onRecalled(draft: Draft, { memory }: Event<'recalled'>): void {
   if (memory.process === null)
     return failed(draft, replica, { kind: 'not-started', summary: 'the supervisor died while starting it' });
   failed(draft, replica, { kind: 'exited', summary: 'ended while no supervisor watched' });
-}
-
-/** It was being ended for a remedy, or because its start took too long. */
-function failureOf(memory: ReplicaMemory | null): FailureKind {
-  return (memory?.incident?.remedy ?? null) === null ? 'not-ready' : 'unhealthy';
 }
 
 function remember(draft: Draft, replica: Replica, memory: ReplicaMemory): void {

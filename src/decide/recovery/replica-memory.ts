@@ -4,7 +4,7 @@
  */
 import type { ReplicaState } from '../../contract/fleet.ts';
 import type { ProcessIdentity } from '../../contract/ports/process-host.ts';
-import type { LadderPlace, RecordedIncident } from '../../contract/ports/replica-records.ts';
+import type { FailureKind, LadderPlace, RecordedIncident } from '../../contract/ports/replica-records.ts';
 import type { LaunchAdjustment } from '../../contract/remedies.ts';
 import type { Failure, Goal, Replica } from './replica.ts';
 import { stateOf } from './replica.ts';
@@ -19,6 +19,8 @@ export interface ReplicaMemory {
   reason: string;
   sinceMs: number;
   goal: Goal['kind'];
+  /** What it is ended for, where the goal is `fail`; null otherwise. */
+  failing: FailureKind | null;
   attempt: number;
   restarts: number;
   failures: readonly Failure[];
@@ -41,6 +43,7 @@ export function memoryOf(replica: Replica): ReplicaMemory {
     reason: replica.reason,
     sinceMs: replica.sinceMs,
     goal: replica.goal.kind,
+    failing: replica.goal.kind === 'fail' ? replica.goal.failure : null,
     attempt: replica.attempt,
     restarts: replica.restarts,
     failures: replica.failures,

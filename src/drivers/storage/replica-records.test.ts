@@ -22,6 +22,7 @@ const record = (id: string, generation = 1): ReplicaRecord => ({
   reason: 'all probes passed',
   stateSinceAtMs: 1_700_000_000_000,
   goal: 'run',
+  failing: null,
   attempt: 1,
   restarts: 1,
   failures: [{ atMs: 1, kind: 'exited', restartAtMs: 2 }],

@@ -36,6 +36,7 @@ const recordSchema = z.object({
   reason: z.string(),
   stateSinceAtMs: z.number(),
   goal: z.enum(['run', 'restart', 'stop', 'remove', 'fail', 'quarantine']),
+  failing: z.enum(FAILURE_KINDS).nullable().default(null),
   attempt: z.number().int().min(0),
   restarts: z.number().int().min(0),
   failures: z.array(

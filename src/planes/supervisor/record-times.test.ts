@@ -12,6 +12,7 @@ const memory: ReplicaMemory = {
   reason: 'exit code 1 while ready; starts again in 2.0 s',
   sinceMs: 4_000,
   goal: 'run',
+  failing: null,
   attempt: 2,
   restarts: 5,
   failures: [{ atMs: 4_000, kind: 'exited', restartAtMs: 6_000 }],

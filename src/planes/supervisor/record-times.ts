@@ -43,6 +43,7 @@ export function toMemory(record: ReplicaRecord, now: Moment, waitMaxMs: number):
       restartAtMs: planned(restartAtMs),
     })),
     lastIncident: lastIncident === null ? null : { ...lastIncident, atMs: monotonic(lastIncident.atMs) },
+    failing: record.failing ?? null,
     standby: record.standby ?? false,
     adjustment: record.adjustment ?? NO_ADJUSTMENT,
     ladders: ladders.map((place) => ({ ...place, lastAtMs: monotonic(place.lastAtMs) })),

@@ -24,6 +24,7 @@ import type { ProcessHost, ProcessIdentity } from '../../contract/ports/process-
 import type { ReplicaRecords } from '../../contract/ports/replica-records.ts';
 import type { SignalSource } from '../../contract/ports/signal-source.ts';
 import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
+import type { SaferStep } from '../../contract/safer-launch.ts';
 import type { StrategyName } from '../../contract/scheduling.ts';
 
 /** One pool of the configuration. `ResolvedModel` of assembly fits. */
@@ -45,6 +46,12 @@ export interface SupervisedModel {
   /** Models to ask instead of this one. */
   fallbacks: readonly string[];
   replicas: number;
+  /** Loaded replicas without traffic, beside `replicas`. Default: 0. */
+  standby?: number;
+  /** Texts for CUDA_VISIBLE_DEVICES; `adjustment.device` counts them from 1. Default: none. */
+  spareDevices?: readonly string[];
+  /** Steps of `restart_safer`. Default: none. */
+  saferSteps?: readonly SaferStep[];
   model: string;
   command: readonly string[] | undefined;
   env: Readonly<Record<string, string>>;
