@@ -101,13 +101,13 @@ describe('architecture', () => {
     expect(wrong.map(show)).toEqual([]);
   });
 
-  it('leaves only serve, simulate, doctor, diagnose and plan of the commands to use assembly beyond its configuration', () => {
+  it('leaves only serve, simulate, doctor, diagnose, memory and plan of the commands to use assembly beyond its configuration', () => {
     const wrong = allImports.filter(
       ({ from, to }) =>
         place(from)[0] === 'cli' &&
         place(to)[0] === 'assembly' &&
         place(to)[1] !== 'config' &&
-        !/(serve|simulate|doctor|diagnose|plan)[a-z/-]*\.ts$/.test(from),
+        !/(serve|simulate|doctor|diagnose|memory|plan)[a-z/-]*\.ts$/.test(from),
     );
     expect(wrong.map(show)).toEqual([]);
   });

@@ -1,5 +1,6 @@
 /** `docs/reference/metrics.md`, from the families that node process and gateways render. */
 import { NODE_METRICS } from '../../src/assembly/node-metrics.ts';
+import { SIGNAL_METRICS } from '../../src/assembly/signal-metrics.ts';
 import { GATEWAY_METRICS } from '../../src/planes/gateway/gateway-counters.ts';
 import type { Family } from '../../src/wire/prometheus/metric-set.ts';
 import { GENERATED_BY, table } from './markdown.ts';
@@ -18,6 +19,12 @@ export function metricsPage(): string {
     '## Node',
     '',
     families(NODE_METRICS),
+    '',
+    '## Engines, from outside',
+    '',
+    'What sources of signals found last ([signals](../signals.md)); a figure that nobody can see here is left out.',
+    '',
+    families(SIGNAL_METRICS),
     '',
   ].join('\n');
 }

@@ -20,6 +20,7 @@ import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
 import { createModelAdmin } from './models/model-admin.ts';
 import type { ModelRegistry } from './models/model-registry.ts';
 import { nodeMetrics } from './node-metrics.ts';
+import type { SignalMetrics } from './signal-metrics.ts';
 
 /** How the process ends when an action asks for it. */
 export type EndRequest = 'restart' | 'stop' | 'kill';
@@ -31,6 +32,7 @@ export interface NodeSystemOptions {
   supervisor: Supervisor;
   gatewayHost: GatewayHost;
   suspects: SuspectList;
+  signalMetrics: SignalMetrics;
   adminAddress(): string;
   end(request: EndRequest): void;
 }
@@ -100,7 +102,8 @@ export class NodeSystem implements AdminSystem {
   async metrics(): Promise<string> {
     const reports = await this.#options.gatewayHost.collect();
     const own = nodeMetrics(this.#pools(reports), this.#options.startedAtMs);
-    return mergeMetrics([own, ...reports.map(({ metricsText }) => metricsText)]);
+    const signals = this.#options.signalMetrics.render();
+    return mergeMetrics([own, signals, ...reports.map(({ metricsText }) => metricsText)]);
   }
 
   async drainReplica(id: string): Promise<ActionResult> {

@@ -25,6 +25,7 @@ import { NodeSystem } from './node-system.ts';
 import type { OwnerOptions } from './owner-pipe.ts';
 import { identityOf } from './processes.ts';
 import { Shutdown } from './shutdown.ts';
+import { SignalMetrics } from './signal-metrics.ts';
 import { assembleSupervisor } from './supervisor.ts';
 
 export interface NodeProcessOptions {
@@ -93,6 +94,7 @@ export class NodeProcess {
       onProblem: (file, problem) => log.write('warn', 'a log file could not be rotated', { file, problem }),
     });
     for (const file of [config.paths.nodeLog, ...this.#gateways.logFiles]) logFiles.watch(file);
+    const signalMetrics = new SignalMetrics(() => systemClock.monotonicMs());
     this.#supervisor = assembleSupervisor({
       ...parts,
       guard,
@@ -104,6 +106,7 @@ export class NodeProcess {
       sinceProgressMs: (replica) => this.#sinceProgressMs(replica),
       flow: async () => flowReadings(await this.#gateways.host.flows()),
       giveUp: (replica, which) => this.#gateways.host.giveUp(replica, which),
+      signalMetrics,
     });
     registry.onChange((models) => this.#supervisor.configure(models));
     this.#system = new NodeSystem({
@@ -113,6 +116,7 @@ export class NodeProcess {
       supervisor: this.#supervisor,
       gatewayHost: this.#gateways.host,
       suspects,
+      signalMetrics,
       adminAddress: () => this.#adminAddress,
       end: (request) => this.#shutdown.request(request),
     });

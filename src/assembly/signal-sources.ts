@@ -14,15 +14,23 @@ import { ProcessTreeSource } from '../drivers/signals/process-tree/process-tree.
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import { loadSignalPlugins } from './config/signal-plugins.ts';
 import type { LogLevel } from './node-log.ts';
+import type { SignalMetrics } from './signal-metrics.ts';
 
 export interface SignalSourcesOptions {
   config: Pick<ResolvedConfig, 'configPath' | 'signals'>;
   clock: Clock;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
+  /** Keeps what is found for /metrics. Default: nobody does. */
+  signalMetrics?: SignalMetrics;
 }
 
 /** Throws PlatformError `config_invalid` when a module of `signal_sources` is none. Whoever gets them closes them. */
-export function createSignalSources({ config, clock, log }: SignalSourcesOptions): SignalSource[] {
+export function createSignalSources({
+  config,
+  clock,
+  log,
+  signalMetrics,
+}: SignalSourcesOptions): SignalSource[] {
   const nowMs = () => clock.monotonicMs();
   const plugins = loadSignalPlugins(config, {
     nowMs,
@@ -47,7 +55,7 @@ export function createSignalSources({ config, clock, log }: SignalSourcesOptions
     dcgm: new DcgmExporter({ nowMs }),
     xidsSince: (subject) => kernel.xidsSince(subject),
   });
-  return [
+  const sources = [
     tree,
     new CgroupSource({ nowMs }),
     new HostMemorySource(),
@@ -56,4 +64,5 @@ export function createSignalSources({ config, clock, log }: SignalSourcesOptions
     ...(dockerSocket === undefined ? [] : [new ContainerSource({ nowMs, socketPath: dockerSocket })]),
     ...plugins,
   ];
+  return signalMetrics === undefined ? sources : sources.map((source) => signalMetrics.watch(source));
 }

@@ -16,6 +16,7 @@ import type { Supervisor, SupervisorOptions } from '../planes/supervisor/supervi
 import type { ResolvedConfig, ResolvedModel } from './config/resolve-config.ts';
 import { engineDrivers } from './engines.ts';
 import type { LogLevel } from './node-log.ts';
+import type { SignalMetrics } from './signal-metrics.ts';
 import { createSignalSources } from './signal-sources.ts';
 
 export interface AssembleSupervisorOptions {
@@ -32,6 +33,7 @@ export interface AssembleSupervisorOptions {
   sinceProgressMs(replicaId: string): Promise<number | null>;
   flow: NonNullable<SupervisorOptions['flow']>;
   giveUp: NonNullable<SupervisorOptions['giveUp']>;
+  signalMetrics: SignalMetrics;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 

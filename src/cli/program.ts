@@ -153,6 +153,16 @@ export function createProgram(context: CommandContext): Command {
     .action(async (file, options) => (await import('./diagnose.ts')).diagnose(file, options, context));
 
   program
+    .command('memory')
+    .description(
+      'who holds the memory of GPUs and host, whether engines grow, and what to do; looks at this machine (docs/signals.md)',
+    )
+    .addOption(configOption())
+    .option('--for <seconds>', 'go on looking for so long, to see growth (else one look)', readWatchSeconds)
+    .addOption(jsonOption())
+    .action(async (options) => (await import('./memory.ts')).memory(options, context));
+
+  program
     .command('drain')
     .description('let a replica finish what runs, then stop it; it stays stopped until `autoglm restart`')
     .argument('<replica>', 'as `autoglm status` shows it, such as inference-ops-demo/0')
@@ -327,6 +337,12 @@ function readSeconds(text: string): number {
   const seconds = Number(text);
   if (seconds >= 0.1 && seconds <= 3600) return seconds;
   throw new InvalidArgumentError('would be right: seconds from 0.1 to 3600');
+}
+
+function readWatchSeconds(text: string): number {
+  const seconds = Number(text);
+  if (seconds >= 1 && seconds <= 86_400) return seconds;
+  throw new InvalidArgumentError('would be right: seconds from 1 to 86400');
 }
 
 function readPort(text: string): string {

@@ -4,6 +4,7 @@
  */
 import type { Suspicion } from '../../contract/diagnosis.ts';
 import type { Point, SignalWindow } from './signals.ts';
+import { trendOf } from './trend.ts';
 
 /** Fewer points have no past. */
 const POINTS_MIN = 12;
@@ -90,15 +91,7 @@ const HOURS_AHEAD_MAX = 24;
 /** By a line of least squares; null: it does not grow, or not so fast that the limit is near. */
 function hoursToLimit(points: readonly Point[], limitBytes: number): number | null {
   if (points.length < POINTS_MIN) return null;
-  const times = describe(points.map(({ atMs }) => atMs));
-  const values = describe(points.map(({ value }) => value));
-  let covariance = 0;
-  let variance = 0;
-  for (const { atMs, value } of points) {
-    covariance += (atMs - times.mean) * (value - values.mean);
-    variance += (atMs - times.mean) ** 2;
-  }
-  const bytesPerMs = covariance / variance;
+  const bytesPerMs = trendOf(points)?.perMs ?? 0;
   const left = limitBytes - (points.at(-1)?.value ?? 0);
   const hours = left / bytesPerMs / 3_600_000;
   return bytesPerMs > 0 && hours >= 0 && hours <= HOURS_AHEAD_MAX ? hours : null;

@@ -223,6 +223,16 @@ describe('nvidia-smi', () => {
     const smi = new NvidiaSmi({ nowMs: () => 0, run: () => new Promise(() => {}) });
     const seen = await smi.read(AbortSignal.timeout(20));
     expect(seen).toMatchObject({ rows: [], problem: 'nvidia-smi has not answered yet' });
+    // What was seen before is given while a newer answer takes its time.
+    let nowMs = 0;
+    let calls = 0;
+    const slow = new NvidiaSmi({
+      nowMs: () => nowMs,
+      run: async () => (calls++ < 2 ? ended(row()) : await new Promise(() => {})),
+    });
+    await slow.read(signal);
+    nowMs = 5_000;
+    expect((await slow.read(signal)).rows).toHaveLength(1);
   });
 });
 
@@ -293,6 +303,9 @@ describe('GPUs of an engine', () => {
     expect(await ids({ CUDA_VISIBLE_DEVICES: '' })).toEqual([]);
     expect(await ids({ NVIDIA_VISIBLE_DEVICES: 'all' })).toEqual(['0', '1']);
     expect(await ids({})).toEqual(['0', '1']);
+    const none = source();
+    await none.look(pretendSubject({ engine: 'embedded' }), signal);
+    expect(none.pciBusIdsOf(pretendSubject())).toEqual([]);
     // The embedded engine computes on processors unless it is seen on a GPU.
     expect(await ids({}, 'embedded')).toEqual([]);
   });

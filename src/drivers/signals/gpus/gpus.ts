@@ -56,7 +56,9 @@ export class GpuSource implements SignalSource {
     ]);
     const own = seen === null ? [] : await this.#ownGpus(seen, subject, memory);
     const gpus = merged(own, exported.gpus);
-    memory.pciBusIds = gpus.length === 0 ? memory.pciBusIds : gpus.flatMap(({ pciBusId }) => pciBusId ?? []);
+    // Where the GPUs of the machine are known, an engine that uses none of them has none to lose.
+    if (gpus.length > 0 || (seen?.rows.length ?? 0) > 0)
+      memory.pciBusIds = gpus.flatMap(({ pciBusId }) => pciBusId ?? []);
     const xids = this.#options.xidsSince?.(subject) ?? new Map<string, number>();
     const problems = [
       ...(seen?.problem === null || seen === null

@@ -39,6 +39,8 @@ const TIMEOUT_MS = 10_000;
 const INTERVAL_MS = 1_800;
 /** It uses a processor: at most this share of the time. */
 const SHARE_MAX = 0.1;
+/** How long a newer answer is waited for where there is one already. */
+const WAIT_MS = 300;
 /** Where there is none, one may be installed later. */
 const MISSING_RETRY_MS = 60_000;
 /** What is older is not what is. */
@@ -68,14 +70,16 @@ export class NvidiaSmi {
     return this.#latest;
   }
 
-  /** Waits for an answer as long as the signal allows; then what was seen before is given, unless it is too old. */
+  /** Waits for an answer as long as the signal allows, or shortly where there is one; that is given then, unless it is too old. */
   async read(signal: AbortSignal): Promise<SeenGpus> {
     if (this.#nowMs() >= this.#nextAtMs) {
       this.#asking ??= this.#ask().finally(() => {
         this.#asking = null;
       });
     }
-    if (this.#asking !== null) await settledOrAborted(this.#asking, signal);
+    // Looks at engines follow one another quickly while one may hang: a slow answer must not hold them up each time.
+    const patience = this.#latest === null ? signal : AbortSignal.any([signal, AbortSignal.timeout(WAIT_MS)]);
+    if (this.#asking !== null) await settledOrAborted(this.#asking, patience);
     const latest = this.#latest;
     const nowMs = this.#nowMs();
     if (latest !== null && nowMs - latest.atMs < STALE_MS) return latest;

@@ -13,6 +13,8 @@ import { type ProcStat, parseProcStat } from '../../../wire/proc/proc-stat.ts';
 const OWNER_VARIABLE = 'AUTOGLM_OWNER';
 const SLICE = 128;
 const FRESH_MS = 250;
+/** A walk over thousands of processes takes long: it is used for so much longer. */
+const WALK_SHARE_MAX = 0.1;
 /** Walks that must agree before an owner tag is believed for good: between fork and exec a child wears its parent's. */
 const OWNER_READS = 2;
 const COMMAND_CHARS_MAX = 2_000;
@@ -51,6 +53,7 @@ export class ProcessTable {
   readonly #freshMs: number;
   #kept = new Map<number, Kept>();
   #latest: ProcessSnapshot | null = null;
+  #goodUntilMs = 0;
   #walking: Promise<ProcessSnapshot> | null = null;
 
   constructor({ nowMs, root = '/proc', freshMs = FRESH_MS }: ProcessTableOptions) {
@@ -61,7 +64,7 @@ export class ProcessTable {
 
   async read(): Promise<ProcessSnapshot> {
     const latest = this.#latest;
-    if (latest !== null && this.#nowMs() - latest.atMs < this.#freshMs) return latest;
+    if (latest !== null && this.#nowMs() < this.#goodUntilMs) return latest;
     this.#walking ??= this.#walk().finally(() => {
       this.#walking = null;
     });
@@ -109,6 +112,7 @@ export class ProcessTable {
     }
     this.#kept = new Map([...this.#kept].filter(([pid]) => byPid.has(pid)));
     this.#latest = { atMs, byPid };
+    this.#goodUntilMs = atMs + Math.max(this.#freshMs, (this.#nowMs() - atMs) / WALK_SHARE_MAX);
     return this.#latest;
   }
 
