@@ -15,8 +15,9 @@ export function configurationJsonSchema(): string {
 
 export function configurationPage(): string {
   const { properties = {} } = configJsonSchema();
-  const topLevel = Object.entries(properties).filter(([, node]) => node.type === 'string');
-  const sections = Object.entries(properties).filter(([, node]) => node.type !== 'string');
+  const isSection = (node: SchemaNode) => node.type === 'object' || node.type === 'array';
+  const topLevel = Object.entries(properties).filter(([, node]) => !isSection(node));
+  const sections = Object.entries(properties).filter(([, node]) => isSection(node));
   return [
     `<!-- ${GENERATED_BY} -->`,
     '# Configuration: autoglm.yaml',
@@ -61,7 +62,7 @@ export function configurationPage(): string {
     '',
     '## Limits',
     '',
-    'At most 128 models, and at most 512 replicas in all: `replicas` and `urls` of all models together. `limits` of at most 16384 keys, models of keys, and models together.',
+    'At most 128 models, and at most 512 replicas in all: `replicas`, `standby` and `urls` of all models together. `limits` of at most 16384 keys, models of keys, and models together.',
     '',
     '## Times must agree',
     '',

@@ -7,10 +7,13 @@ import { configSchema } from '../../contract/config-schema.ts';
 import type { ConfigPath } from './config-problem.ts';
 
 export interface SchemaNode {
-  type?: string;
+  /** Several: any of them. */
+  type?: string | string[];
   description?: string;
   default?: unknown;
   enum?: unknown[];
+  /** Of a text that may be many things; of an enum with several words for one thing, those to show. */
+  examples?: unknown[];
   format?: string;
   minimum?: number;
   maximum?: number;
@@ -23,6 +26,8 @@ export interface SchemaNode {
   items?: SchemaNode;
   anyOf?: SchemaNode[];
   additionalProperties?: boolean | SchemaNode;
+  /** Of a map whose keys are names: those there are. */
+  propertyNames?: SchemaNode;
 }
 
 let cached: SchemaNode | undefined;
@@ -55,10 +60,29 @@ function propertyOf(
   return typeof additionalProperties === 'object' ? additionalProperties : undefined;
 }
 
+/** Keys that a map at `node` may have; of several spellings of one, the first. */
+export function knownKeys(node: SchemaNode | undefined): string[] {
+  if (node === undefined) return [];
+  const names = (node.propertyNames?.enum ?? []).map(String);
+  const spelled = (name: string) => name.replaceAll('_', '-');
+  return [
+    ...Object.keys(node.properties ?? {}),
+    ...names.filter((name, index) => names.findIndex((other) => spelled(other) === spelled(name)) === index),
+    ...(node.anyOf ?? []).flatMap(knownKeys),
+  ];
+}
+
+/** Words that a text at `node` may be. */
+export function knownWords(node: SchemaNode | undefined): string[] {
+  if (node === undefined) return [];
+  return [...(node.enum ?? []).map(String), ...(node.anyOf ?? []).flatMap(knownWords)];
+}
+
 /** "an integer from 1 to 64", "one of embedded, vllm", "a list of http or https addresses". */
 export function describeExpectation(node: SchemaNode): string {
   if (node.anyOf !== undefined) return node.anyOf.map(describeExpectation).join(', or ');
-  if (node.enum !== undefined) return `one of ${node.enum.join(', ')}`;
+  if (node.enum !== undefined) return describeEnum(node.enum, node.examples);
+  if (Array.isArray(node.type)) return `a ${node.type.map(wordOf).join(' or a ')}${suchAs(node)}`;
   switch (node.type) {
     case 'integer':
     case 'number':
@@ -76,6 +100,19 @@ export function describeExpectation(node: SchemaNode): string {
     default:
       return 'another value';
   }
+}
+
+function describeEnum(words: readonly unknown[], shown: readonly unknown[] = words): string {
+  const more = shown.length < words.length ? ' (or another word for one of them)' : '';
+  return `one of ${shown.join(', ')}${more}`;
+}
+
+function wordOf(type: string): string {
+  return type === 'string' ? 'text' : type;
+}
+
+function suchAs({ examples = [] }: SchemaNode): string {
+  return examples.length === 0 ? '' : `, such as ${examples.join(', ')}`;
 }
 
 function describeMap({ properties, additionalProperties }: SchemaNode): string {
