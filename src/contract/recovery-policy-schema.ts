@@ -40,8 +40,10 @@ function time(range: { min: string; max: string; standard: string | null }, text
     })
     .transform((written) => timeMs(written) as number)
     .optional()
-    .describe(`${text}${standard} A time from ${range.min} to ${range.max}.`)
-    .meta({ examples: ['500ms', '2s', '1m'] });
+    .meta({
+      description: `${text}${standard} A time from ${range.min} to ${range.max}.`,
+      format: 'span',
+    });
 }
 
 const action = z

@@ -12,7 +12,7 @@ export interface SchemaNode {
   description?: string;
   default?: unknown;
   enum?: unknown[];
-  /** Of a text that may be many things; of an enum with several words for one thing, those to show. */
+  /** Of an enum with several words for one thing: those to show. */
   examples?: unknown[];
   format?: string;
   minimum?: number;
@@ -82,7 +82,8 @@ export function knownWords(node: SchemaNode | undefined): string[] {
 export function describeExpectation(node: SchemaNode): string {
   if (node.anyOf !== undefined) return node.anyOf.map(describeExpectation).join(', or ');
   if (node.enum !== undefined) return describeEnum(node.enum, node.examples);
-  if (Array.isArray(node.type)) return `a ${node.type.map(wordOf).join(' or a ')}${suchAs(node)}`;
+  if (node.format === 'span') return 'a time such as 500ms, 2s or 1m';
+  if (Array.isArray(node.type)) return `a ${node.type.map(wordOf).join(' or a ')}`;
   switch (node.type) {
     case 'integer':
     case 'number':
@@ -109,10 +110,6 @@ function describeEnum(words: readonly unknown[], shown: readonly unknown[] = wor
 
 function wordOf(type: string): string {
   return type === 'string' ? 'text' : type;
-}
-
-function suchAs({ examples = [] }: SchemaNode): string {
-  return examples.length === 0 ? '' : `, such as ${examples.join(', ')}`;
 }
 
 function describeMap({ properties, additionalProperties }: SchemaNode): string {

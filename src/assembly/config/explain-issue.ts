@@ -18,7 +18,8 @@ export function explainIssue(issue: z.core.$ZodIssue, context: IssueContext): Co
   const path = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
   if (issue.code === 'custom') return [{ path, message: issue.message }];
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(path, key));
-  const within = issue.code === 'invalid_union' ? chosenForm(issue.errors) : undefined;
+  const within =
+    issue.code === 'invalid_union' ? chosenForm(issue.errors, valueAt(context.value, path)) : undefined;
   if (within !== undefined)
     return within.flatMap((inner) =>
       explainIssue({ ...inner, path: [...issue.path, ...inner.path] } as z.core.$ZodIssue, context),
@@ -34,10 +35,11 @@ export function explainIssue(issue: z.core.$ZodIssue, context: IssueContext): Co
 }
 
 /** Of the forms that a value may have, the only one whose kind (map, text) it is: what is wrong in it is told, not that it is none. */
-function chosenForm(forms: readonly z.core.$ZodIssue[][]): z.core.$ZodIssue[] | undefined {
-  const ofKind = forms.filter(
-    (issues) => !issues.some(({ code, path }) => code === 'invalid_type' && path.length === 0),
-  );
+function chosenForm(forms: readonly z.core.$ZodIssue[][], value: unknown): z.core.$ZodIssue[] | undefined {
+  const isMap = typeof value === 'object' && value !== null;
+  const isOther = ({ code, path }: z.core.$ZodIssue) =>
+    path.length === 0 && (code === 'invalid_type' || (isMap && code === 'invalid_value'));
+  const ofKind = forms.filter((issues) => !issues.some(isOther));
   return ofKind.length === 1 ? ofKind[0] : undefined;
 }
 

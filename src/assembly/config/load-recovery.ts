@@ -4,7 +4,7 @@
  * `config_invalid` that lists every problem with its place.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import type { Config } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { type RecoveryFile, recoveryFileSchema } from '../../contract/recovery-policy-schema.ts';
@@ -66,13 +66,25 @@ export function loadRecovery(
 }
 
 function readRecovery(file: string, environment: Environment): RecoveryFile {
-  let text: string;
+  return parseRecovery(file, readText(file), environment);
+}
+
+function readText(file: string): string {
   try {
-    text = readFileSync(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw PlatformError.from(error, 'config_invalid', `${file}: ${readFault(error)}`);
   }
-  return parseRecovery(file, text, environment);
+}
+
+/** A recovery policy that was named where a configuration might have been; null: it is none, or there is no such file. */
+export function readLoneRecovery(named: string, environment: Environment): LoadedRecovery | null {
+  const file = resolve(environment.workDir, named);
+  if (!existsSync(file)) return null;
+  const text = readText(file);
+  const isNamedSo = FILE_NAMES.some((name) => name === basename(file));
+  if (!isNamedSo && !isRecoveryPolicy(parseConfigDocument(file, text).value)) return null;
+  return { file, written: parseRecovery(file, text, environment) };
 }
 
 /** The pure part: `file` is only used in messages. An empty text is the policy of nobody, with all defaults. */

@@ -213,7 +213,6 @@ function faultsOf({ written, perClass }: Meant): ConfigProblem[] {
 function notesOf({ written, perClass }: Meant): string[] {
   const left = perClass.filter(({ fault }) => fault !== null);
   if (left.length === 0 || left.length === perClass.length) return [];
-  return left.map(
-    ({ name, fault }) => `recovery.strategies.${written} does not count for ${name}: ${fault?.message}`,
-  );
+  const names = left.map(({ name }) => name).join(', ');
+  return [`recovery.strategies.${written} does not count for ${names}: it makes no sense there`];
 }
