@@ -8,8 +8,11 @@ import { GENERATED_BY, table } from './markdown.ts';
 
 /** Schema of `autoglm.yaml` for editors (`# yaml-language-server: $schema=...`). */
 export function configurationJsonSchema(): string {
-  const { $schema, ...rest } = configJsonSchema() as SchemaNode & { $schema?: string };
-  const title = 'autoglm.yaml';
+  return publishedSchema('autoglm.yaml', configJsonSchema());
+}
+
+export function publishedSchema(title: string, node: SchemaNode): string {
+  const { $schema, ...rest } = node as SchemaNode & { $schema?: string };
   return `${JSON.stringify({ $schema, $comment: GENERATED_BY, title, ...rest }, null, 2)}\n`;
 }
 
@@ -71,7 +74,8 @@ export function configurationPage(): string {
   ].join('\n');
 }
 
-function section(name: string, node: SchemaNode): string[] {
+/** The keys of one section, with a heading. */
+export function section(name: string, node: SchemaNode): string[] {
   const inner = node.type === 'array' ? node.items : node;
   const title = node.type === 'array' ? `${name}[]` : name;
   const lines = [`## ${title}`, ''];

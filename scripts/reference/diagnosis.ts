@@ -3,24 +3,14 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { FAULT_CLASSES, FAULTS, STRATEGY_OF } from '../../src/contract/faults.ts';
 import { LOGGED_ENGINES, readLogRuleFile, SHARED_LOG_RULES } from '../../src/drivers/engines/log-rules.ts';
-import { table } from './markdown.ts';
+import { fill, table } from './markdown.ts';
 
 export const DIAGNOSIS_PAGE = 'docs/diagnosis.md';
 
 export function diagnosisPage(): string {
-  const page = readFileSync(resolve(import.meta.dirname, '../..', DIAGNOSIS_PAGE), 'utf8');
-  return fill(fill(page, 'classes', classesTable()), 'rules', rulesTable());
-}
-
-/** Replaces what stands between `<!-- generated: NAME -->` and `<!-- end: NAME -->`. */
-function fill(page: string, name: string, text: string): string {
-  const begin = `<!-- generated: ${name} -->`;
-  const end = `<!-- end: ${name} -->`;
-  const [before, rest] = page.split(begin);
-  const after = rest?.split(end)[1];
-  if (before === undefined || after === undefined)
-    throw new Error(`${DIAGNOSIS_PAGE}: found no ${begin} ... ${end}`);
-  return `${before}${begin}\n${text}\n${end}${after}`;
+  const path = DIAGNOSIS_PAGE;
+  const text = readFileSync(resolve(import.meta.dirname, '../..', path), 'utf8');
+  return fill({ path, text: fill({ path, text }, 'classes', classesTable()) }, 'rules', rulesTable());
 }
 
 const files = () =>

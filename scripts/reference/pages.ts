@@ -4,6 +4,7 @@ import { configurationJsonSchema, configurationPage } from './configuration.ts';
 import { DIAGNOSIS_PAGE, diagnosisPage } from './diagnosis.ts';
 import { errorsPage } from './errors.ts';
 import { metricsPage } from './metrics.ts';
+import { RECOVERY_PAGE, recoveryFilePage, recoveryFileSchemaText, recoveryPage } from './recovery.ts';
 
 export interface GeneratedPage {
   /** Relative to the root of the repository. */
@@ -19,5 +20,8 @@ export function generatedPages(): GeneratedPage[] {
     { path: 'docs/reference/cli.md', text: cliPage() },
     { path: 'docs/reference/metrics.md', text: metricsPage() },
     { path: DIAGNOSIS_PAGE, text: diagnosisPage() },
+    { path: 'docs/reference/auto-recovery.schema.json', text: recoveryFileSchemaText() },
+    { path: 'docs/reference/auto-recovery.md', text: recoveryFilePage() },
+    { path: RECOVERY_PAGE, text: recoveryPage() },
   ];
 }

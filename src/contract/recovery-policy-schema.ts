@@ -11,7 +11,9 @@ import { REMEDY_WORDS } from './remedy-words.ts';
 
 const UNITS_MS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 type Unit = keyof typeof UNITS_MS;
-const TIME = /^(\d+(?:\.\d+)?) ?(ms|s|m|h)?$/;
+/** As JSON Schema has it; it holds for texts, and numbers pass. */
+export const TIME_PATTERN = '^(\\d+(?:\\.\\d+)?) ?(ms|s|m|h)?$';
+const TIME = new RegExp(TIME_PATTERN);
 
 /** `2s`, `500ms`, `1m`, `1h`; a number alone is of milliseconds. Undefined: it is no time. */
 export function timeMs(written: string | number): number | undefined {
@@ -42,7 +44,7 @@ function time(range: { min: string; max: string; standard: string | null }, text
     .optional()
     .meta({
       description: `${text}${standard} A time from ${range.min} to ${range.max}.`,
-      format: 'span',
+      pattern: TIME_PATTERN,
     });
 }
 

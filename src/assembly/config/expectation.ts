@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { configSchema } from '../../contract/config-schema.ts';
+import { recoveryFileSchema, TIME_PATTERN } from '../../contract/recovery-policy-schema.ts';
 import type { ConfigPath } from './config-problem.ts';
 
 export interface SchemaNode {
@@ -15,6 +16,7 @@ export interface SchemaNode {
   /** Of an enum with several words for one thing: those to show. */
   examples?: unknown[];
   format?: string;
+  pattern?: string;
   minimum?: number;
   maximum?: number;
   minLength?: number;
@@ -36,6 +38,11 @@ let cached: SchemaNode | undefined;
 export function configJsonSchema(): SchemaNode {
   cached ??= z.toJSONSchema(configSchema, { io: 'input' }) as SchemaNode;
   return cached;
+}
+
+/** The same of `auto-recovery.yaml`. */
+export function recoveryJsonSchema(): SchemaNode {
+  return z.toJSONSchema(recoveryFileSchema, { io: 'input' }) as SchemaNode;
 }
 
 /** The part of the schema that rules the value at `path`; undefined for a path that the schema does not know. */
@@ -82,7 +89,7 @@ export function knownWords(node: SchemaNode | undefined): string[] {
 export function describeExpectation(node: SchemaNode): string {
   if (node.anyOf !== undefined) return node.anyOf.map(describeExpectation).join(', or ');
   if (node.enum !== undefined) return describeEnum(node.enum, node.examples);
-  if (node.format === 'span') return 'a time such as 500ms, 2s or 1m';
+  if (node.pattern === TIME_PATTERN) return 'a time such as 500ms, 2s or 1m';
   if (Array.isArray(node.type)) return `a ${node.type.map(wordOf).join(' or a ')}`;
   switch (node.type) {
     case 'integer':

@@ -1,6 +1,6 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FAULT_CLASSES } from '../../contract/faults.ts';
 import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
@@ -58,6 +58,11 @@ describe('the recovery policy file', () => {
     expect(policy.strategies['engine-core-dead']).toEqual(
       DEFAULT_RECOVERY_POLICY.strategies['engine-core-dead'],
     );
+  });
+
+  it('is what its page shows', () => {
+    const page = readFileSync(resolvePath(import.meta.dirname, '../../../docs/auto-recovery.md'), 'utf8');
+    expect(page).toContain(`\`\`\`yaml\n${SAMPLE}\`\`\``);
   });
 
   it('is that of nobody when it is empty', () => {
