@@ -6,6 +6,8 @@ import { flushCompileCache } from 'node:module';
 import { systemClock } from '../base/clock.ts';
 import { PlatformError } from '../contract/errors.ts';
 import { EXIT_CODES, exitCodeFor } from '../contract/exit-codes.ts';
+import { openFenceFile } from '../drivers/coordination/fence-file.ts';
+import { FenceGuard, fencedProcessHost } from '../planes/supervisor/fenced.ts';
 import { readEnvironment } from './config/environment.ts';
 import { loadConfig } from './config/load-config.ts';
 import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
@@ -13,7 +15,7 @@ import { settleGatewayPort } from './gateway-port.ts';
 import { type InstanceLock, takeLock } from './instance-lock.ts';
 import { ModelRegistry } from './models/model-registry.ts';
 import { NodeProcess } from './node.ts';
-import { openNodeLog } from './node-log.ts';
+import { type NodeLog, openNodeLog } from './node-log.ts';
 import type { OwnerOptions } from './owner-pipe.ts';
 import { createProcesses } from './processes.ts';
 import { prepareStateDir } from './state-dir.ts';
@@ -43,15 +45,17 @@ export async function runNode(options: NodeOptions): Promise<void> {
     await waitForLock(config);
     const log = openNodeLog(config.paths.nodeLog);
     for (const { message } of problems) log.write('error', message);
+    const guard = await takeFence(config, log);
     const registry = new ModelRegistry({ loaded, file: config.paths.runtimeModels, log: log.write });
-    const processHost = createProcesses((problem, detail) => {
+    const processes = createProcesses((problem, detail) => {
       log.write('error', problem, detail);
       log.say(`  ${detail.owner}: ${problem} (${detail.code}: ${detail.logFile})`);
     });
+    const processHost = guard === null ? processes : fencedProcessHost(processes, guard);
     const port = await settleGatewayPort(config, processHost);
     const settled = { ...config, gateway: { ...config.gateway, port } };
     const { sinceAtMs, owner } = options;
-    await new NodeProcess({ config: settled, registry, log, processHost, sinceAtMs, owner }).start();
+    await new NodeProcess({ config: settled, registry, log, processHost, guard, sinceAtMs, owner }).start();
     // A process that is killed would leave its successor nothing.
     flushCompileCache();
   } catch (thrown) {
@@ -65,6 +69,32 @@ function refuse(thrown: unknown): never {
   const text = error.code === 'internal' && thrown instanceof Error ? thrown.stack : error.message;
   process.stderr.write(`error: ${text}\n`);
   process.exit(exitCodeFor(error.code));
+}
+
+/**
+ * The lock keeps two node processes of one machine apart; the number, those that a lock cannot: in two containers over one state
+ * directory, or one that was paused with its machine. Null: it could not be taken, and the lock alone must do.
+ */
+async function takeFence({ paths }: ResolvedConfig, log: NodeLog): Promise<FenceGuard | null> {
+  try {
+    const fence = await openFenceFile(paths.fenceDir).take(`pid ${process.pid}`);
+    return new FenceGuard(fence, () => {
+      log.write(
+        'error',
+        'another node process has taken over; this one ends, and engines and gateways go on',
+        {
+          fence: fence.number,
+        },
+      );
+      process.exit(EXIT_CODES.alreadyRunning.code);
+    });
+  } catch (error) {
+    log.write('error', 'the fence could not be taken; free space in the state directory', {
+      directory: paths.fenceDir,
+      error: String(error),
+    });
+    return null;
+  }
 }
 
 function assertSameInstance({ paths, configPath }: ResolvedConfig, instance: string | undefined): void {

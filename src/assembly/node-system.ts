@@ -201,7 +201,7 @@ export class NodeSystem implements AdminSystem {
       return {
         ...pool,
         ready: own.filter(({ state }) => state === 'ready').length,
-        total: own.length,
+        total: own.filter(({ standby }) => standby !== true).length,
         queued: total(reports.map(({ poolQueued }) => poolQueued[pool.model] ?? 0)),
         replicas: own,
       };

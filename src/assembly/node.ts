@@ -8,6 +8,7 @@ import type { ProcessHost } from '../contract/ports/process-host.ts';
 import { createLogRotation } from '../drivers/process/log-rotation.ts';
 import { openSuspectFile } from '../drivers/storage/suspect-file.ts';
 import { SuspectList } from '../planes/control/suspect-list.ts';
+import type { FenceGuard } from '../planes/supervisor/fenced.ts';
 import type { Supervisor } from '../planes/supervisor/supervisor-options.ts';
 import { type AdminServer, createAdminServer } from './admin/admin-server.ts';
 import { banner, notReadyLine, progressLine, readyLine, tryLines } from './banner.ts';
@@ -31,6 +32,8 @@ export interface NodeProcessOptions {
   registry: ModelRegistry;
   log: NodeLog;
   processHost: ProcessHost;
+  /** Null: nobody is fenced. */
+  guard: FenceGuard | null;
   sinceAtMs: number | undefined;
   owner: OwnerOptions | undefined;
 }
@@ -54,7 +57,7 @@ export class NodeProcess {
   #tryShown = false;
   #linesBeforeBanner: string[] = [];
 
-  constructor({ config, registry, log, processHost, sinceAtMs, owner }: NodeProcessOptions) {
+  constructor({ config, registry, log, processHost, guard, sinceAtMs, owner }: NodeProcessOptions) {
     this.#config = config;
     this.#registry = registry;
     this.#log = log;
@@ -92,6 +95,7 @@ export class NodeProcess {
     for (const file of [config.paths.nodeLog, ...this.#gateways.logFiles]) logFiles.watch(file);
     this.#supervisor = assembleSupervisor({
       ...parts,
+      guard,
       models: registry.models,
       logFiles,
       onFleet: (fleet) => this.#gateways.host.publishFleet(fleet),

@@ -5,17 +5,18 @@ import type { Clock } from '../base/clock.ts';
 import type { Fact } from '../contract/facts.ts';
 import type { FleetSnapshot } from '../contract/fleet.ts';
 import type { ProcessHost } from '../contract/ports/process-host.ts';
-import { DEFAULT_RECOVERY_POLICY } from '../contract/recovery-defaults.ts';
 import { logKnowledgeOf } from '../drivers/engines/log-rules.ts';
 import { createEnginePorts } from '../drivers/process/engine-ports.ts';
 import type { LogRotation } from '../drivers/process/log-rotation.ts';
 import { logTail } from '../drivers/process/log-tail.ts';
 import { openReplicaRecords } from '../drivers/storage/replica-records.ts';
+import { type FenceGuard, fencedRecords } from '../planes/supervisor/fenced.ts';
 import { createSupervisor } from '../planes/supervisor/supervisor.ts';
 import type { Supervisor, SupervisorOptions } from '../planes/supervisor/supervisor-options.ts';
 import type { ResolvedConfig, ResolvedModel } from './config/resolve-config.ts';
 import { engineDrivers } from './engines.ts';
 import type { LogLevel } from './node-log.ts';
+import { createSignalSources } from './signal-sources.ts';
 
 export interface AssembleSupervisorOptions {
   config: ResolvedConfig;
@@ -23,6 +24,7 @@ export interface AssembleSupervisorOptions {
   models: readonly ResolvedModel[];
   clock: Clock;
   processHost: ProcessHost;
+  guard: FenceGuard | null;
   logFiles: LogRotation;
   onFleet(fleet: FleetSnapshot): void;
   onFact(fact: Fact): void;
@@ -33,19 +35,21 @@ export interface AssembleSupervisorOptions {
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 
-export function assembleSupervisor({ config, ...parts }: AssembleSupervisorOptions): Supervisor {
+export function assembleSupervisor({ config, guard, ...parts }: AssembleSupervisorOptions): Supervisor {
   const { paths } = config;
+  const records = openReplicaRecords(paths.engineDir);
   return createSupervisor({
     ...parts,
     settings: config.supervisor,
     paths: { instance: paths.instance, logDir: paths.logDir, workDir: paths.root },
     inherited: config.inherited,
     seed: randomInt(2 ** 32),
-    records: openReplicaRecords(paths.engineDir),
+    records: guard === null ? records : fencedRecords(records, guard),
     ports: createEnginePorts(join(paths.engineDir, 'ports')),
     drivers: engineDrivers,
     logTail,
     logKnowledge: logKnowledgeOf,
-    policy: DEFAULT_RECOVERY_POLICY,
+    policy: config.recovery,
+    sources: createSignalSources({ config, ...parts }),
   });
 }

@@ -92,7 +92,7 @@ function replicaRow(replica: ReplicaStatus, colors: Colors, nowMs: number) {
 }
 
 function paintState(state: ReplicaState, colors: Colors): string {
-  if (state === 'ready') return colors.green(state);
+  if (state === 'ready' || state === 'standby') return colors.green(state);
   if (state === 'quarantined' || state === 'backing-off' || state === 'unready') return colors.red(state);
   return colors.yellow(state);
 }
@@ -106,7 +106,7 @@ function notesOn({ id, state, reason, lastIncident, logFile, speedShare = 1 }: R
   const why = oneLine(reason);
   const incident = lastIncident === null ? '' : oneLine(lastIncident.summary);
   return [
-    ...(state === 'ready' ? [] : [`  ${name} is ${state}: ${why}`]),
+    ...(state === 'ready' || state === 'standby' ? [] : [`  ${name} is ${state}: ${why}`]),
     ...(speedShare < 1
       ? [`  ${name} is slower than its peers: it counts for ${Math.round(speedShare * 100)} % of its weight`]
       : []),

@@ -14,6 +14,7 @@ import {
 import { resolveMerged } from '../assembly/config/resolve-merged.ts';
 import { resolveRecovery } from '../assembly/config/resolve-recovery.ts';
 import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
+import { loadSignalPlugins } from '../assembly/config/signal-plugins.ts';
 import type { PoolBatching } from '../contract/fleet.ts';
 import { DEFAULT_STRATEGY } from '../contract/scheduling.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
@@ -36,6 +37,8 @@ export function validate(file: string | undefined, options: ValidateOptions, con
   const loaded = loadConfig(named, environment);
   const config = resolveConfig(loaded);
   requireModelFiles(config);
+  const plugins = loadSignalPlugins(config, { nowMs: () => performance.now(), log: terminal.complain });
+  for (const plugin of plugins) plugin.close();
   const served = servedModels(loaded, config);
   const recovery = plannedRecovery(loaded, served);
   if (options.json) {
@@ -87,7 +90,7 @@ function servedModels(loaded: LoadedConfig, { paths }: ResolvedConfig): Served {
 
 /** Hashes of keys and variables of engines stay here: their names are enough. */
 function forPrograms(
-  { configPath, notHonoured, paths, gateway, admin, supervisor }: ResolvedConfig,
+  { configPath, notHonoured, paths, gateway, admin, supervisor, signals }: ResolvedConfig,
   { models, notes }: Served,
 ) {
   return {
@@ -98,16 +101,18 @@ function forPrograms(
     gateway: { ...gateway, keys: gateway.keys.map(({ name }) => name) },
     admin: { ...admin, keys: admin.keys.map(({ name }) => name) },
     supervisor,
+    signals,
     models: models.map((model) => ({ ...model, env: Object.keys(model.env) })),
     notes,
   };
 }
 
-function describe({ gateway, admin, paths }: ResolvedConfig, { models }: Served): string[] {
+function describe({ gateway, admin, paths, signals }: ResolvedConfig, { models }: Served): string[] {
   return [
     `gateway   ${localOrigin(gateway.host, gateway.port)}/v1 (listens on ${gateway.host}, ${count(gateway.workers, 'worker')}, ${count(gateway.keys.length, 'key')})`,
     `admin     ${localOrigin(admin.host, admin.port)} (listens on ${admin.host}, ${count(admin.keys.length, 'key')})`,
     `state     ${paths.root}`,
+    ...signals.plugins.map((file) => `signals   ${file}`),
     ...models.map(describeModel),
   ];
 }

@@ -19,6 +19,8 @@ export interface ReplicaStatus {
   window: number;
   /** How much of its weight counts because it is slower than its peers, 0 to 1; absent: all of it. */
   speedShare?: number;
+  /** It is loaded, or is being brought back, to take the place of another one that fails; absent: it shall take traffic. */
+  standby?: true;
   /** Unasked restarts since the record began. */
   restarts: number;
   /** Milliseconds in the present state. */

@@ -393,6 +393,40 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('Of requests that may kill engines.'),
+  signals: z
+    .strictObject({
+      kernel_log: z
+        .string()
+        .min(1)
+        .max(4096)
+        .optional()
+        .describe(
+          'Where lines of the kernel are read from, such as Xid errors of GPUs: a device as /dev/kmsg is, or a file that grows. Default: /dev/kmsg, else the output of `dmesg --follow`.',
+        ),
+      nvidia_smi: z
+        .string()
+        .min(1)
+        .max(4096)
+        .default('nvidia-smi')
+        .describe('Program that is asked about GPUs of NVIDIA; a name in PATH, or a path.'),
+      docker_socket: z
+        .string()
+        .min(1)
+        .max(4096)
+        .optional()
+        .describe(
+          'Unix socket of a container engine with the API of Docker, such as /var/run/docker.sock: says why a container of an engine ended. Default: none is asked.',
+        ),
+    })
+    .prefault({})
+    .describe('Where engines are looked at from outside (docs/signals.md).'),
+  signal_sources: z
+    .array(z.string().min(1).max(4096))
+    .max(32)
+    .default([])
+    .describe(
+      'Modules of your own that look at engines too, such as ./my-source.mjs; each exports `createSignalSource` (docs/signals.md). They run with the rights of the node process.',
+    ),
   supervisor: z
     .strictObject({
       restarts_max: z

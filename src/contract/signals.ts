@@ -88,6 +88,8 @@ export interface SignalReading {
   oomKills?: number | null;
   /** Of the cgroup; absent: no limit. */
   memoryLimitBytes?: number;
+  /** Of the cgroup, without pages of files that the kernel would give back first. */
+  memoryUsedBytes?: number;
   /** Lines of the kernel log since the look before, oldest first. */
   kernelLines?: readonly string[];
   shmFreeBytes?: number;

@@ -8,7 +8,10 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import type { ReplicaStatus } from '../../src/contract/admin-api.ts';
 import type { EngineDriver } from '../../src/contract/ports/engine-driver.ts';
+import { openFenceFile } from '../../src/drivers/coordination/fence-file.ts';
 import { vllm } from '../../src/drivers/engines/vllm.ts';
+import { openReplicaRecords } from '../../src/drivers/storage/replica-records.ts';
+import { FenceGuard, fencedProcessHost, fencedRecords } from '../../src/planes/supervisor/fenced.ts';
 import { machinePace } from '../support/machine-pace.ts';
 import { fakeModel, StateDirectory, type Supervised, until } from '../support/supervised.ts';
 
@@ -444,4 +447,36 @@ it('says which replicas there are when asked about another', async () => {
   expect(supervised.supervisor.rollingRestart('x').message).toBe('unknown pool "x"; known: demo');
   await supervised.supervisor.stop({ engines: 'kill' });
   expect(directory.living()).toEqual([]);
+});
+
+it('refuses the orders of a supervisor that another one has replaced, and leaves its engines to that one', async () => {
+  const fences = openFenceFile(join(directory.root, 'fence'));
+  const lost: string[] = [];
+  const fenced = async (name: string) => {
+    const guard = new FenceGuard(await fences.take(name), () => lost.push(name));
+    return directory.supervise(
+      [fakeModel()],
+      {},
+      {
+        processHost: fencedProcessHost(directory.processHost, guard),
+        records: fencedRecords(openReplicaRecords(join(directory.root, 'replicas')), guard),
+      },
+    );
+  };
+  const first = await fenced('first');
+  await ready(first);
+  const { pid } = statusOf(first);
+  const second = await fenced('second');
+  await ready(second);
+  expect(statusOf(second).pid).toBe(pid);
+  first.supervisor.restart('demo/0');
+  await until(() => lost.length > 0, 'the first is refused');
+  expect(lost).toEqual(['first']);
+  expect(directory.living()).toEqual([pid]);
+  second.supervisor.restart('demo/0');
+  await until(
+    () => statusOf(second).state === 'ready' && statusOf(second).pid !== pid,
+    'the second restarts it',
+  );
+  expect(lost).toEqual(['first']);
 });

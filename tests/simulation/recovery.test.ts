@@ -9,12 +9,14 @@
 import { expect, it } from 'vitest';
 import { MUTATIONS } from './mutations.ts';
 import { REGRESSION_SEEDS } from './regression-seeds.ts';
+import { hangingScenario } from './scenario.ts';
 import { replayCommand, simulate } from './simulate.ts';
 
 const SEEDS = Number(process.env.AUTOGLM_SEEDS ?? 10_000);
 const MUTATION_SEEDS = 200;
 const CAUGHT_SHARE_MIN = 0.9;
 const TRACE_LINES_SHOWN = 60;
+const LAST_DEATH_MS = 25_000;
 
 const chosen = process.env.AUTOGLM_SEED;
 
@@ -56,6 +58,21 @@ if (chosen !== undefined) {
   it('holds in a storm of all faults at once', () => {
     for (let seed = 1; seed <= MUTATION_SEEDS; seed++)
       expect(simulate(seed, { storm: true }).violation, `storm, seed ${seed}`).toBeNull();
+  });
+
+  it('finishes a recovery, whichever effect the supervisor dies before, paused or dead', () => {
+    const scenario = hangingScenario();
+    let points = 0;
+    for (let seed = 1; seed <= 4; seed++) {
+      // Who dies after that has no time left to come back.
+      const { effects } = simulate(seed, { scenario: { ...scenario, healedMs: LAST_DEATH_MS } });
+      for (let diesBefore = 1; diesBefore <= effects; diesBefore++, points++) {
+        const { violation } = simulate(seed, { scenario, diesBefore });
+        expect(violation, `seed ${seed}, the supervisor dies before effect ${diesBefore}`).toBeNull();
+      }
+    }
+    console.log(`${points} points at which the supervisor died`);
+    expect(points).toBeGreaterThan(400);
   });
 
   it.each(Object.entries(MUTATIONS))('notices a supervisor that %s', (_name, machine) => {

@@ -2,7 +2,7 @@
  * What a seed stands for: a fleet, the numbers of its supervisor, and which faults happen how often. Each kind of fault is on
  * in some seeds and off in others, so that one kind does not hide what another would show.
  */
-import type { Random } from '../../src/base/random.ts';
+import { createRandom, type Random } from '../../src/base/random.ts';
 import { DEFAULT_RECOVERY_POLICY } from '../../src/contract/recovery-defaults.ts';
 import type { RecoveryPolicy } from '../../src/contract/recovery-policy.ts';
 import type { RecoverySettings } from '../../src/decide/recovery/recovery-settings.ts';
@@ -90,6 +90,37 @@ function drawSettings(random: Random, storm: boolean): RecoverySettings {
     policy: POLICY,
   };
 }
+
+/** Two replicas whose first processes hang after a while, and nothing else goes wrong. */
+export function hangingScenario(): Scenario {
+  const settings = drawSettings(createRandom(1), true);
+  const faultsEndMs = 3_000;
+  return {
+    settings: { ...settings, restartsMax: 3 },
+    specs: [spec('p0', 0), spec('p0', 1)],
+    faults: { ...NO_FAULTS, hangs: 1 },
+    faultsEndMs,
+    healedMs: faultsEndMs + healingBoundMs(settings),
+  };
+}
+
+const NO_FAULTS: Faults = {
+  meanLifeMs: Number.POSITIVE_INFINITY,
+  diesAtStart: 0,
+  neverReady: 0,
+  ignoresTerm: 0,
+  hidesTag: 0,
+  stalls: 0,
+  hangsOnKill: 0,
+  hangs: 0,
+  answerLost: 0,
+  orderLost: 0,
+  orderSlow: 0,
+  diskFull: 0,
+  meanSupervisorLifeMs: Number.POSITIVE_INFINITY,
+  meanCommandMs: Number.POSITIVE_INFINITY,
+  meanFactMs: Number.POSITIVE_INFINITY,
+};
 
 /**
  * The worst that may still lie ahead when faults stop: a start that runs out of its time and an end by force, the longest

@@ -2,11 +2,13 @@
 
 import { MACHINE, type Machine } from './machine.ts';
 import { Violation } from './safety.ts';
+import type { Scenario } from './scenario.ts';
 import { World } from './world.ts';
 
 export interface SimulationResult {
   seed: number;
   steps: number;
+  effects: number;
   fingerprint: number;
   /** What did not hold; null: all did. */
   violation: string | null;
@@ -18,13 +20,15 @@ export interface SimulationOptions {
   /** Every kind of fault, often: for showing that a broken supervisor is noticed. */
   storm?: boolean;
   traced?: boolean;
+  scenario?: Scenario;
+  diesBefore?: number;
 }
 
 export function simulate(
   seed: number,
-  { machine = MACHINE, storm = false, traced = false }: SimulationOptions = {},
+  { machine = MACHINE, storm = false, traced = false, ...more }: SimulationOptions = {},
 ): SimulationResult {
-  const world = new World(seed, machine, { storm, traced });
+  const world = new World(seed, machine, { storm, traced, ...more });
   let violation: string | null = null;
   try {
     world.run();
@@ -32,8 +36,8 @@ export function simulate(
     // A broken invariant inside the machine counts as well.
     violation = error instanceof Violation ? error.message : String((error as Error).stack);
   }
-  const { steps, fingerprint, trace } = world;
-  return { seed, steps, fingerprint, violation, trace: trace ?? [] };
+  const { steps, effects, fingerprint, trace } = world;
+  return { seed, steps, effects, fingerprint, violation, trace: trace ?? [] };
 }
 
 export function replayCommand(seed: number): string {

@@ -38,6 +38,15 @@ const CLOSE_LOOK_MS = 400;
 /** The longest legal prefill twice, and what it then takes to end a process. */
 const HANG_BOUND_MS = 40_000;
 
+export interface WorldOptions {
+  traced: boolean;
+  storm: boolean;
+  /** Default: drawn from the seed. */
+  scenario?: Scenario;
+  /** The supervisor dies instead of carrying out the effect of this number, from 1. Default: by chance alone. */
+  diesBefore?: number | null;
+}
+
 export class World {
   readonly scenario: Scenario;
   readonly trace: string[] | null;
@@ -45,6 +54,9 @@ export class World {
   steps = 0;
   /** Of all that happened, in order: equal for equal runs. */
   fingerprint = 0;
+  /** Effects that the supervisors asked for, all of them together. */
+  effects = 0;
+  readonly #diesBefore: number | null;
   readonly #random: Random;
   readonly #machine: Machine;
   readonly #heap = new EventHeap();
@@ -67,11 +79,12 @@ export class World {
   #zombie: { life: number; state: FleetState; resumed: boolean } | null = null;
   readonly #records = new Map<string, SignalRecord>();
 
-  constructor(seed: number, machine: Machine, { traced, storm }: { traced: boolean; storm: boolean }) {
+  constructor(seed: number, machine: Machine, { traced, storm, scenario, diesBefore = null }: WorldOptions) {
     this.#random = createRandom(mix32(seed, 0x5eed));
     this.#machine = machine;
     this.#processes = new ProcessTable(this.#random);
-    this.scenario = drawScenario(this.#random, storm);
+    this.scenario = scenario ?? drawScenario(this.#random, storm);
+    this.#diesBefore = diesBefore;
     this.#faults = this.scenario.faults;
     this.#specs = this.scenario.specs;
     this.#safety = new Safety(this.scenario.settings, (replica, generation) =>
@@ -209,6 +222,8 @@ export class World {
     this.#state = state;
     if (this.trace !== null && (event.type !== 'ticked' || effects.length > 0)) this.#note('event', event);
     for (const effect of effects) {
+      this.effects++;
+      if (this.effects === this.#diesBefore) return this.#killSupervisor();
       if (this.trace !== null) this.#note('effect', effect);
       this.#carryOut(effect);
     }

@@ -107,6 +107,16 @@ export interface SupervisorSettings {
   drainTimeoutMs: number;
 }
 
+export interface SignalSettings {
+  /** Absolute path; undefined: what the machine has. */
+  kernelLog: string | undefined;
+  nvidiaSmi: string;
+  /** Absolute path; undefined: none. */
+  dockerSocket: string | undefined;
+  /** Absolute paths of modules. */
+  plugins: string[];
+}
+
 export interface AdminSettings {
   host: string;
   port: number;
@@ -124,6 +134,7 @@ export interface ResolvedConfig {
   admin: AdminSettings;
   supervisor: SupervisorSettings;
   recovery: RecoveryPolicy;
+  signals: SignalSettings;
   models: ResolvedModel[];
   /** What the processes that we start inherit from our environment. */
   inherited: Record<string, string>;
@@ -154,6 +165,7 @@ export function resolveConfig(loaded: LoadedConfig): ResolvedConfig {
     },
     supervisor: supervisorSettings(config),
     recovery: resolveRecovery(writtenRecovery(loaded)).policy,
+    signals: signalSettings(config, fromHere),
     models: config.models.map((model) => resolveModel(model, config.cache, fromHere)),
     inherited: inheritedVariables(environment),
   });
@@ -293,6 +305,19 @@ function modelBatching(batching: ModelConfig['batching']): PoolBatching | undefi
   if (batching === undefined) return undefined;
   const { max_batch_size: unitsMax, max_wait_ms: waitMaxMs, endpoints } = batching;
   return { unitsMax, waitMaxMs, endpoints };
+}
+
+function signalSettings(
+  { signals, signal_sources }: Config,
+  fromHere: (path: string) => string,
+): SignalSettings {
+  const { kernel_log, nvidia_smi, docker_socket } = signals;
+  return {
+    kernelLog: kernel_log === undefined ? undefined : fromHere(kernel_log),
+    nvidiaSmi: nvidia_smi.includes('/') ? fromHere(nvidia_smi) : nvidia_smi,
+    dockerSocket: docker_socket === undefined ? undefined : fromHere(docker_socket),
+    plugins: signal_sources.map(fromHere),
+  };
 }
 
 function supervisorSettings({ supervisor, timeouts }: Config): SupervisorSettings {

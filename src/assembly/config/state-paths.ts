@@ -22,6 +22,8 @@ export interface StatePaths {
   /** What was loaded and changed at run time. */
   readonly runtimeModels: string;
   readonly engineDir: string;
+  /** Who may act on engines and gateways. */
+  readonly fenceDir: string;
   readonly gatewayDir: string;
   /** Short enough for Unix sockets. */
   readonly socketDir: string;
@@ -43,6 +45,7 @@ export function statePaths(root: string): StatePaths {
     nodeRecord: join(root, 'node.json'),
     runtimeModels: join(root, 'models.json'),
     engineDir: join(root, 'engines'),
+    fenceDir: join(root, 'fence'),
     gatewayDir: join(root, 'gateways'),
     socketDir: fits ? inside : outside,
     spareSocketDir: outside,

@@ -99,6 +99,11 @@ export interface EngineDriver {
   /** Undefined for engines that we cannot start (`url:` only). Throws PlatformError `engine_binary_missing` or `model_file_invalid`. */
   launch?(context: LaunchContext, signal: AbortSignal): Promise<LaunchPlan>;
   probe(target: EngineTarget, rung: ReadinessRung, signal: AbortSignal): Promise<ProbeResult>;
+  /**
+   * A tiny generation at temperature 0, always the same one, and its text. Undefined: the engine cannot be asked for text.
+   * `text` null: this model has none, or it did not come; `detail` says which.
+   */
+  canary?(target: EngineTarget, signal: AbortSignal): Promise<{ text: string | null; detail: string }>;
   readMetrics(target: EngineTarget, signal: AbortSignal): Promise<EngineMetrics | undefined>;
   /** What lines of the engine's log mean; empty where nothing is known. */
   readonly logRules: readonly LogRule[];

@@ -38,3 +38,15 @@ export interface SignalSource {
   lookLast?(subject: SignalSubject): SignalReading;
   close(): void;
 }
+
+/** What a plug-in is given by the program that loads it. */
+export interface SignalPluginOptions {
+  /** Milliseconds from an arbitrary start, as `startedAtMs` of a subject counts them. */
+  nowMs(): number;
+  log(message: string): void;
+}
+
+/**
+ * What the module of a plug-in exports, by this name or as its default: makes a source, and starts nothing yet.
+ */
+export type CreateSignalSource = (options: SignalPluginOptions) => SignalSource;

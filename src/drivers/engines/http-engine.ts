@@ -9,7 +9,7 @@ import type {
 } from '../../contract/ports/engine-driver.ts';
 import { ownCommand } from './command-line.ts';
 import { type MetricNames, readEngineMetrics } from './engine-metrics.ts';
-import { climbRung, type Ladder } from './http-ladder.ts';
+import { askCanary, climbRung, type Ladder } from './http-ladder.ts';
 
 export interface EngineProfile
   extends Pick<EngineDriver, 'clearCache' | 'drain' | 'resume' | 'abort'>,
@@ -46,6 +46,7 @@ export function createHttpEngine(profile: EngineProfile): EngineDriver {
       return launch === undefined ? ownCommand(context, []) : launch(context);
     },
     probe: (target, rung, signal) => climbRung(target, rung, profile, signal),
+    canary: askCanary,
     readMetrics: async (target, signal) =>
       metricNames === undefined ? undefined : readEngineMetrics(target, metricNames, signal),
     ...(clearCache !== undefined && { clearCache }),

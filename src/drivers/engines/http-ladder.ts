@@ -75,6 +75,41 @@ function modelIds(value: unknown): string[] | undefined {
     .filter((id) => typeof id === 'string');
 }
 
+const CANARY = 'The three primary colours are';
+const CANARY_TOKENS = 12;
+
+/** By the first end point that has text for this model. */
+export async function askCanary(
+  target: EngineTarget,
+  signal: AbortSignal,
+): Promise<{ text: string | null; detail: string }> {
+  const common = { model: target.servedModel, max_tokens: CANARY_TOKENS, temperature: 0 };
+  const tries = [
+    { path: '/v1/completions', body: { ...common, prompt: CANARY } },
+    { path: '/v1/chat/completions', body: { ...common, messages: [{ role: 'user', content: CANARY }] } },
+  ];
+  let detail = 'not asked';
+  for (const request of tries) {
+    const response = await exchange(target, request, signal);
+    if ('failure' in response) return { text: null, detail: response.failure };
+    detail = statusText(response);
+    if (response.status === 200) return { text: textIn(parseJson(response.body)), detail };
+    if (!NOT_HERE.includes(response.status)) break;
+  }
+  return { text: null, detail };
+}
+
+function textIn(answer: unknown): string | null {
+  const [choice] = (answer as { choices?: Choice[] } | null)?.choices ?? [];
+  const text = choice?.text ?? choice?.message?.content;
+  return typeof text === 'string' ? text : null;
+}
+
+interface Choice {
+  text?: unknown;
+  message?: { content?: unknown };
+}
+
 async function generate(target: EngineTarget, signal: AbortSignal): Promise<ProbeResult> {
   let last: ProbeResult = { ok: false, detail: 'not asked' };
   for (const { path, input, answer } of GENERATIONS) {

@@ -15,8 +15,9 @@ import type {
   ProcessIdentity,
   SpawnSpec,
 } from '../../contract/ports/process-host.ts';
+import { isDead } from '../../wire/proc/proc-stat.ts';
 import { createExitWatch, type ExitWatch } from './exit-watch.ts';
-import { isDead, listPids, readProcStat, readProcVariable } from './proc-stat.ts';
+import { listPids, readProcStat, readProcVariable } from './proc-stat.ts';
 
 const OWNER_VARIABLE = 'AUTOGLM_OWNER';
 /** Ended children whose end nobody has asked about yet. */

@@ -30,7 +30,7 @@ export interface RunnerParts {
   /** The last known address of a replica. */
   urlOf(id: string): string | null;
   now(): Moment;
-  watch: Pick<EngineWatch, 'begin' | 'judgeExit' | 'noteProbe' | 'windowOf'>;
+  watch: Pick<EngineWatch, 'begin' | 'canary' | 'judgeExit' | 'noteProbe' | 'windowOf'>;
   /** How the process is started differently from what the configuration says. */
   adjustmentOf(id: string): LaunchAdjustment;
   deliver(event: RecoveryEvent): void;
@@ -245,7 +245,10 @@ export class EffectRunner {
       return { ok: false, detail: 'it is not in the configuration' };
     const url = rung === 'port' ? await this.#addressOf(watched, generation) : urlOf(replica);
     if (url === null) return { ok: false, detail: 'the engine has not said its port yet' };
-    return { ...(await driver.probe(engineTarget(watched.model, url), rung, signal)), url };
+    const result = await driver.probe(engineTarget(watched.model, url), rung, signal);
+    if (!result.ok || rung !== 'generation') return { ...result, url };
+    const canary = await this.#parts.watch.canary(replica, signal);
+    return canary === null || canary.ok ? { ...result, url } : { ...canary, url };
   }
 
   /** From the configuration, from the file that the engine writes, or chosen by us at the start. */

@@ -10,8 +10,10 @@ import type {
   ReplicaView,
 } from '../../contract/fleet.ts';
 import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
+import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
 import type { FleetState } from '../../decide/recovery/fleet-state.ts';
 import { type Replica, stateOf } from '../../decide/recovery/replica.ts';
+import { adjustedModel } from './adjusted-model.ts';
 import { poolCache } from './model-revision.ts';
 import type { Moment } from './record-times.ts';
 import type { SupervisedReplica } from './supervised-replica.ts';
@@ -22,6 +24,7 @@ export interface ViewParts {
   /** By id; replicas on their way out included. */
   replicas: ReadonlyMap<string, SupervisedReplica>;
   drivers: ReadonlyMap<EngineKind, EngineDriver>;
+  policy: RecoveryPolicy;
   /** What a replica has loaded in its present generation. */
   adaptersOf(replica: Replica): AdapterView[];
   /** Why it could not load others, by name. */
@@ -107,7 +110,7 @@ function replicaView(replica: Replica, { model }: SupervisedReplica, parts: View
     state: stateOf(replica),
     reason: replica.reason,
     ...(replica.phase.name === 'ailing' && replica.phase.late && { late: true as const }),
-    window: Math.max(1, Math.floor(windowOf(model, driver) * replica.windowShare)),
+    window: usedWindow(replica, model, parts),
     ...(model.weight !== undefined && { weight: model.weight }),
     ...gpuMetricsOf(model, replica.url),
     capabilities: capabilitiesOf(model, driver),
@@ -145,6 +148,17 @@ export function windowOf(model: SupervisedModel, driver: EngineDriver | undefine
   return model.maxBatchSize ?? driver?.defaultWindow ?? WINDOW_WITHOUT_DRIVER;
 }
 
+/** As it was started, and without what is shed. */
+function usedWindow(
+  { adjustment, windowShare }: Replica,
+  model: SupervisedModel,
+  { drivers, policy }: ViewParts,
+): number {
+  const driver = drivers.get(model.engine);
+  const started = adjustedModel(model, adjustment, { policy, defaultWindow: driver?.defaultWindow });
+  return Math.max(1, Math.floor(windowOf(started, driver) * windowShare));
+}
+
 export function replicaStatuses(
   state: FleetState,
   parts: ViewParts,
@@ -164,7 +178,8 @@ export function replicaStatuses(
       url: replica.url,
       pid: replica.process?.pid ?? null,
       inFlight: replica.inFlight ?? 0,
-      window: windowOf(model, parts.drivers.get(model.engine)),
+      window: usedWindow(replica, model, parts),
+      ...(replica.standby && { standby: true as const }),
       restarts: replica.restarts,
       stateForMs: Math.max(0, Math.round(now.monotonicMs - replica.sinceMs)),
       lastIncident: incidentOf(replica, now),

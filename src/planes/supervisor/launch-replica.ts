@@ -67,8 +67,9 @@ async function prepare(
   signal: AbortSignal,
 ): Promise<{ plan: LaunchPlan; port: number }> {
   const { spec } = supervised;
-  const model = adjustedModel(supervised.model, adjustment, policy);
-  const driver = drivers.get(model.engine);
+  const driver = drivers.get(supervised.model.engine);
+  const { defaultWindow } = driver ?? {};
+  const model = adjustedModel(supervised.model, adjustment, { policy, defaultWindow });
   if (driver?.launch === undefined) throw cannotStart(supervised, driver);
   const portFile = await ports.prepare(spec.id, generation);
   const port = await ports.free(ENGINE_HOST);

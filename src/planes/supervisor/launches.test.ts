@@ -18,7 +18,7 @@ const clock = {
   sleep: () => Promise.reject(new Error('nobody sleeps here')),
 };
 const PLAN: LaunchPlan = { command: 'engine', args: [], env: {}, portFrom: 'assigned' };
-const [supervised] = supervisedReplicas([fakeModel()]);
+const [supervised] = supervisedReplicas([fakeModel()], new Map());
 const stateWith = (change: object): FleetState => ({
   ...createFleetState(DEFAULT_RECOVERY_SETTINGS, 1, 0),
   replicas: { 'demo/0': { ...createReplica(supervised!.spec, 1, 0), ...change } },

@@ -22,14 +22,16 @@ const model: SupervisedModel = {
 };
 
 const hashOf = (more: Partial<SupervisedModel> = {}) =>
-  supervisedReplicas([{ ...model, ...more }])[0]!.spec.launchHash;
+  supervisedReplicas([{ ...model, ...more }], new Map())[0]!.spec.launchHash;
 
 it('makes a replica of each ordinal, or of each address', () => {
-  expect(supervisedReplicas([model]).map(({ spec }) => [spec.id, spec.managed])).toEqual([
+  expect(
+    supervisedReplicas([model], new Map()).map(({ spec }) => [spec.id, spec.managed], new Map()),
+  ).toEqual([
     ['org/demo/0', true],
     ['org/demo/1', true],
   ]);
-  const watched = supervisedReplicas([{ ...model, urls: ['http://a', 'http://b', 'http://c'] }]);
+  const watched = supervisedReplicas([{ ...model, urls: ['http://a', 'http://b', 'http://c'] }], new Map());
   expect(watched.map(({ spec }) => spec.url)).toEqual(['http://a', 'http://b', 'http://c']);
 });
 

@@ -1,8 +1,10 @@
 /** What the configuration says about each replica: from pools to replicas, and what their processes are started with. */
 import { createHash } from 'node:crypto';
+import type { EngineKind } from '../../contract/fleet.ts';
 import { LORA_ENGINES_WHILE_RUNNING } from '../../contract/lora.ts';
+import type { EngineDriver } from '../../contract/ports/engine-driver.ts';
 import { replicaId } from '../../contract/replica-id.ts';
-import { NO_MEANS, type ReplicaSpec } from '../../decide/recovery/replica.ts';
+import type { RemedyMeans, ReplicaSpec } from '../../decide/recovery/replica.ts';
 import type { SupervisedModel } from './supervisor-options.ts';
 
 export interface SupervisedReplica {
@@ -13,9 +15,13 @@ export interface SupervisedReplica {
 
 const HASH_DIGITS = 12;
 
-export function supervisedReplicas(models: readonly SupervisedModel[]): SupervisedReplica[] {
-  return models.flatMap((pool) =>
-    Array.from({ length: pool.urls?.length ?? pool.replicas }, (_, ordinal) => {
+export function supervisedReplicas(
+  models: readonly SupervisedModel[],
+  drivers: ReadonlyMap<EngineKind, EngineDriver>,
+): SupervisedReplica[] {
+  return models.flatMap((pool) => {
+    const inRotation = pool.urls?.length ?? pool.replicas;
+    return Array.from({ length: inRotation + (pool.standby ?? 0) }, (_, ordinal) => {
       const url = pool.urls?.[ordinal] ?? null;
       const model = { ...pool, ...pool.perUrl[ordinal] };
       const spec = {
@@ -25,12 +31,23 @@ export function supervisedReplicas(models: readonly SupervisedModel[]): Supervis
         launchHash: launchHash(model, url),
         url,
         startTimeoutMs: model.startTimeoutMs,
-        standby: false,
-        means: NO_MEANS,
+        standby: ordinal >= inRotation,
+        means: meansOf(model, drivers.get(model.engine)),
       };
       return { spec, model };
-    }),
-  );
+    });
+  });
+}
+
+function meansOf(model: SupervisedModel, driver: EngineDriver | undefined): RemedyMeans {
+  return {
+    // Gateways take requests off any engine.
+    abort: true,
+    clearCaches: driver?.clearCache !== undefined,
+    saferSteps: model.saferSteps?.length ?? 0,
+    spareDevices: model.spareDevices?.length ?? 0,
+    window: model.maxBatchSize ?? driver?.defaultWindow ?? 1,
+  };
 }
 
 /** Changes when the process would be started differently. What only gateways look at is not part of it. */

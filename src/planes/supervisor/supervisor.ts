@@ -55,7 +55,7 @@ class SupervisorPlane implements Supervisor {
     this.#options = options;
     this.#settings = recoverySettings(options.settings, options.policy);
     this.#models = options.models;
-    this.#replicas = byId(options.models);
+    this.#replicas = byId(options);
     const { clock, seed } = options;
     this.#loop = new RecoveryLoop(
       createFleetState(this.#settings, seed, clock.monotonicMs(), clock.wallMs() - clock.monotonicMs()),
@@ -202,9 +202,10 @@ class SupervisorPlane implements Supervisor {
   configure(models: readonly SupervisedModel[]): void {
     const leaving = [...this.#replicas].filter(([id]) => this.#loop.state.replicas[id] !== undefined);
     this.#models = models;
-    const wanted = byId(models);
+    const { drivers } = this.#options;
+    const wanted = byId({ models, drivers });
     this.#replicas = new Map([...wanted, ...leaving.filter(([id]) => !wanted.has(id))]);
-    this.#loop.deliver({ type: 'configured', replicas: supervisedReplicas(models).map(({ spec }) => spec) });
+    this.#loop.deliver({ type: 'configured', replicas: [...wanted.values()].map(({ spec }) => spec) });
   }
 
   async stop({ engines }: { engines: 'drain' | 'kill' | 'leave' }): Promise<void> {
@@ -230,8 +231,8 @@ class SupervisorPlane implements Supervisor {
   get #view(): ViewParts {
     const adaptersOf = ({ spec, generation }: Replica) => this.#adapters.servable(spec.id, generation);
     const adapterProblemsOf = ({ spec }: Replica) => this.#adapters.problems(spec.id);
-    const { drivers } = this.#options;
-    return { models: this.#models, replicas: this.#replicas, drivers, adaptersOf, adapterProblemsOf };
+    const { drivers, policy } = this.#options;
+    return { models: this.#models, replicas: this.#replicas, drivers, policy, adaptersOf, adapterProblemsOf };
   }
 
   #specs() {
@@ -341,6 +342,9 @@ function isOnItsWay(phase: Replica['phase']['name']): boolean {
   return phase !== 'serving' && phase !== 'ailing' && phase !== 'quarantined' && phase !== 'stopped';
 }
 
-function byId(models: readonly SupervisedModel[]): Map<string, SupervisedReplica> {
-  return new Map(supervisedReplicas(models).map((supervised) => [supervised.spec.id, supervised]));
+function byId({
+  models,
+  drivers,
+}: Pick<SupervisorOptions, 'models' | 'drivers'>): Map<string, SupervisedReplica> {
+  return new Map(supervisedReplicas(models, drivers).map((supervised) => [supervised.spec.id, supervised]));
 }

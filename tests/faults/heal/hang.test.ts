@@ -81,3 +81,33 @@ describe('an engine that only looks ill', () => {
     expect(remedies.filter(({ remedy }) => remedy !== 'observe' && remedy !== 'page')).toEqual([]);
   });
 });
+
+describe('an engine that is stopped by a signal', () => {
+  it('is found with its port open, ended by force, and costs no client anything', async () => {
+    system = await startSystem({ models: [simulatorPool('sim', 2)] });
+    const load = steadyStreams(system, 'sim');
+    await system.until((status) => replicaIn(status, 'sim/0').inFlight > 0);
+    const { generation, pid } = replicaIn(await system.status(), 'sim/0');
+    const stoppedAtMs = Date.now();
+    process.kill(pid ?? 0, 'SIGSTOP');
+    await untilHealed(system, 'sim/0', generation);
+    expect(errorsOf(await load.stop())).toEqual([]);
+    const [opened] = await factsOf(system, 'incidentOpened', 'sim/0');
+    console.log(`SIGSTOP: found after ${(opened?.atMs ?? 0) - stoppedAtMs} ms: ${opened?.summary}`);
+    expect(opened?.diagnosis.class).toBe('hung');
+    expect((opened?.atMs ?? 0) - stoppedAtMs).toBeLessThan(FOUND_MS_MAX * machinePace());
+    expect(await factsOf(system, 'incidentOpened', 'sim/1')).toEqual([]);
+  });
+});
+
+describe('an engine whose answers have become worthless', () => {
+  it('is found by its canary, taken out and restarted', async () => {
+    system = await startSystem({ models: [simulatorPool('sim', 2)] });
+    const { generation } = replicaIn(await system.status(), 'sim/0');
+    await arm(system, 'sim/0', { action: 'corrupt-text' });
+    await untilHealed(system, 'sim/0', generation, 60_000);
+    const [opened] = await factsOf(system, 'incidentOpened', 'sim/0');
+    expect(opened?.diagnosis.class).toBe('corrupt-output');
+    expect(await factsOf(system, 'incidentOpened', 'sim/1')).toEqual([]);
+  });
+});

@@ -23,6 +23,7 @@ import { logFileOf } from '../launch-replica.ts';
 import { generationsPrefix } from '../owner-tag.ts';
 import type { SupervisedReplica } from '../supervised-replica.ts';
 import type { SupervisorOptions } from '../supervisor-options.ts';
+import { Canaries, type CanaryResult } from './canaries.ts';
 import { SignalRecord } from './signal-record.ts';
 import { verdictOf } from './verdict-of.ts';
 
@@ -40,6 +41,9 @@ const CLOSE_LOOK_MS = 400;
 /** Longest that one look may take; what has not answered by then is silent. */
 const LOOK_MS_MAX = 1_500;
 const INCIDENTS_MAX = 20;
+/** Between two canaries of a replica in rotation that has room. */
+const CANARY_MS = 20_000;
+const CANARY_PATIENCE_MS = 10_000;
 
 export class EngineWatch {
   readonly #parts: EngineWatchParts;
@@ -48,6 +52,7 @@ export class EngineWatch {
   readonly #incidents = new Map<string, PastIncident[]>();
   readonly #readers = new Map<string, LineReader>();
   readonly #told = new Set<string>();
+  readonly #canaries = new Canaries();
   #timer: NodeJS.Timeout | null = null;
   #lastLookMs: number;
   #looking: Promise<void> | null = null;
@@ -171,11 +176,14 @@ export class EngineWatch {
       Math.min(LOOK_MS_MAX, Math.max(CLOSE_LOOK_MS, this.#parts.monitoring.intervalMs)),
     );
     const flowing = this.#flows();
-    const looks = subjects.map(async (replica) => ({
-      replica,
-      metrics: await this.#metricsOf(replica, signal),
-      readings: await this.#readingsOf(replica, signal),
-    }));
+    // All at once: an engine that does not answer must not use up the time in which others look at it.
+    const looks = subjects.map(async (replica) => {
+      const [metrics, readings] = await Promise.all([
+        this.#metricsOf(replica, signal),
+        this.#readingsOf(replica, signal),
+      ]);
+      return { replica, metrics, readings };
+    });
     const [flows, found] = await Promise.all([flowing, Promise.all(looks)]);
     if (this.#closed) return;
     const nowMs = this.#clock.monotonicMs();
@@ -190,6 +198,7 @@ export class EngineWatch {
       const seen = flows[id];
       if (seen !== undefined) record.addFlow(nowMs, seen, sinceLookMs);
       this.#readLog(id, record);
+      void this.#askCanary(replica, record);
       this.#tell(replica, record);
     }
   }
@@ -214,6 +223,30 @@ export class EngineWatch {
     // Adopted ones and those that run elsewhere were not begun by a start.
     this.begin(spec.id, generation, this.#logEnd(spec.id));
     return this.#records.get(spec.id) ?? null;
+  }
+
+  /** Not waited for: a busy engine answers late, and that is no sign of anything. */
+  async #askCanary({ spec, generation, phase }: Replica, record: SignalRecord): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (phase.name !== 'serving' || nowMs < record.canaryAtMs + CANARY_MS || !record.hasRoom) return;
+    record.canaryAtMs = nowMs;
+    const result = await this.canary(spec.id, AbortSignal.timeout(CANARY_PATIENCE_MS)).catch(() => null);
+    if (result !== null && this.#records.get(spec.id)?.generation === generation)
+      record.noteCanary(result.ok);
+  }
+
+  /** Null: no answer, or none that says anything. */
+  async canary(id: string, signal: AbortSignal): Promise<CanaryResult | null> {
+    const watched = this.#parts.supervised(id);
+    const target = this.#parts.targetOf(id);
+    const driver = watched && this.#parts.options.drivers.get(watched.model.engine);
+    if (watched === undefined || target === null || driver === undefined) return null;
+    return await this.#canaries.ask(
+      driver,
+      target,
+      `${watched.spec.pool} ${watched.spec.launchHash}`,
+      signal,
+    );
   }
 
   async #metricsOf({ spec }: Replica, signal: AbortSignal): Promise<EngineMetrics | undefined> {

@@ -57,12 +57,16 @@ export class SignalRecord {
   #hasLog = false;
   #hasKernelLog = false;
   #emptySuccesses = 0;
+  #canary: 'passed' | 'wrong' | undefined;
+  /** When a canary was asked last. */
+  canaryAtMs: number;
   #lastGoodMs: number | null = null;
 
   constructor(generation: number, startedAtMs: number, logOffset: number, parts: RecordParts) {
     this.generation = generation;
     this.startedAtMs = startedAtMs;
     this.logOffset = logOffset;
+    this.canaryAtMs = startedAtMs;
     this.#parts = parts;
     this.#log = new LogScan(parts.readLine);
     this.#kernelLog = new LogScan(parts.readKernelLine);
@@ -143,6 +147,15 @@ export class SignalRecord {
     }
   }
 
+  noteCanary(ok: boolean): void {
+    this.#canary = ok ? 'passed' : 'wrong';
+  }
+
+  /** Nothing waits, and what runs leaves room: one more small request harms nobody. */
+  get hasRoom(): boolean {
+    return (this.#latestMetrics?.waiting ?? 0) === 0 && !this.mayHang;
+  }
+
   countEmptySuccess(): void {
     this.#emptySuccesses++;
   }
@@ -194,7 +207,10 @@ export class SignalRecord {
         ...(peerStepsMs.length > 0 && { peerStepsMs }),
       },
       patience: { floorMs: monitoring.hangFloorMs, unmeasuredMs: monitoring.hangUnmeasuredMs },
-      answers: { emptySuccesses: this.#emptySuccesses },
+      answers: {
+        emptySuccesses: this.#emptySuccesses,
+        ...(this.#canary !== undefined && { canary: this.#canary }),
+      },
       host,
       ...(this.#shmFreeBytes !== undefined && { shmFreeBytes: this.#shmFreeBytes }),
       latencyPerToken: this.#latency,

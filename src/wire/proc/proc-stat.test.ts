@@ -4,13 +4,15 @@ import { isDead, parseProcStat } from './proc-stat.ts';
 const line = (command: string, state = 'S') =>
   `4242 (${command}) ${state} 1 4242 4242 0 -1 4194560 1 0 0 0 3 1 0 0 20 0 7 0 123456 99 1 18446744073709551615 0 0\n`;
 
-it('reads state, parent, group and start time', () => {
+it('reads name, state, parent, group, start time and time on the processor', () => {
   expect(parseProcStat(line('node'))).toEqual({
     pid: 4242,
+    name: 'node',
     state: 'S',
     parentId: 1,
     groupId: 4242,
     startTicks: 123456,
+    cpuTicks: 4,
   });
 });
 
