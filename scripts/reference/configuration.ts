@@ -8,15 +8,19 @@ import { GENERATED_BY, table } from './markdown.ts';
 
 /** Schema of `autoglm.yaml` for editors (`# yaml-language-server: $schema=...`). */
 export function configurationJsonSchema(): string {
-  const { $schema, ...rest } = configJsonSchema() as SchemaNode & { $schema?: string };
-  const title = 'autoglm.yaml';
+  return publishedSchema('autoglm.yaml', configJsonSchema());
+}
+
+export function publishedSchema(title: string, node: SchemaNode): string {
+  const { $schema, ...rest } = node as SchemaNode & { $schema?: string };
   return `${JSON.stringify({ $schema, $comment: GENERATED_BY, title, ...rest }, null, 2)}\n`;
 }
 
 export function configurationPage(): string {
   const { properties = {} } = configJsonSchema();
-  const topLevel = Object.entries(properties).filter(([, node]) => node.type === 'string');
-  const sections = Object.entries(properties).filter(([, node]) => node.type !== 'string');
+  const isSection = (node: SchemaNode) => node.type === 'object' || node.type === 'array';
+  const topLevel = Object.entries(properties).filter(([, node]) => !isSection(node));
+  const sections = Object.entries(properties).filter(([, node]) => isSection(node));
   return [
     `<!-- ${GENERATED_BY} -->`,
     '# Configuration: autoglm.yaml',
@@ -61,7 +65,7 @@ export function configurationPage(): string {
     '',
     '## Limits',
     '',
-    'At most 128 models, and at most 512 replicas in all: `replicas` and `urls` of all models together. `limits` of at most 16384 keys, models of keys, and models together.',
+    'At most 128 models, and at most 512 replicas in all: `replicas`, `standby` and `urls` of all models together. `limits` of at most 16384 keys, models of keys, and models together.',
     '',
     '## Times must agree',
     '',
@@ -70,7 +74,8 @@ export function configurationPage(): string {
   ].join('\n');
 }
 
-function section(name: string, node: SchemaNode): string[] {
+/** The keys of one section, with a heading. */
+export function section(name: string, node: SchemaNode): string[] {
   const inner = node.type === 'array' ? node.items : node;
   const title = node.type === 'array' ? `${name}[]` : name;
   const lines = [`## ${title}`, ''];

@@ -5,6 +5,7 @@ import { DIAGNOSIS_PAGE, diagnosisPage } from './diagnosis.ts';
 import { errorsPage } from './errors.ts';
 import { metricsPage } from './metrics.ts';
 import { planningPages } from './planning.ts';
+import { RECOVERY_PAGE, recoveryFilePage, recoveryFileSchemaText, recoveryPage } from './recovery.ts';
 
 export interface GeneratedPage {
   /** Relative to the root of the repository. */
@@ -21,5 +22,8 @@ export function generatedPages(): GeneratedPage[] {
     { path: 'docs/reference/metrics.md', text: metricsPage() },
     { path: DIAGNOSIS_PAGE, text: diagnosisPage() },
     ...planningPages(),
+    { path: 'docs/reference/auto-recovery.schema.json', text: recoveryFileSchemaText() },
+    { path: 'docs/reference/auto-recovery.md', text: recoveryFilePage() },
+    { path: RECOVERY_PAGE, text: recoveryPage() },
   ];
 }

@@ -114,7 +114,8 @@ export function createProgram(context: CommandContext): Command {
   program
     .command('validate')
     .description('check the configuration and print what would run')
-    .argument('[file]', 'configuration file')
+    .argument('[file]', 'configuration file, or a recovery policy (auto-recovery.yaml) alone')
+    .option('--recovery', 'print what is done about each class of fault')
     .addOption(configOption())
     .addOption(jsonOption())
     .action(async (file, options) => (await import('./validate.ts')).validate(file, options, context));

@@ -1,36 +1,65 @@
 /** `autoglm validate [file]`: checks the configuration and prints what would run, without starting anything. */
 import { type LoadedConfig, loadConfig } from '../assembly/config/load-config.ts';
+import { readLoneRecovery } from '../assembly/config/load-recovery.ts';
 import { localOrigin } from '../assembly/config/loopback.ts';
 import { mergeModels } from '../assembly/config/merge-models.ts';
 import { requireModelFiles } from '../assembly/config/model-files.ts';
-import { type ResolvedConfig, type ResolvedModel, resolveConfig } from '../assembly/config/resolve-config.ts';
+import { meansNotes } from '../assembly/config/recovery-text.ts';
+import {
+  type ResolvedConfig,
+  type ResolvedModel,
+  resolveConfig,
+  writtenRecovery,
+} from '../assembly/config/resolve-config.ts';
 import { resolveMerged } from '../assembly/config/resolve-merged.ts';
+import { resolveRecovery } from '../assembly/config/resolve-recovery.ts';
 import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
 import { loadSignalPlugins } from '../assembly/config/signal-plugins.ts';
 import type { PoolBatching } from '../contract/fleet.ts';
 import { DEFAULT_STRATEGY } from '../contract/scheduling.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
+import {
+  describeRecovery,
+  type PlannedRecovery,
+  recoveryForPrograms,
+  validateRecovery,
+} from './validate-recovery.ts';
 
-export function validate(
-  file: string | undefined,
-  options: CommonOptions,
-  { environment, terminal }: CommandContext,
-): void {
-  const loaded = loadConfig(file ?? options.config, environment);
+interface ValidateOptions extends CommonOptions {
+  recovery?: boolean;
+}
+
+export function validate(file: string | undefined, options: ValidateOptions, context: CommandContext): void {
+  const { environment, terminal } = context;
+  const named = file ?? options.config;
+  const lone = named === undefined ? null : readLoneRecovery(named, environment);
+  if (lone !== null) return validateRecovery(lone, options, context);
+  const loaded = loadConfig(named, environment);
   const config = resolveConfig(loaded);
   requireModelFiles(config);
   const plugins = loadSignalPlugins(config, { nowMs: () => performance.now(), log: terminal.complain });
   for (const plugin of plugins) plugin.close();
   const served = servedModels(loaded, config);
+  const recovery = plannedRecovery(loaded, served);
   if (options.json) {
-    terminal.print(JSON.stringify(forPrograms(config, served), null, 2));
+    const shown = { ...forPrograms(config, served), recovery: recoveryForPrograms(recovery) };
+    terminal.print(JSON.stringify(shown, null, 2));
     return;
   }
   const { colors } = terminal;
   terminal.print(`${colors.green('valid:')} ${config.configPath ?? 'no file (zero config)'}`);
   terminal.print(describe(config, served).join('\n'));
+  terminal.print(describeRecovery(recovery, options.recovery === true, colors));
+  for (const note of recovery.notes) terminal.print(colors.yellow(`note      ${note}`));
   for (const line of config.notHonoured) terminal.print(`${colors.yellow('not honoured:')} ${line}`);
   for (const note of served.notes) terminal.print(colors.yellow(`note      ${note}`));
+}
+
+function plannedRecovery(loaded: LoadedConfig, { models }: Served): PlannedRecovery {
+  const written = writtenRecovery(loaded);
+  const resolved = resolveRecovery(written);
+  const file = loaded.recovery?.file ?? null;
+  return { ...resolved, file, notes: [...resolved.notes, ...meansNotes(written, models)] };
 }
 
 interface Served {
@@ -92,7 +121,7 @@ function describeModel(model: Served['models'][number]): string {
   const names = [model.modelName, ...model.aliases].join(', ');
   const what =
     model.urls === undefined
-      ? `starts ${model.replicas} x ${model.engine} with ${model.command?.join(' ') ?? model.model}`
+      ? `starts ${model.replicas}${model.standby > 0 ? ` and ${model.standby} in standby` : ''} x ${model.engine} with ${model.command?.join(' ') ?? model.model}`
       : `watches ${model.engine} at ${model.urls.join(', ')}`;
   const limits = [
     model.servedModel === model.modelName ? [] : [`known there as ${model.servedModel}`],

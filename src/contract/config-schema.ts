@@ -9,6 +9,7 @@ import { cacheEndpoints, cacheMode, cacheTtl, milliseconds, positiveMs, secret }
 import { CACHE_ENDPOINTS } from './fleet.ts';
 import { keyLimitsSchema } from './limits-schema.ts';
 import { modelSchema } from './model-schema.ts';
+import { recoveryFileSchema } from './recovery-policy-schema.ts';
 import { DEFAULT_PRIORITY, PRIORITY_NAMES } from './scheduling.ts';
 
 const keyList = (text: string) =>
@@ -455,6 +456,12 @@ export const configSchema = z.strictObject({
         .describe('Failed probes in a row before a replica leaves rotation.'),
     })
     .prefault({}),
+  auto_recovery: z
+    .union([z.string().min(1), recoveryFileSchema])
+    .optional()
+    .describe(
+      'How faults of engines are found and answered (docs/auto-recovery.md): a map with `monitoring` and `recovery`, or the path of a file that has them, relative to this one. Default: the file auto-recovery.yaml beside this one, where there is one; else the defaults.',
+    ),
   models: z
     .array(modelSchema)
     .min(1)

@@ -5,6 +5,7 @@
  * - `test: run [expect="regex"]`: run against a live system; the output must match
  * - `test: parse`: syntax is checked, and commands of autoglm must exist with these options
  * - `test: config [env="NAME=value NAME=value"]`: a whole configuration file; it must be valid
+ * - `test: recovery`: a whole recovery policy (`auto-recovery.yaml`); it must be valid
  * - `test: litellm`: a LiteLLM file; it must be imported with nothing lost (what it becomes is tested by the importer)
  * - `test: unit`: a systemd unit; its command must be one of ours, with options that exist
  * - `test: start` and `test-command`: the two commands of the README; their scripts must exist (CI runs the second one)
@@ -15,6 +16,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importLiteLlm } from '../../src/assembly/config/litellm/import-litellm.ts';
 import { parseConfig } from '../../src/assembly/config/load-config.ts';
+import { parseRecovery } from '../../src/assembly/config/load-recovery.ts';
 import { hoursOptions } from '../../src/assembly/recovery-simulation/hours-options.ts';
 import type { CommandContext } from '../../src/cli/command-context.ts';
 import { createProgram } from '../../src/cli/program.ts';
@@ -135,7 +137,7 @@ describe('code blocks of the documentation', () => {
   });
 
   it('use only markers that are known', () => {
-    const known = ['run', 'parse', 'config', 'litellm', 'unit', 'start', 'test-command'];
+    const known = ['run', 'parse', 'config', 'recovery', 'litellm', 'unit', 'start', 'test-command'];
     expect(blocks.filter(({ kind }) => kind !== undefined && !known.includes(kind)).map(place)).toEqual([]);
   });
 
@@ -176,6 +178,10 @@ describe('code blocks of the documentation', () => {
     const variables = Object.fromEntries(named.map((pair) => pair.split('=')));
     parseConfig('example', text, { variables, homeDir: '/home/x', workDir: '/' });
   });
+});
+
+it.each(named(ofKind('recovery')))('%s is a valid recovery policy', (_place, { text }) => {
+  parseRecovery('example', text, { variables: {}, homeDir: '/home/x', workDir: '/' });
 });
 
 it.each(named(ofKind('litellm')))('%s is imported with nothing lost', (_place, { text }) => {

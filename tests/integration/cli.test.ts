@@ -13,6 +13,14 @@ import { collect, Installation, ROOT, signal, until } from '../support/serve-har
 
 const FREE_PORTS = 'gateway: { port: 0 }\nadmin: { port: 0 }\n';
 const SIMULATED = `${FREE_PORTS}models:\n  - { model_name: pretend, engine: simulator, replicas: 2 }\n`;
+const SAMPLE_POLICY = `monitoring:
+  interval: 2s
+  metrics: [gpu_memory, cpu_load, request_queue]
+recovery:
+  strategies:
+    oom: { action: restart_process, delay: 1s }
+    deadlock: { action: clear_queue_and_reset }
+`;
 /** The model of an answer that never ends by itself, so that a limit always cuts it. */
 const ENDLESS =
   'models:\n  - { model_name: pretend, engine: simulator, replicas: 2, args: [--mean-tokens, "1000000"] }\n';
@@ -147,6 +155,50 @@ describe('commands without a running system', () => {
       4,
       expect.stringMatching(/nowhere\.yaml: there is no such file \(named on the command line\)/),
     ]);
+  });
+
+  it('validate checks the recovery policy beside the configuration, and prints the ladders that result', async () => {
+    await using valid = new Installation(SIMULATED);
+    const policy = join(valid.dir, 'auto-recovery.yaml');
+    writeFileSync(policy, SAMPLE_POLICY);
+    const plain = await valid.cli(['validate']);
+    expect(plain.stderr).toBe('');
+    expect(plain.stdout).toContain(
+      `recovery  ${policy}: looks every 2s at gpu_memory, cpu_load, request_queue`,
+    );
+    expect(plain.stdout).toMatch(
+      /^gpu-out-of-memory +restart_process, restart_safer x 3, quarantine +1s +oom *$/m,
+    );
+    expect(plain.stdout).toMatch(/^hung +clear_queue_and_reset, restart_process x 3, .*deadlock *$/m);
+    expect(plain.stdout).not.toMatch(/^busy /m);
+    const whole = await valid.cli(['validate', '--recovery']);
+    expect(whole.stdout).toMatch(/^busy +observe +0s +default *$/m);
+    const alone = await valid.cli(['validate', 'auto-recovery.yaml']);
+    expect(alone.stdout).toMatch(/^valid: .*auto-recovery\.yaml$/m);
+    expect(alone.stdout).toMatch(/^unknown +restart_process x 10, safe_shutdown, page +0s +default *$/m);
+    for (const args of [['validate'], ['validate', 'auto-recovery.yaml']]) {
+      const { stdout } = await valid.cli([...args, '--json']);
+      const { recovery } = JSON.parse(stdout);
+      expect(recovery).toMatchObject({ file: policy, notes: [], monitoring: { intervalMs: 2000 } });
+      expect(recovery.strategies['gpu-out-of-memory']).toMatchObject({ delayMs: 1000, from: 'oom' });
+      expect(Object.keys(recovery.strategies)).toHaveLength(36);
+    }
+  });
+
+  it('validate, serve and status alike refuse a recovery policy with a mistake, with code 4', async () => {
+    await using broken = new Installation(SIMULATED);
+    writeFileSync(
+      join(broken.dir, 'auto-recovery.yaml'),
+      'recovery: { strategies: { busy: { action: restart } } }',
+    );
+    for (const command of ['validate', 'serve', 'status']) {
+      const { code, stderr } = await broken.cli([command]);
+      expect(stderr).toMatch(
+        /auto-recovery\.yaml:1:43: recovery\.strategies\.busy\.action: found restart_process, which makes no sense for busy/,
+      );
+      expect(code).toBe(4);
+    }
+    expect(broken.processes()).toEqual([]);
   });
 
   it('validate prints what would run, and no secret', async () => {

@@ -10,7 +10,9 @@ import { isModelAddress, modelAddressFault } from '../../drivers/engines/embedde
 import type { ConfigPath, ConfigProblem } from './config-problem.ts';
 import { checkEngineOptions } from './engine-option-rules.ts';
 import { checkLimitCount, checkLimitedModels } from './limit-rules.ts';
+import { checkInlineRecovery } from './load-recovery.ts';
 import { isLoopbackHost } from './loopback.ts';
+import { checkRemedyMeans } from './remedy-means-rules.ts';
 import { checkTexts } from './text-rules.ts';
 
 export interface RuleContext {
@@ -41,6 +43,8 @@ export function checkConfigRules(config: Config, context: RuleContext): ConfigPr
     ...checkModelSources(config),
     ...checkEngineOptions(config),
     ...checkAdapters(config),
+    ...checkRemedyMeans(config),
+    ...checkInlineRecovery(config),
     ...checkUrls(config),
     ...(modelsMayBeGone ? [] : [...checkFallbacks(config), ...checkEmbeddingModels(config)]),
     ...(modelsMayBeGone ? [] : checkLimitedModels(config, config.models.flatMap(namesOf))),
@@ -67,11 +71,14 @@ function checkCounts({ models }: Config): ConfigProblem[] {
       message: `${message}\`autoglm serve\` with its own \`state_dir\` and ports for the others`,
     });
   }
-  const replicas = models.reduce((sum, { urls, replicas }) => sum + (urls?.length ?? replicas), 0);
+  const replicas = models.reduce(
+    (sum, { urls, replicas, standby }) => sum + (urls?.length ?? replicas + standby),
+    0,
+  );
   if (replicas > REPLICAS_MAX) {
     problems.push({
       path: ['models'],
-      message: `found ${replicas} replicas in all (\`replicas\` and \`urls\` of all models together); would be right: at most ${REPLICAS_MAX}`,
+      message: `found ${replicas} replicas in all (\`replicas\`, \`standby\` and \`urls\` of all models together); would be right: at most ${REPLICAS_MAX}`,
     });
   }
   return problems;

@@ -4,14 +4,19 @@
  */
 import { z } from 'zod';
 import { configSchema } from '../../contract/config-schema.ts';
+import { recoveryFileSchema, TIME_PATTERN } from '../../contract/recovery-policy-schema.ts';
 import type { ConfigPath } from './config-problem.ts';
 
 export interface SchemaNode {
-  type?: string;
+  /** Several: any of them. */
+  type?: string | string[];
   description?: string;
   default?: unknown;
   enum?: unknown[];
+  /** Of an enum with several words for one thing: those to show. */
+  examples?: unknown[];
   format?: string;
+  pattern?: string;
   minimum?: number;
   maximum?: number;
   minLength?: number;
@@ -23,6 +28,8 @@ export interface SchemaNode {
   items?: SchemaNode;
   anyOf?: SchemaNode[];
   additionalProperties?: boolean | SchemaNode;
+  /** Of a map whose keys are names: those there are. */
+  propertyNames?: SchemaNode;
 }
 
 let cached: SchemaNode | undefined;
@@ -31,6 +38,11 @@ let cached: SchemaNode | undefined;
 export function configJsonSchema(): SchemaNode {
   cached ??= z.toJSONSchema(configSchema, { io: 'input' }) as SchemaNode;
   return cached;
+}
+
+/** The same of `auto-recovery.yaml`. */
+export function recoveryJsonSchema(): SchemaNode {
+  return z.toJSONSchema(recoveryFileSchema, { io: 'input' }) as SchemaNode;
 }
 
 /** The part of the schema that rules the value at `path`; undefined for a path that the schema does not know. */
@@ -55,10 +67,30 @@ function propertyOf(
   return typeof additionalProperties === 'object' ? additionalProperties : undefined;
 }
 
+/** Keys that a map at `node` may have; of several spellings of one, the first. */
+export function knownKeys(node: SchemaNode | undefined): string[] {
+  if (node === undefined) return [];
+  const names = (node.propertyNames?.enum ?? []).map(String);
+  const spelled = (name: string) => name.replaceAll('_', '-');
+  return [
+    ...Object.keys(node.properties ?? {}),
+    ...names.filter((name, index) => names.findIndex((other) => spelled(other) === spelled(name)) === index),
+    ...(node.anyOf ?? []).flatMap(knownKeys),
+  ];
+}
+
+/** Words that a text at `node` may be. */
+export function knownWords(node: SchemaNode | undefined): string[] {
+  if (node === undefined) return [];
+  return [...(node.enum ?? []).map(String), ...(node.anyOf ?? []).flatMap(knownWords)];
+}
+
 /** "an integer from 1 to 64", "one of embedded, vllm", "a list of http or https addresses". */
 export function describeExpectation(node: SchemaNode): string {
   if (node.anyOf !== undefined) return node.anyOf.map(describeExpectation).join(', or ');
-  if (node.enum !== undefined) return `one of ${node.enum.join(', ')}`;
+  if (node.enum !== undefined) return describeEnum(node.enum, node.examples);
+  if (node.pattern === TIME_PATTERN) return 'a time such as 500ms, 2s or 1m';
+  if (Array.isArray(node.type)) return `a ${node.type.map(wordOf).join(' or a ')}`;
   switch (node.type) {
     case 'integer':
     case 'number':
@@ -76,6 +108,15 @@ export function describeExpectation(node: SchemaNode): string {
     default:
       return 'another value';
   }
+}
+
+function describeEnum(words: readonly unknown[], shown: readonly unknown[] = words): string {
+  const more = shown.length < words.length ? ' (or another word for one of them)' : '';
+  return `one of ${shown.join(', ')}${more}`;
+}
+
+function wordOf(type: string): string {
+  return type === 'string' ? 'text' : type;
 }
 
 function describeMap({ properties, additionalProperties }: SchemaNode): string {

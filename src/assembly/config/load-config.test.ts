@@ -99,7 +99,7 @@ describe('messages of the configuration', () => {
       'an unknown engine',
       'models:\n  - model_name: a\n    engine: vlm\n',
       [
-        'a.yaml:3:13: models[0].engine: found "vlm"; would be right: one of embedded, vllm, sglang, tgi, llama-server, ollama, triton, openai, simulator',
+        'a.yaml:3:13: models[0].engine: found "vlm"; did you mean "vllm"? would be right: one of embedded, vllm, sglang, tgi, llama-server, ollama, triton, openai, simulator',
       ],
     ],
     [
@@ -113,7 +113,7 @@ describe('messages of the configuration', () => {
       'a list where a map should be',
       '- a\n',
       [
-        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, files, batches, cache, limits, redis, admin, quarantine, signals, signal_sources, supervisor, models',
+        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, files, batches, cache, limits, redis, admin, quarantine, signals, signal_sources, supervisor, auto_recovery, models',
       ],
     ],
     [
@@ -169,7 +169,7 @@ describe('messages of the configuration', () => {
       'more replicas than the tables hold',
       `models:\n${Array.from({ length: 9 }, (_, n) => `  - { model_name: m${n}, engine: simulator, replicas: 57 }\n`).join('')}`,
       [
-        'a.yaml:2:3: models: found 513 replicas in all (`replicas` and `urls` of all models together); would be right: at most 512',
+        'a.yaml:2:3: models: found 513 replicas in all (`replicas`, `standby` and `urls` of all models together); would be right: at most 512',
       ],
     ],
     [

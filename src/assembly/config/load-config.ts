@@ -7,15 +7,9 @@ import { readFileSync } from 'node:fs';
 import { type Config, configSchema } from '../../contract/config-schema.ts';
 import { PlatformError } from '../../contract/errors.ts';
 import { type ConfigDocument, parseConfigDocument } from './config-document.ts';
-import {
-  type ConfigPath,
-  type ConfigProblem,
-  configError,
-  type Position,
-  showPath,
-  showProblem,
-} from './config-problem.ts';
+import { type ConfigPath, type ConfigProblem, configError, showPath, showProblem } from './config-problem.ts';
 import { checkConfigRules, usesRedis } from './config-rules.ts';
+import { coerce, inOrder, substituteAll } from './document-values.ts';
 import type { Environment } from './environment.ts';
 import { named, overrideByEnvironment } from './environment-overrides.ts';
 import { environmentRedisUrl, readEnvironmentSettings } from './environment-settings.ts';
@@ -26,8 +20,8 @@ import { findConfig } from './find-config.ts';
 import { importLiteLlm, type LiteLlmImport } from './litellm/import-litellm.ts';
 import { showNotHonoured } from './litellm/not-honoured.ts';
 import { isLiteLlm } from './litellm/read-litellm.ts';
+import { isRecoveryPolicy, type LoadedRecovery, loadRecovery } from './load-recovery.ts';
 import { isSecretPath } from './model-entry.ts';
-import { substitute } from './substitute.ts';
 
 export interface LoadedConfig {
   /** Absolute path; null with zero config. */
@@ -36,17 +30,23 @@ export interface LoadedConfig {
   environment: Environment;
   /** Lines of a LiteLLM file that have no effect, each with place and reason; empty for a file of ours. */
   notHonoured: string[];
+  /** Default: what `config` itself has. */
+  recovery?: LoadedRecovery;
 }
 
 export function loadConfig(configOption: string | undefined, environment: Environment): LoadedConfig {
   const file = findConfig(configOption, environment);
   const text = file === null ? '' : readText(file);
   const imported = file === null ? null : importedConfig(file, text);
+  const shown = file ?? '(zero config)';
+  const config = parseConfig(shown, imported?.text ?? text, environment, imported?.locate);
+  const locate = imported?.locate ?? parseConfigDocument(shown, text).locate;
   return {
     file,
-    config: parseConfig(file ?? '(zero config)', imported?.text ?? text, environment, imported?.locate),
+    config,
     environment,
     notHonoured: (imported?.notHonoured ?? []).map(showNotHonoured),
+    recovery: loadRecovery({ file, config, environment }, locate),
   };
 }
 
@@ -99,18 +99,12 @@ export function parseConfig(
       // What a variable would have said there is not known.
       .filter(({ path }) => !missing.some((one) => isWithin(path, one.path)));
     const faults = [...missing, ...ofSchema];
+    if (isRecoveryPolicy(value)) return fail([policyProblem()]);
     if (isForeign(value, ofSchema)) return fail([foreignProblem(value)]);
     return fail([...faults, ...rulesBeside(value, faults, rules)]);
   }
   const problems = rules(parsed.data);
   return problems.length > 0 ? fail(problems) : parsed.data;
-}
-
-/** As they stand in the file; what stands nowhere in it comes first. */
-function inOrder<Placed extends { position: Position | undefined }>(placed: readonly Placed[]): Placed[] {
-  const rank = ({ position }: Placed) =>
-    position === undefined ? -1 : position.line * 100_000 + position.column;
-  return placed.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** The rules for what is left without the values that are wrong in themselves, where that is a configuration. */
@@ -152,6 +146,12 @@ function isForeign(value: unknown, problems: readonly ConfigProblem[]): boolean 
   return keys.length >= FOREIGN_KEYS_MIN && unknown.length === keys.length;
 }
 
+function policyProblem(): ConfigProblem {
+  const message =
+    'this is a recovery policy and no configuration; would be right: the same below `auto_recovery:`, or as a file auto-recovery.yaml beside the configuration, where it is found by itself';
+  return { path: [], message };
+}
+
 function foreignProblem(value: unknown): ConfigProblem {
   const keys = Object.keys(value as object);
   const more = keys.length > FOREIGN_KEYS_SHOWN ? ', ...' : '';
@@ -168,47 +168,4 @@ export function readText(file: string): string {
   } catch (error) {
     throw PlatformError.from(error, 'config_invalid', `${file}: ${readFault(error)}`);
   }
-}
-
-/** Paths whose value came from the environment, by the way they are shown. */
-type FromEnvironment = Map<string, ConfigPath>;
-
-function substituteAll(document: ConfigDocument, environment: Environment) {
-  const fromEnvironment: FromEnvironment = new Map();
-  const problems: ConfigProblem[] = [];
-  document.replaceStrings((text, path) => {
-    const { text: replaced, names, missing, malformed } = substitute(text, environment.variables);
-    for (const name of missing) {
-      problems.push({
-        path,
-        message: `the environment variable ${name} is not set; set it, or write \${${name}:-default}`,
-      });
-    }
-    for (const written of malformed) {
-      problems.push({
-        path,
-        message: `found ${written}; would be right: \${NAME} or \${NAME:-default}, and $\${ for a plain \${`,
-      });
-    }
-    if (names.length > 0) fromEnvironment.set(showPath(path), path);
-    return replaced;
-  });
-  return { fromEnvironment, problems };
-}
-
-/** The environment holds only text: where the schema wants a number or a boolean, text that reads as one becomes one. */
-function coerce(value: unknown, fromEnvironment: FromEnvironment): void {
-  for (const path of fromEnvironment.values()) {
-    const parent = valueAt(value, path.slice(0, -1)) as Record<string | number, unknown> | undefined;
-    const key = path.at(-1);
-    if (parent === undefined || key === undefined) continue;
-    const typed = readAs(schemaAt(path)?.type, String(parent[key]));
-    if (typed !== undefined) parent[key] = typed;
-  }
-}
-
-function readAs(type: string | undefined, text: string): number | boolean | undefined {
-  if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : undefined;
-  if (type !== 'integer' && type !== 'number') return undefined;
-  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
 }

@@ -20,8 +20,8 @@ import type { GatewaySettings, RedisSettings } from '../../contract/gateway-snap
 import type { LimitSettings } from '../../contract/limits.ts';
 import type { LoraAdapter } from '../../contract/lora.ts';
 import type { ModelConfig } from '../../contract/model-schema.ts';
-import { DEFAULT_RECOVERY_POLICY } from '../../contract/recovery-defaults.ts';
 import type { RecoveryPolicy } from '../../contract/recovery-policy.ts';
+import type { RecoveryFile } from '../../contract/recovery-policy-schema.ts';
 import type { SaferStep } from '../../contract/safer-launch.ts';
 import type { StrategyName } from '../../contract/scheduling.ts';
 import { readChatTemplate } from './chat-template-file.ts';
@@ -36,6 +36,7 @@ import { keyLimits, limitSettings } from './limit-rules.ts';
 import type { LoadedConfig } from './load-config.ts';
 import { locatePath } from './locate-path.ts';
 import { PACKAGE_ROOT } from './release.ts';
+import { resolveRecovery } from './resolve-recovery.ts';
 import { saferSteps } from './safer-steps.ts';
 import { type StatePaths, statePaths } from './state-paths.ts';
 
@@ -147,7 +148,8 @@ const GB_BYTES = 1e9;
 /** The demo model that ships with the package. */
 export const DEMO_MODEL_FILE = join(PACKAGE_ROOT, 'models', 'inference-ops-demo.Q8_0.gguf');
 
-export function resolveConfig({ file, config, environment, notHonoured }: LoadedConfig): ResolvedConfig {
+export function resolveConfig(loaded: LoadedConfig): ResolvedConfig {
+  const { file, config, environment, notHonoured } = loaded;
   const settings = readEnvironmentSettings(environment);
   const fromHere = pathsFrom(file === null ? environment.workDir : dirname(file), environment);
   const stateDir = config.state_dir === undefined ? settings.defaultStateDir : fromHere(config.state_dir);
@@ -162,11 +164,17 @@ export function resolveConfig({ file, config, environment, notHonoured }: Loaded
       keys: config.admin.keys.map(({ name, key }) => ({ name, sha256: sha256(key) })),
     },
     supervisor: supervisorSettings(config),
-    recovery: DEFAULT_RECOVERY_POLICY,
+    recovery: resolveRecovery(writtenRecovery(loaded)).policy,
     signals: signalSettings(config, fromHere),
     models: config.models.map((model) => resolveModel(model, config.cache, fromHere)),
     inherited: inheritedVariables(environment),
   });
+}
+
+/** What the user wrote about recovery, wherever it stands. */
+export function writtenRecovery({ config, recovery }: LoadedConfig): RecoveryFile | undefined {
+  if (recovery !== undefined) return recovery.written;
+  return typeof config.auto_recovery === 'string' ? undefined : config.auto_recovery;
 }
 
 /** Makes paths absolute: `~` is the home directory, others start at `baseDir`. */
