@@ -32,6 +32,7 @@ export interface AssembleSupervisorOptions {
   sinceProgressMs(replicaId: string): Promise<number | null>;
   flow: NonNullable<SupervisorOptions['flow']>;
   giveUp: NonNullable<SupervisorOptions['giveUp']>;
+  capture: NonNullable<SupervisorOptions['capture']>;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 

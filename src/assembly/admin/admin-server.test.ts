@@ -42,6 +42,11 @@ function setUp(overrides: Partial<AdminSystem> = {}, keys: AdminSettings['keys']
       throw new PlatformError('not_found', 'none');
     },
     releaseSuspect: () => ({ ok: true, message: 'done' }),
+    incidents: () => [],
+    incident: () => {
+      throw new PlatformError('not_found', 'none');
+    },
+    incidentEvidence: async (id) => ({ incident: id, path: null, bundles: [] }),
     restartGateway: done,
     restartNode: () => ({ ok: true, message: 'done' }),
     stop: () => ({ ok: true, message: 'done' }),

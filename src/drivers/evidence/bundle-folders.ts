@@ -34,9 +34,14 @@ export class BundleFolders {
     this.#options = options;
   }
 
+  /** Of all bundles of an incident. */
+  of(incident: string): string {
+    return join(this.#options.directory, incident, 'evidence');
+  }
+
   /** A new folder; null: the incident has as many as it may. Throws what the disk says. */
   async begin(incident: string): Promise<string | null> {
-    const parent = this.#parent(incident);
+    const parent = this.of(incident);
     const numbers = (await names(parent)).map(Number).filter(Number.isSafeInteger);
     if (numbers.length >= BUNDLES_OF_ONE_MAX) return null;
     const folder = join(parent, String(Math.max(0, ...numbers) + 1));
@@ -73,7 +78,7 @@ export class BundleFolders {
   }
 
   async read(incident: string): Promise<{ path: string; manifest: EvidenceManifest }[]> {
-    const parent = this.#parent(incident);
+    const parent = this.of(incident);
     const found = await Promise.all(
       (await names(parent)).map(async (name) => {
         const path = join(parent, name);
@@ -85,7 +90,7 @@ export class BundleFolders {
   }
 
   async forget(incident: string): Promise<void> {
-    await rm(this.#parent(incident), { recursive: true, force: true });
+    await rm(this.of(incident), { recursive: true, force: true });
   }
 
   /** Deletes the oldest until all are within their bounds. */
@@ -125,7 +130,7 @@ export class BundleFolders {
     const { directory } = this.#options;
     const bundles: Bundle[] = [];
     for (const incident of await names(directory)) {
-      const parent = this.#parent(incident);
+      const parent = this.of(incident);
       for (const name of await names(parent)) {
         const path = join(parent, name);
         const files = await Promise.all((await names(path)).map((file) => sizeOf(join(path, file))));
@@ -135,10 +140,6 @@ export class BundleFolders {
       }
     }
     return bundles.sort((a, b) => a.changedAtMs - b.changedAtMs);
-  }
-
-  #parent(incident: string): string {
-    return join(this.#options.directory, incident, 'evidence');
   }
 }
 

@@ -2,6 +2,7 @@
  * Takes a bundle of evidence: all parts at once, under one deadline. A part that is slow, broken or not to be had costs the others
  * nothing; what there is of it when the time is over is kept. Nothing here throws: an engine waits for its end meanwhile.
  */
+import { relative } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { createRedactor, type Redactor } from '../../base/redaction.ts';
 import type { EvidenceManifest, EvidencePart, EvidenceSettings } from '../../contract/evidence.ts';
@@ -18,11 +19,14 @@ import { takeStacks } from './stacks.ts';
 export interface EvidenceOptions {
   settings: EvidenceSettings;
   clock: Clock;
-  /** The state directory; bundles lie in `incidents` there. */
   stateDir: string;
+  /** In it: a folder for each incident. */
+  directory: string;
   processes: ProcessTable;
   /** Where programs are looked for. */
   path: string;
+  /** Name or path of nvidia-smi. */
+  gpuProgram: string;
   /** Its bundles stay. */
   isOpen(incident: string): boolean;
   log(level: 'warn', message: string, detail: Record<string, unknown>): void;
@@ -62,9 +66,9 @@ export class LocalEvidence implements EvidenceCollector {
 
   constructor(options: EvidenceOptions) {
     this.#options = options;
-    const { bytesMax, bundlesMax } = options.settings;
-    const directory = `${options.stateDir}/incidents`;
-    this.#folders = new BundleFolders({ directory, bytesMax, bundlesMax, isOpen: options.isOpen });
+    const { settings, directory, isOpen } = options;
+    const { bytesMax, bundlesMax } = settings;
+    this.#folders = new BundleFolders({ directory, bytesMax, bundlesMax, isOpen });
   }
 
   async capture(
@@ -82,7 +86,8 @@ export class LocalEvidence implements EvidenceCollector {
     const writing = this.#take(subject, material, run).finally(() => this.#prune());
     // Whatever hangs, a disk included: nobody waits longer.
     await Promise.race([writing, run.over.then(() => clock.sleep(WRITE_MS))]);
-    return { folder: run.isSaved ? `incidents/${subject.incident}/evidence` : null, tookMs: tookMs() };
+    const folder = run.isSaved ? relative(this.#options.stateDir, this.#folders.of(subject.incident)) : null;
+    return { folder, tookMs: tookMs() };
   }
 
   async bundles(incident: string): Promise<EvidenceBundle[]> {
@@ -164,7 +169,7 @@ export class LocalEvidence implements EvidenceCollector {
   }
 
   #parts(subject: EvidenceSubject, material: EvidenceMaterial): Part[] {
-    const { processes, path, settings } = this.#options;
+    const { processes, path, gpuProgram, settings } = this.#options;
     const { prompts } = settings;
     const redactor = createRedactor(material.secrets);
     const tree = treeOf(subject, processes);
@@ -214,7 +219,7 @@ export class LocalEvidence implements EvidenceCollector {
       },
       {
         ...{ name: 'gpu', file: 'gpu.txt', bytesMax: 512 * KIB },
-        take: (text, signal) => takeGpu(text, { redactor, path, signal }),
+        take: (text, signal) => takeGpu(text, { redactor, program: gpuProgram, path, signal }),
       },
       {
         ...{ name: 'processes', file: 'processes.txt', bytesMax: 256 * KIB },

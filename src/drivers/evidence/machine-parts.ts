@@ -10,10 +10,10 @@ import { runProgram } from './run-program.ts';
 
 export async function takeGpu(
   text: PartText,
-  { redactor, path, signal }: { redactor: Redactor; path: string; signal: AbortSignal },
+  { redactor, program, path, signal }: { redactor: Redactor; program: string; path: string; signal: AbortSignal },
 ): Promise<void> {
-  const { output, problem, isMissing } = await runProgram('nvidia-smi', ['-q'], { path, signal });
-  if (isMissing) throw new NotThere('nvidia-smi is not installed here');
+  const { output, problem, isMissing } = await runProgram(program, ['-q'], { path, signal });
+  if (isMissing) throw new NotThere(problem ?? `${program} is not installed here`);
   text.add(redactor.text(output));
   if (problem !== null) throw new NotThere(problem);
 }
