@@ -4,7 +4,7 @@
  */
 import type { Secret } from './secret.ts';
 
-export const REDACTED = '[secret]';
+const REDACTED = '[secret]';
 
 export interface Redactor {
   text(text: string): string;

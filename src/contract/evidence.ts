@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 
-export const EVIDENCE_PARTS = [
+const EVIDENCE_PARTS = [
   'signals',
   'log',
   'stacks',

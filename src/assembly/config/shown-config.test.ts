@@ -14,6 +14,7 @@ models:
     command: [vllm, serve, m, --api-key, command-key-4, --port, "{port}"]
     env: { HF_TOKEN: variable-5555 }
   - model_name: n
+    model: n
     engine: vllm
     args: [--hf-token=argument-66]
   - { model_name: o, engine: vllm, urls: ["http://host:8000"], api_key: engine-key-777 }

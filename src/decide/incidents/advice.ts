@@ -49,11 +49,11 @@ function unknownTodo({ evidence, id }: Incident): string {
     : `What is wrong is not known: look at the evidence (\`autoglm incidents evidence ${id}\`), its log first.`;
 }
 
-export function faultOf({ diagnosis }: Incident): FaultSpec | null {
+function faultOf({ diagnosis }: Incident): FaultSpec | null {
   return Object.hasOwn(FAULTS, diagnosis.class) ? FAULTS[diagnosis.class as keyof typeof FAULTS] : null;
 }
 
-export function remedyOf(name: string): RemedySpec | null {
+function remedyOf(name: string): RemedySpec | null {
   return Object.hasOwn(REMEDIES, name) ? REMEDIES[name as keyof typeof REMEDIES] : null;
 }
 

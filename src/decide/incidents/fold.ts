@@ -218,7 +218,7 @@ function stateChanged(state: IncidentsState, fact: FactOf<'replicaStateChanged'>
     state,
     withLine(
       { ...incident, ...(isolates && { isolatedAtMs: atMs }) },
-      { atMs, source: 'replica', text: `${from} -> ${to}: ${reason}` },
+      { atMs, source: 'replica', text: `from ${from} to ${to}: ${reason}` },
     ),
   );
   if (to !== 'ready' || !state.leftOver.has(incident.id)) return next;

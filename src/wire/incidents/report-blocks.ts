@@ -9,6 +9,10 @@ export type ReportBlock =
   | { kind: 'list'; items: string[] }
   | { kind: 'table'; head: string[]; rows: string[][] };
 
+const REPEATED_MIN = 30;
+/** A shorter silence is no news. */
+const SILENCE_MS = 1_000;
+
 const STATES: Record<IncidentReport['state'], string> = {
   open: 'is open: found, and nothing was done about it so far',
   healing: 'is open: a remedy is under way',
@@ -18,6 +22,29 @@ const STATES: Record<IncidentReport['state'], string> = {
 };
 
 export function blocksOf(incident: IncidentReport): ReportBlock[] {
+  return blocksOfShort({ ...incident, ...withoutRepetition(incident) });
+}
+
+/** What was found stands at the top; remedies and changes of state give it as their reason again and again. */
+function withoutRepetition({
+  summary,
+  diagnosis,
+  remedies,
+  timeline,
+}: IncidentReport): Pick<IncidentReport, 'remedies' | 'timeline'> {
+  const short = (text: string) =>
+    summary.length < REPEATED_MIN ? text : text.replaceAll(summary, diagnosis.class);
+  return {
+    remedies: remedies.map((trial) => ({
+      ...trial,
+      because: short(trial.because),
+      detail: trial.detail === null ? null : short(trial.detail),
+    })),
+    timeline: timeline.map((line) => ({ ...line, text: short(line.text) })),
+  };
+}
+
+function blocksOfShort(incident: IncidentReport): ReportBlock[] {
   return [
     { kind: 'title', text: `Incident ${incident.id}: ${incident.title}` },
     {
@@ -64,7 +91,7 @@ function timesTable({ times }: IncidentReport): ReportBlock {
   };
 }
 
-function feltBy({ clients }: IncidentReport): string[] {
+function feltBy({ clients, times }: IncidentReport): string[] {
   const { attemptsFailed, streamsContinued, gapMaxMs, requestsFailed } = clients;
   const total = (counts: Readonly<Record<string, number>>) =>
     Object.values(counts).reduce((sum, count) => sum + count, 0);
@@ -72,6 +99,11 @@ function feltBy({ clients }: IncidentReport): string[] {
     Object.entries(counts)
       .map(([key, count]) => `${count} ${name(key)}`)
       .join(', ');
+  // Whoever waited for an engine that made no step was not cut before it was found.
+  const before =
+    times.detectMs !== null && times.detectMs >= SILENCE_MS
+      ? `, and before the cut they may have been silent since the last sign of life, for ${spanText(times.detectMs)}`
+      : '';
   const attempts = total(attemptsFailed);
   const streams = total(streamsContinued);
   return [
@@ -80,7 +112,7 @@ function feltBy({ clients }: IncidentReport): string[] {
       : `Requests that failed for their clients: ${requestsFailed}.`,
     streams === 0
       ? 'No stream had to be continued elsewhere.'
-      : `Streams that were continued elsewhere: ${streams} (${parts(streamsContinued, (tier) => `by tier ${tier}`)}); the longest silence was ${spanText(gapMaxMs ?? 0)}.`,
+      : `Streams that were continued elsewhere: ${streams} (${parts(streamsContinued, (tier) => `by tier ${tier}`)}); from the cut to the next token it took ${spanText(gapMaxMs ?? 0)} at most${before}.`,
     attempts === 0
       ? 'No attempt on the replica failed.'
       : `Attempts on the replica that failed: ${attempts} (${parts(attemptsFailed, (failure) => failure)}).`,
