@@ -23,12 +23,15 @@ interface Bundle {
 
 /** Of one incident; a ladder has about as many steps that end a process. */
 const BUNDLES_OF_ONE_MAX = 4;
+/** Bundles that may go for one file. */
+const TRIES_MAX = 3;
 const MANIFEST = 'manifest.json';
 const NO_ROOM = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
 export class BundleFolders {
   readonly #options: FolderOptions;
   readonly #inUse = new Set<string>();
+  #making: Promise<boolean> | null = null;
 
   constructor(options: FolderOptions) {
     this.#options = options;
@@ -108,17 +111,28 @@ export class BundleFolders {
     }
   }
 
-  /** When there is no room, the oldest makes some, once. */
+  /** When there is no room, the oldest bundles make some, one for all who wait for it. */
   async #withRoom(write: () => Promise<unknown>): Promise<void> {
-    try {
-      await write();
-    } catch (error) {
-      if (!NO_ROOM.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      const oldest = (await this.#all()).find((bundle) => this.#mayGo(bundle));
-      if (oldest === undefined) throw error;
-      await rm(oldest.path, { recursive: true, force: true });
-      await write();
+    for (let tries = 0; ; tries++) {
+      try {
+        await write();
+        return;
+      } catch (error) {
+        const isFull = NO_ROOM.includes((error as NodeJS.ErrnoException).code ?? '');
+        if (!isFull || tries === TRIES_MAX) throw error;
+        this.#making ??= this.#makeRoom().finally(() => {
+          this.#making = null;
+        });
+        if (!(await this.#making)) throw error;
+      }
     }
+  }
+
+  async #makeRoom(): Promise<boolean> {
+    const oldest = (await this.#all()).find((bundle) => this.#mayGo(bundle));
+    if (oldest === undefined) return false;
+    await rm(oldest.path, { recursive: true, force: true });
+    return true;
   }
 
   #mayGo({ incident, path }: Bundle): boolean {
