@@ -5,7 +5,7 @@
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createAdminClient } from '../../../src/client/admin-client.ts';
@@ -28,6 +28,14 @@ function command(...words: string[]): string {
   );
   expect(status, stderr).toBe(0);
   return stdout;
+}
+
+/** The only incident, as it is kept; empty before it is. */
+function onDisk(): string {
+  const directory = join(system.stateDir, 'incidents');
+  const [id = 'none'] = existsSync(directory) ? readdirSync(directory) : [];
+  const file = join(directory, id, 'incident.json');
+  return existsSync(file) ? readFileSync(file, 'utf8') : '';
 }
 
 describe('an incident', () => {
@@ -91,6 +99,26 @@ describe('an incident', () => {
     expect(await client.incident(id)).toEqual(report);
     const folder = join(system.stateDir, 'incidents', id);
     expect(readFileSync(join(folder, 'report.md'), 'utf8')).toBe(await client.incidentReport(id, 'markdown'));
+  });
+
+  it('that a node process left open is taken up by the next one, and closed', async () => {
+    system = await startSystem({ models: [simulatorPool('sim', 1, ['--load-ms', '4000'])] });
+    const client = createAdminClient({ url: system.adminUrl() });
+    const before = await system.status();
+    process.kill(replicaIn(before, 'sim/0').pid as number, 'SIGKILL');
+    await eventually(() => onDisk().includes('"state": "healing"'), 5_000);
+    process.kill(before.node.pid, 'SIGKILL');
+    await system.until(({ node }) => node.pid !== before.node.pid);
+    const [left] = await client.incidents(10);
+    expect(left?.closedAtMs).toBeNull();
+    await eventually(async () => (await client.incidents(10))[0]?.state === 'recovered', 20_000);
+    const list = await client.incidents(10);
+    expect(list.map(({ id }) => id)).toEqual([left?.id]);
+    const { timeline, times } = await client.incident(left?.id as string);
+    expect(timeline.map(({ text }) => text)).toContain(
+      'the node process that dealt with it has ended, and another one has taken over',
+    );
+    expect(times.recoverMs).toBeGreaterThan(2_000);
   });
 
   it('of the only engine says how many requests failed for their clients', async () => {
