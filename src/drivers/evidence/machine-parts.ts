@@ -10,7 +10,12 @@ import { runProgram } from './run-program.ts';
 
 export async function takeGpu(
   text: PartText,
-  { redactor, program, path, signal }: { redactor: Redactor; program: string; path: string; signal: AbortSignal },
+  {
+    redactor,
+    program,
+    path,
+    signal,
+  }: { redactor: Redactor; program: string; path: string; signal: AbortSignal },
 ): Promise<void> {
   const { output, problem, isMissing } = await runProgram(program, ['-q'], { path, signal });
   if (isMissing) throw new NotThere(problem ?? `${program} is not installed here`);
