@@ -59,6 +59,7 @@ describe.skipIf(!mayMount())('evidence on a disk without a free byte (needs the 
       directory: join(directory, 'incidents'),
       processes: { pids: () => [], stat: () => undefined, variable: () => undefined },
       path: '/nowhere',
+      gpuProgram: 'nvidia-smi',
       isOpen: (incident) => open.has(incident),
       log: (_level, _message, detail) => told.push(detail),
     });

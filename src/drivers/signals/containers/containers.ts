@@ -17,7 +17,7 @@ export interface ContainerOptions {
   root?: string;
 }
 
-export const REPLICA_LABEL = 'autoglm.replica';
+const REPLICA_LABEL = 'autoglm.replica';
 /** One list for all replicas of a look. */
 const LIST_FRESH_MS = 1_000;
 const DEADLINE_MS = 1_200;

@@ -32,7 +32,7 @@ const FIELDS = {
 } as const;
 
 export type GpuField = keyof typeof FIELDS;
-export const GPU_FIELDS = Object.keys(FIELDS) as GpuField[];
+const GPU_FIELDS = Object.keys(FIELDS) as GpuField[];
 
 /** A field, and the name by which this driver knows it. */
 export type AskedField = readonly [field: GpuField, name: string];
