@@ -102,3 +102,17 @@ it('finds an incident by the beginning of its id, and says what would be right',
   expect(() => book.report('inc_zz')).toThrow('`autoglm incidents` lists them');
   expect(() => book.report('')).toThrow('there is no incident ""');
 });
+
+it('keeps no key that stood in a line of a log', async () => {
+  const { book, disk } = setUp();
+  const fact = opened('inc_aaaaaaaaa1') as Extract<Fact, { type: 'incidentOpened' }>;
+  const evidence = [{ signal: 'log', text: 'ValueError: api_key=canary-77 is refused' }];
+  book.record({
+    ...fact,
+    summary: 'it died (api_key=canary-77 is refused)',
+    diagnosis: { ...fact.diagnosis, evidence },
+  });
+  await book.close();
+  expect(JSON.stringify([...disk.values()])).not.toContain('canary');
+  expect(book.report('inc_aaaaaaaaa1').diagnosis.evidence[0]?.text).toContain('ValueError: api_key=[secret]');
+});

@@ -3,6 +3,7 @@
  * nothing. A disk that fails costs only what a restart would need; it is tried again with the next change.
  */
 import type { Clock } from '../../../base/clock.ts';
+import { createRedactor } from '../../../base/redaction.ts';
 import { PlatformError } from '../../../contract/errors.ts';
 import type { Fact } from '../../../contract/facts.ts';
 import type { IncidentReport, IncidentSummary } from '../../../contract/incident-report.ts';
@@ -45,7 +46,7 @@ export class IncidentBook {
   }
 
   record(fact: Fact): void {
-    this.#become(foldFact(this.#state, fact));
+    this.#become(foldFact(this.#state, withoutSecrets(fact)));
     this.#become(foldTime(this.#state, this.#options.clock.wallMs()));
   }
 
@@ -156,4 +157,12 @@ export class IncidentBook {
       error: String(error),
     });
   }
+}
+
+const redactor = createRedactor([]);
+
+/** Lines of logs stand in a diagnosis, and a report is sent around. */
+function withoutSecrets(fact: Fact): Fact {
+  const quotes = fact.type === 'incidentOpened' || fact.type === 'incidentDiagnosed';
+  return quotes ? (redactor.data(fact) as Fact) : fact;
 }
