@@ -16,7 +16,7 @@ import { configError, showProblem } from './config-problem.ts';
 import type { ResolvedConfig } from './resolve-config.ts';
 
 /** Names of the sources that are built in; a plug-in has another one. */
-const BUILT_IN_SOURCES = [
+export const BUILT_IN_SOURCES = [
   'process-tree',
   'cgroup',
   'host-memory',
