@@ -23,6 +23,7 @@ const BESIDE_TRAFFIC: ReadonlySet<Remedy> = new Set<Remedy>([
   'abort_request',
   'clear_caches',
 ]);
+const MEND_VERIFY_MS = 8_000;
 /** A window is never shed below this share. */
 const WINDOW_SHARE_MIN = 1 / 16;
 
@@ -34,12 +35,19 @@ export function onDiagnosed(draft: Draft, replica: Replica, verdict: Verdict): v
   const { incident } = replica;
   const trial = incident?.remedy ?? null;
   if (trial !== null && incident?.class === verdict.class) {
-    if (draft.nowMs < trial.startedAtMs + draft.settings.policy.verifyMs) return;
+    if (draft.nowMs < trial.startedAtMs + verificationMs(draft, trial.remedy)) return;
     // Nothing milder is left to try, and nothing was worth more than watching.
     if (chooseFor(draft, replica, verdict)?.remedy === trial.remedy && isPassive(trial.remedy)) return;
     endTrial(draft, replica, false, 'the signs are still there');
   } else if (trial !== null && !isPassive(trial.remedy)) return;
   treat(draft, replica, verdict);
+}
+
+/** What is done to a living engine in rotation shows at once, if it helps. */
+function verificationMs({ settings }: Draft, remedy: Remedy): number {
+  const { verifyMs } = settings.policy;
+  const isMend = remedy === 'abort_request' || remedy === 'clear_caches';
+  return isMend ? Math.min(verifyMs, MEND_VERIFY_MS) : verifyMs;
 }
 
 function treat(draft: Draft, replica: Replica, verdict: Verdict): void {

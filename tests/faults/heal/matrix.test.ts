@@ -103,7 +103,7 @@ const measured: string[] = [];
 beforeAll(async () => {
   system = await startSystem({
     models: [simulatorPool('sim', 2)],
-    timeouts: { stall_ms: 3_000 },
+    timeouts: { stall_ms: 8_000 },
     supervisor: { restarts_max: 1_000, backoff_initial_ms: 50, backoff_max_ms: 50 },
   });
 }, 60_000);
