@@ -1,4 +1,5 @@
 /** `docs/reference/metrics.md`, from the families that node process and gateways render. */
+import { INCIDENT_METRICS } from '../../src/assembly/incident-metrics.ts';
 import { NODE_METRICS } from '../../src/assembly/node-metrics.ts';
 import { SIGNAL_METRICS } from '../../src/assembly/signal-metrics.ts';
 import { GATEWAY_METRICS } from '../../src/planes/gateway/gateway-counters.ts';
@@ -18,7 +19,7 @@ export function metricsPage(): string {
     '',
     '## Node',
     '',
-    families(NODE_METRICS),
+    families([...NODE_METRICS, ...INCIDENT_METRICS]),
     '',
     '## Engines, from outside',
     '',

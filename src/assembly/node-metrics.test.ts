@@ -41,5 +41,5 @@ it('gives one state per replica the value 1', () => {
   expect(states.filter((line) => line.endsWith(' 1'))).toEqual([
     'autoglm_replica_state{model="m",deployment="m/0",state="ready"} 1',
   ]);
-  expect(states).toHaveLength(8);
+  expect(states).toHaveLength(9);
 });

@@ -6,6 +6,7 @@ import type { ActionResult, PoolStatus, SystemStatus } from '../contract/admin-a
 import type { GatewayReport } from '../contract/control-protocol.ts';
 import { PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { IncidentEvidence, IncidentReport, IncidentSummary } from '../contract/incident-report.ts';
 import type { SuspectRecord } from '../contract/suspects.ts';
 import type { GatewayHost } from '../planes/control/gateway-host.ts';
 import type { SuspectList } from '../planes/control/suspect-list.ts';
@@ -17,6 +18,7 @@ import { loadConfig } from './config/load-config.ts';
 import { localOrigin } from './config/loopback.ts';
 import { RELEASE } from './config/release.ts';
 import { type ResolvedConfig, resolveConfig } from './config/resolve-config.ts';
+import type { Incidents } from './incidents.ts';
 import { createModelAdmin } from './models/model-admin.ts';
 import type { ModelRegistry } from './models/model-registry.ts';
 import { nodeMetrics } from './node-metrics.ts';
@@ -33,6 +35,7 @@ export interface NodeSystemOptions {
   gatewayHost: GatewayHost;
   suspects: SuspectList;
   signalMetrics: SignalMetrics;
+  incidents: Incidents;
   adminAddress(): string;
   end(request: EndRequest): void;
 }
@@ -73,6 +76,7 @@ export class NodeSystem implements AdminSystem {
 
   record(fact: Fact): void {
     this.#facts.push(fact);
+    this.#options.incidents.book.record(fact);
     if (this.#facts.length > FACTS_MAX) this.#facts.splice(0, this.#facts.length - FACTS_MAX);
   }
 
@@ -102,8 +106,12 @@ export class NodeSystem implements AdminSystem {
   async metrics(): Promise<string> {
     const reports = await this.#options.gatewayHost.collect();
     const own = nodeMetrics(this.#pools(reports), this.#options.startedAtMs);
-    const signals = this.#options.signalMetrics.render();
-    return mergeMetrics([own, signals, ...reports.map(({ metricsText }) => metricsText)]);
+    return mergeMetrics([
+      own,
+      this.#options.signalMetrics.render(),
+      this.#options.incidents.metrics(),
+      ...reports.map(({ metricsText }) => metricsText),
+    ]);
   }
 
   async drainReplica(id: string): Promise<ActionResult> {
@@ -134,6 +142,18 @@ export class NodeSystem implements AdminSystem {
   releaseSuspect(fingerprint: string): ActionResult {
     const { fingerprint: released, model } = this.#options.suspects.release(fingerprint);
     return { ok: true, message: `${released} (model ${model}) may be sent again like any other request` };
+  }
+
+  incidents(): IncidentSummary[] {
+    return this.#options.incidents.book.list();
+  }
+
+  incident(id: string): IncidentReport {
+    return this.#options.incidents.book.report(id);
+  }
+
+  incidentEvidence(id: string): Promise<IncidentEvidence> {
+    return this.#options.incidents.evidence(id);
   }
 
   async restartGateway(): Promise<ActionResult> {

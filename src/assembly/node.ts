@@ -19,6 +19,7 @@ import { RELEASE } from './config/release.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import { flowReadings } from './flow-readings.ts';
 import { assembleGateways, type Gateways } from './gateways.ts';
+import { assembleIncidents } from './incidents.ts';
 import type { ModelRegistry } from './models/model-registry.ts';
 import type { NodeLog } from './node-log.ts';
 import { NodeSystem } from './node-system.ts';
@@ -90,6 +91,12 @@ export class NodeProcess {
       tell: (news, but) => this.#gateways.host.tellSuspects(news, but),
       log: log.write,
     });
+    const incidents = assembleIncidents({
+      ...parts,
+      config,
+      models: () => registry.models,
+      requests: () => this.#requests(),
+    });
     const logFiles = createLogRotation({
       onProblem: (file, problem) => log.write('warn', 'a log file could not be rotated', { file, problem }),
     });
@@ -107,6 +114,7 @@ export class NodeProcess {
       flow: async () => flowReadings(await this.#gateways.host.flows()),
       giveUp: (replica, which) => this.#gateways.host.giveUp(replica, which),
       signalMetrics,
+      capture: incidents.capture,
     });
     registry.onChange((models) => this.#supervisor.configure(models));
     this.#system = new NodeSystem({
@@ -117,6 +125,7 @@ export class NodeProcess {
       gatewayHost: this.#gateways.host,
       suspects,
       signalMetrics,
+      incidents,
       adminAddress: () => this.#adminAddress,
       end: (request) => this.#shutdown.request(request),
     });
@@ -130,6 +139,7 @@ export class NodeProcess {
       supervisor: this.#supervisor,
       admin: this.#admin,
       closeBatches: async () => this.#batches?.close(),
+      closeIncidents: () => incidents.close(),
       owner,
     });
   }
@@ -217,6 +227,13 @@ export class NodeProcess {
     // Before a gateway listens, one of a former run may not be adopted yet.
     if (silent === 0 && host.address !== null) return sums;
     return Object.fromEntries(Object.entries(sums).filter(([, count]) => count > 0));
+  }
+
+  /** What gateways have in flight and in their queues, for evidence: counts, for they list no single requests. */
+  async #requests(): Promise<unknown> {
+    const { host } = this.#gateways;
+    const [{ reports, silent }, flows] = await Promise.all([host.collectAll(), host.flows()]);
+    return { silentGateways: silent, gateways: reports.map(({ metricsText, ...report }) => report), flows };
   }
 
   /** As far as gateways answer: one that is silent may know better. */

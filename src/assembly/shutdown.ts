@@ -26,6 +26,8 @@ export interface ShutdownParts {
   admin: AdminServer;
   /** Lets go of batches, so that whoever comes next goes on with them. */
   closeBatches(): Promise<void>;
+  /** Writes what is not on disk yet. */
+  closeIncidents(): Promise<void>;
   /** When the pipe to it breaks, nobody is left whom all this is for. */
   owner: OwnerOptions | undefined;
 }
@@ -37,6 +39,8 @@ const ANSWER_MS = 100;
 const ADMIN_CLOSE_MS = 1_000;
 /** Without it their leases run out a few seconds later. */
 const BATCHES_CLOSE_MS = 2_000;
+/** A disk that hangs must not keep us. */
+const INCIDENTS_CLOSE_MS = 500;
 /** Whoever owned us has ended, and with it every client: what does not end soon has nobody to end for. */
 const OWNER_GONE_MS = 5_000;
 
@@ -113,6 +117,7 @@ export class Shutdown {
     await gatewayHost.close({ stop: true });
     log.say('  gateway drained');
     await supervisor.stop({ engines: 'drain' });
+    await this.#closeIncidents();
     await this.#closeAdmin();
     removeNodeRecord(config.paths.nodeRecord);
     log.say(`stopped after ${showSeconds(systemClock.monotonicMs() - beganMs)}`);
@@ -140,6 +145,7 @@ export class Shutdown {
     await this.#closeBatches();
     await gatewayHost.close({ stop: false });
     await supervisor.stop({ engines: 'leave' });
+    await this.#closeIncidents();
     await this.#closeAdmin();
     this.#exit(EXIT_CODES.restartWanted.code);
   }
@@ -147,6 +153,11 @@ export class Shutdown {
   async #closeBatches(): Promise<void> {
     const closed = this.#parts.closeBatches().catch(() => {});
     await Promise.race([closed, systemClock.sleep(BATCHES_CLOSE_MS)]);
+  }
+
+  async #closeIncidents(): Promise<void> {
+    const closed = this.#parts.closeIncidents().catch(() => {});
+    await Promise.race([closed, systemClock.sleep(INCIDENTS_CLOSE_MS)]);
   }
 
   async #closeAdmin(): Promise<void> {

@@ -34,6 +34,7 @@ export interface AssembleSupervisorOptions {
   flow: NonNullable<SupervisorOptions['flow']>;
   giveUp: NonNullable<SupervisorOptions['giveUp']>;
   signalMetrics: SignalMetrics;
+  capture: NonNullable<SupervisorOptions['capture']>;
   log(level: LogLevel, message: string, detail?: Record<string, unknown>): void;
 }
 

@@ -112,6 +112,25 @@ export function createProgram(context: CommandContext): Command {
     );
 
   program
+    .command('incidents')
+    .description(
+      'list what went wrong with replicas, show the report of an incident, or its evidence (docs/incidents.md)',
+    )
+    .argument('[action]', 'list, show or evidence', 'list')
+    .argument('[id]', 'of the incident, or at least 10 of its first characters')
+    .addOption(
+      new Option('--limit <n>', 'incidents to list, newest first').default(20).argParser(readListLimit),
+    )
+    .option('--markdown', 'show the report as Markdown')
+    .addOption(configOption())
+    .addOption(adminOption())
+    .addOption(adminKeyOption())
+    .addOption(jsonOption())
+    .action(async (action, id, options) =>
+      (await import('./incidents.ts')).incidents(action, id, options, context),
+    );
+
+  program
     .command('validate')
     .description('check the configuration and print what would run')
     .argument('[file]', 'configuration file, or a recovery policy (auto-recovery.yaml) alone')

@@ -14,7 +14,9 @@ import {
 import { resolveMerged } from '../assembly/config/resolve-merged.ts';
 import { resolveRecovery } from '../assembly/config/resolve-recovery.ts';
 import { readRuntimeModels } from '../assembly/config/runtime-models.ts';
+import { shownConfig } from '../assembly/config/shown-config.ts';
 import { loadSignalPlugins } from '../assembly/config/signal-plugins.ts';
+import { createRedactor } from '../base/redaction.ts';
 import type { PoolBatching } from '../contract/fleet.ts';
 import { DEFAULT_STRATEGY } from '../contract/scheduling.ts';
 import type { CommandContext, CommonOptions } from './command-context.ts';
@@ -88,23 +90,8 @@ function servedModels(loaded: LoadedConfig, { paths }: ResolvedConfig): Served {
   };
 }
 
-/** Hashes of keys and variables of engines stay here: their names are enough. */
-function forPrograms(
-  { configPath, notHonoured, paths, gateway, admin, supervisor, signals }: ResolvedConfig,
-  { models, notes }: Served,
-) {
-  return {
-    valid: true,
-    configPath,
-    notHonoured,
-    stateDir: paths.root,
-    gateway: { ...gateway, keys: gateway.keys.map(({ name }) => name) },
-    admin: { ...admin, keys: admin.keys.map(({ name }) => name) },
-    supervisor,
-    signals,
-    models: models.map((model) => ({ ...model, env: Object.keys(model.env) })),
-    notes,
-  };
+function forPrograms(config: ResolvedConfig, { models, notes }: Served) {
+  return { valid: true, ...shownConfig(config, models), notes };
 }
 
 function describe({ gateway, admin, paths, signals }: ResolvedConfig, { models }: Served): string[] {
@@ -121,7 +108,7 @@ function describeModel(model: Served['models'][number]): string {
   const names = [model.modelName, ...model.aliases].join(', ');
   const what =
     model.urls === undefined
-      ? `starts ${model.replicas}${model.standby > 0 ? ` and ${model.standby} in standby` : ''} x ${model.engine} with ${model.command?.join(' ') ?? model.model}`
+      ? `starts ${model.replicas}${model.standby > 0 ? ` and ${model.standby} in standby` : ''} x ${model.engine} with ${commandOf(model)}`
       : `watches ${model.engine} at ${model.urls.join(', ')}`;
   const limits = [
     model.servedModel === model.modelName ? [] : [`known there as ${model.servedModel}`],
@@ -134,6 +121,10 @@ function describeModel(model: Served['models'][number]): string {
     model.source === 'file' ? [] : ['loaded at run time'],
   ].flat();
   return `model     ${names}: ${what}${limits.length > 0 ? ` (${limits.join(', ')})` : ''}`;
+}
+
+function commandOf({ command, model }: ResolvedModel): string {
+  return command === undefined ? model : createRedactor([]).words(command).join(' ');
 }
 
 function describeBatching({ unitsMax, waitMaxMs, endpoints }: PoolBatching): string {

@@ -5,6 +5,7 @@
 import { type ActionResult, ADMIN_HEADER, type ModelList, type SystemStatus } from '../contract/admin-api.ts';
 import { ERROR_SPECS, type ErrorCode, PlatformError } from '../contract/errors.ts';
 import type { Fact } from '../contract/facts.ts';
+import type { IncidentEvidence, IncidentReport, IncidentSummary } from '../contract/incident-report.ts';
 import type { SuspectRecord } from '../contract/suspects.ts';
 
 export interface AdminClientOptions {
@@ -39,6 +40,12 @@ export interface AdminClient {
   /** The beginning of a fingerprint will do. */
   suspect(fingerprint: string): Promise<SuspectRecord>;
   releaseSuspect(fingerprint: string): Promise<ActionResult>;
+  /** Newest first; `limit` at most 200. */
+  incidents(limit: number, signal?: AbortSignal): Promise<IncidentSummary[]>;
+  /** The beginning of an id will do. */
+  incident(id: string): Promise<IncidentReport>;
+  incidentReport(id: string, form: 'markdown' | 'text'): Promise<string>;
+  incidentEvidence(id: string): Promise<IncidentEvidence>;
   restartGateway(): Promise<ActionResult>;
   restartNode(): Promise<ActionResult>;
   stop(immediate: boolean): Promise<ActionResult>;
@@ -55,6 +62,15 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
   const actionTimeoutMs = options.actionTimeoutMs ?? 120_000;
 
   async function call<T>(method: Method, path: string, body?: unknown, signal?: AbortSignal) {
+    return send(method, path, { body, signal }, (response, text) => readAnswer<T>(response, text, url));
+  }
+
+  async function send<T>(
+    method: Method,
+    path: string,
+    { body, signal }: { body?: unknown; signal?: AbortSignal | undefined },
+    read: (response: Response, text: string) => T,
+  ): Promise<T> {
     const acts = method !== 'GET';
     const limitMs = acts ? actionTimeoutMs : timeoutMs;
     const limit = AbortSignal.timeout(limitMs);
@@ -69,7 +85,7 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
         redirect: 'error',
         signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
       });
-      return readAnswer<T>(response, await response.text(), url);
+      return read(response, await response.text());
     } catch (error) {
       throw explain(error, { url, limitMs, timedOut: limit.aborted });
     }
@@ -100,10 +116,30 @@ export function createAdminClient(options: AdminClientOptions): AdminClient {
     suspect: (fingerprint) =>
       call<SuspectRecord>('GET', `/api/v1/suspects/${encodeURIComponent(fingerprint)}`),
     releaseSuspect: (fingerprint) => act(`/suspects/${encodeURIComponent(fingerprint)}/release`),
+    incidents: async (limit, signal) =>
+      (
+        await call<{ incidents: IncidentSummary[] }>(
+          'GET',
+          `/api/v1/incidents?limit=${limit}`,
+          undefined,
+          signal,
+        )
+      ).incidents,
+    incident: (id) => call<IncidentReport>('GET', incidentPath(id)),
+    incidentReport: (id, form) =>
+      send('GET', `${incidentPath(id)}/report.${form === 'markdown' ? 'md' : 'txt'}`, {}, (response, text) =>
+        // Whatever is not the report is read as the error that it is.
+        response.ok && response.headers.has(ADMIN_HEADER) ? text : readAnswer<string>(response, text, url),
+      ),
+    incidentEvidence: (id) => call<IncidentEvidence>('GET', `${incidentPath(id)}/evidence`),
     restartGateway: () => act('/gateway/restart'),
     restartNode: () => act('/node/restart'),
     stop: (immediate) => act('/stop', { immediate }),
   };
+}
+
+function incidentPath(id: string): string {
+  return `/api/v1/incidents/${encodeURIComponent(id)}`;
 }
 
 /** `<pool>/<ordinal>`, where the pool may hold slashes itself. */

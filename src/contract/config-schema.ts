@@ -427,6 +427,40 @@ export const configSchema = z.strictObject({
     .describe(
       'Modules of your own that look at engines too, such as ./my-source.mjs; each exports `createSignalSource` (docs/signals.md). They run with the rights of the node process.',
     ),
+  evidence: z
+    .strictObject({
+      bytes_max: z
+        .number()
+        .int()
+        .min(1_048_576)
+        .max(1_099_511_627_776)
+        .default(268_435_456)
+        .describe(
+          'All bundles of evidence together. Beyond it the oldest is deleted, but never one of an incident that is open. Bytes.',
+        ),
+      bundles_max: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(50)
+        .describe('Bundles that are kept, in the same way.'),
+      deadline_ms: z
+        .number()
+        .int()
+        .min(200)
+        .max(10_000)
+        .default(1500)
+        .describe(
+          'Longest that taking one may last: an engine that is to be ended waits for it, though no longer than the supervisor lets it. What is not had by then is left out. Milliseconds.',
+        ),
+      prompts: z
+        .boolean()
+        .default(false)
+        .describe('Whether texts of requests may be kept in it, where the log of an engine has them.'),
+    })
+    .prefault({})
+    .describe('What is kept of an engine when something is found wrong with it (docs/incidents.md).'),
   supervisor: z
     .strictObject({
       restarts_max: z

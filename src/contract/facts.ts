@@ -3,6 +3,7 @@
  */
 import type { ReplicaState } from './fleet.ts';
 import type { IncidentDiagnosis } from './incidents.ts';
+import type { RequestOutcome } from './outcomes.ts';
 import type { Remedy } from './remedies.ts';
 import type { SuspectStatus } from './suspects.ts';
 
@@ -37,6 +38,16 @@ export type Fact =
       tier: 'A' | 'B' | 'C';
       requestId: string;
       gapMs: number;
+    }
+  /** A request that an attempt had failed for ended badly for its client, too. */
+  | {
+      type: 'requestFailed';
+      atMs: number;
+      /** Where its last failed attempt was. */
+      replica: string;
+      generation: number;
+      outcome: RequestOutcome;
+      requestId: string;
     }
   | {
       type: 'suspectJudged';

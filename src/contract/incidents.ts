@@ -5,7 +5,7 @@
 import { z } from 'zod';
 
 /** `open`: found, nothing done yet. `healing`: a remedy is under way. */
-export const INCIDENT_STATES = ['open', 'healing', 'recovered', 'given-up', 'stood-down'] as const;
+const INCIDENT_STATES = ['open', 'healing', 'recovered', 'given-up', 'stood-down'] as const;
 export type IncidentState = (typeof INCIDENT_STATES)[number];
 
 const evidenceSchema = z.object({
@@ -18,7 +18,7 @@ const evidenceSchema = z.object({
   sources: z.array(z.string()).optional(),
 });
 
-export const incidentDiagnosisSchema = z.object({
+const incidentDiagnosisSchema = z.object({
   /** A class of the taxonomy, `unknown` or `none`. */
   class: z.string(),
   confidence: z.number(),
@@ -27,7 +27,7 @@ export const incidentDiagnosisSchema = z.object({
 });
 export type IncidentDiagnosis = z.output<typeof incidentDiagnosisSchema>;
 
-export const remedyTrialSchema = z.object({
+const remedyTrialSchema = z.object({
   remedy: z.string(),
   /** Step of the ladder, from 1. */
   step: z.number(),

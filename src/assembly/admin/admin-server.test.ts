@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import type { SystemStatus } from '../../contract/admin-api.ts';
 import { PlatformError } from '../../contract/errors.ts';
+import type { IncidentReport } from '../../contract/incident-report.ts';
 import type { AdminSettings } from '../config/resolve-config.ts';
 import { createAdminServer } from './admin-server.ts';
 import type { AdminSystem } from './admin-system.ts';
@@ -42,6 +43,11 @@ function setUp(overrides: Partial<AdminSystem> = {}, keys: AdminSettings['keys']
       throw new PlatformError('not_found', 'none');
     },
     releaseSuspect: () => ({ ok: true, message: 'done' }),
+    incidents: () => [],
+    incident: () => {
+      throw new PlatformError('not_found', 'none');
+    },
+    incidentEvidence: async (id) => ({ incident: id, path: null, bundles: [] }),
     restartGateway: done,
     restartNode: () => ({ ok: true, message: 'done' }),
     stop: () => ({ ok: true, message: 'done' }),
@@ -84,6 +90,37 @@ describe('the admin server', () => {
     const page = await app.inject({ url: '/' });
     expect(page.headers['content-security-policy']).toContain("default-src 'none'");
     expect(page.body).not.toMatch(/(src|href)=/);
+  });
+
+  it('gives incidents as data, their reports as Markdown and text, and errors in the one shape', async () => {
+    const report: IncidentReport = {
+      ...{ id: 'inc_a', state: 'open', replica: 'm/0', pool: 'm', generation: 1, summary: 'it hangs' },
+      diagnosis: { class: 'hung', confidence: 0.9, evidence: [], ruledOut: [] },
+      ...{ lastGoodAtMs: null, openedAtMs: 0, isolatedAtMs: null, closedAtMs: null, remedies: [] },
+      clients: { attemptsFailed: {}, streamsContinued: {}, gapMaxMs: null, requestsFailed: 0 },
+      ...{ timeline: [], evidence: null, drill: null, title: 'hung at m/0, open', todo: ['Nothing yet'] },
+      times: { detectMs: null, isolateMs: null, recoverMs: null },
+    };
+    const { app } = setUp({
+      incident: (id) => {
+        if (id === 'inc_a') return report;
+        throw new PlatformError('not_found', `there is no incident "${id}"`);
+      },
+    });
+    expect((await app.inject({ url: '/api/v1/incidents' })).json()).toEqual({ incidents: [] });
+    expect((await app.inject({ url: '/api/v1/incidents/inc_a' })).json()).toEqual(report);
+    const markdown = await app.inject({ url: '/api/v1/incidents/inc_a/report.md' });
+    expect(markdown.headers['content-type']).toBe('text/markdown; charset=utf-8');
+    expect(markdown.body).toContain('# Incident inc_a: hung at m/0, open');
+    const text = await app.inject({ url: '/api/v1/incidents/inc_a/report.txt' });
+    expect(text.headers['content-type']).toBe('text/plain; charset=utf-8');
+    expect((await app.inject({ url: '/api/v1/incidents/inc_a/evidence' })).json()).toMatchObject({
+      incident: 'inc_a',
+      bundles: [],
+    });
+    for (const url of ['/api/v1/incidents/..%2F..%2Fetc', '/api/v1/incidents/inc_b/report.md'])
+      expect((await app.inject({ url })).json().error.code).toBe('not_found');
+    expect((await app.inject({ url: '/api/v1/incidents?limit=201' })).statusCode).toBe(400);
   });
 
   it.each([

@@ -14,6 +14,7 @@ import type { AdminSystem } from './admin-system.ts';
 import { guard, type RoutePolicy } from './guard.ts';
 import { addActionRoutes } from './routes-actions.ts';
 import { addHealthRoutes } from './routes-health.ts';
+import { addIncidentRoutes } from './routes-incidents.ts';
 import { addModelRoutes } from './routes-models.ts';
 import { addPageRoute } from './routes-page.ts';
 import { addStatusRoutes } from './routes-status.ts';
@@ -92,6 +93,7 @@ export function createAdminServer(options: AdminServerOptions): AdminServer {
   addActionRoutes(app, options.system);
   addModelRoutes(app, options.system, options.settings);
   addSuspectRoutes(app, options.system);
+  addIncidentRoutes(app, options.system);
   addPageRoute(app);
 
   return {

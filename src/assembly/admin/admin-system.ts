@@ -1,6 +1,7 @@
 /** What the admin server serves: the running system as its routes see it. `assembly/node-system.ts` is the real one. */
 import type { ActionResult, ModelList, SystemStatus } from '../../contract/admin-api.ts';
 import type { Fact } from '../../contract/facts.ts';
+import type { IncidentEvidence, IncidentReport, IncidentSummary } from '../../contract/incident-report.ts';
 import type { SuspectRecord } from '../../contract/suspects.ts';
 
 /** `starting` until the gateway listens and one replica is ready for the first time, `stopping` from the first signal on. */
@@ -25,6 +26,11 @@ export interface AdminSystem {
   /** By its fingerprint, or the beginning of it. Throws `not_found`, `invalid_request`. */
   suspect(fingerprint: string): SuspectRecord;
   releaseSuspect(fingerprint: string): ActionResult;
+  /** Newest first. */
+  incidents(): IncidentSummary[];
+  /** By its id, or the beginning of it. Throws `not_found`, `invalid_request`. */
+  incident(id: string): IncidentReport;
+  incidentEvidence(id: string): Promise<IncidentEvidence>;
   restartGateway(): Promise<ActionResult>;
   restartNode(): ActionResult;
   stop(immediate: boolean): ActionResult;

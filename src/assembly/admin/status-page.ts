@@ -1,5 +1,6 @@
 /**
- * The status page, in one text without outside parts: pools and replicas with state and reason, gateways, recent facts. Data
+ * The status page, in one text without outside parts: pools and replicas with state and reason, gateways, incidents, recent
+ * facts. Data
  * enters the page as text nodes only, so what engines and users wrote cannot become markup.
  */
 
@@ -104,6 +105,21 @@ function showStatus(status) {
   byId('gateways').replaceChildren(element('h2', 'Gateways'), table(head, rows));
 }
 
+function showIncidents(incidents) {
+  const rows = incidents.map((incident) => [
+    new Date(incident.openedAtMs).toLocaleTimeString(),
+    [incident.state, incident.state === 'recovered' ? 'good' : incident.state === 'given-up' ? 'bad' : 'warm'],
+    incident.class,
+    incident.replica,
+    incident.times.recoverMs === null ? '-' : span(incident.times.recoverMs),
+    incident.requestsFailed,
+    incident.id,
+    incident.summary,
+  ]);
+  const head = ['opened', 'state', 'class', 'replica', 'recovered after', 'failed requests', 'id', 'summary'];
+  byId('incidents').replaceChildren(element('h2', 'Incidents'), rows.length > 0 ? table(head, rows) : element('p', 'none', 'dim'));
+}
+
 function showFacts(facts) {
   const rows = facts.map(({ type, atMs, ...rest }) => [
     new Date(atMs).toLocaleTimeString(),
@@ -126,6 +142,7 @@ async function refresh() {
   try {
     if (!document.hidden) {
       showStatus(await ask('/api/v1/status'));
+      showIncidents((await ask('/api/v1/incidents?limit=5')).incidents);
       showFacts((await ask('/api/v1/facts?limit=20')).facts);
       byId('login').hidden = true;
     }
@@ -156,6 +173,7 @@ export function statusPageHtml(): string {
 <div id="head"></div>
 <div id="pools"></div>
 <div id="gateways"></div>
+<div id="incidents"></div>
 <div id="facts"></div>
 <script>${STATUS_PAGE_SCRIPT}</script>
 </body>

@@ -113,7 +113,7 @@ describe('messages of the configuration', () => {
       'a list where a map should be',
       '- a\n',
       [
-        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, files, batches, cache, limits, redis, admin, quarantine, signals, signal_sources, supervisor, auto_recovery, models',
+        'a.yaml:1:1: (document): found a list of 1; would be right: a map with the keys state_dir, gateway, timeouts, files, batches, cache, limits, redis, admin, quarantine, signals, signal_sources, evidence, supervisor, auto_recovery, models',
       ],
     ],
     [

@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Secret } from '../../base/secret.ts';
 import type { Config } from '../../contract/config-schema.ts';
+import type { EvidenceSettings } from '../../contract/evidence.ts';
 import type {
   ChatTemplate,
   EngineKind,
@@ -135,6 +136,7 @@ export interface ResolvedConfig {
   supervisor: SupervisorSettings;
   recovery: RecoveryPolicy;
   signals: SignalSettings;
+  evidence: EvidenceSettings;
   models: ResolvedModel[];
   /** What the processes that we start inherit from our environment. */
   inherited: Record<string, string>;
@@ -166,6 +168,12 @@ export function resolveConfig(loaded: LoadedConfig): ResolvedConfig {
     supervisor: supervisorSettings(config),
     recovery: resolveRecovery(writtenRecovery(loaded)).policy,
     signals: signalSettings(config, fromHere),
+    evidence: {
+      bytesMax: config.evidence.bytes_max,
+      bundlesMax: config.evidence.bundles_max,
+      deadlineMs: config.evidence.deadline_ms,
+      prompts: config.evidence.prompts,
+    },
     models: config.models.map((model) => resolveModel(model, config.cache, fromHere)),
     inherited: inheritedVariables(environment),
   });

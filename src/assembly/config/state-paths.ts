@@ -21,6 +21,8 @@ export interface StatePaths {
   readonly nodeRecord: string;
   /** What was loaded and changed at run time. */
   readonly runtimeModels: string;
+  /** Of incidents and their evidence; made with the first one. */
+  readonly incidentDir: string;
   readonly engineDir: string;
   /** Who may act on engines and gateways. */
   readonly fenceDir: string;
@@ -44,6 +46,7 @@ export function statePaths(root: string): StatePaths {
     nodeLog: join(root, 'logs', 'node.log'),
     nodeRecord: join(root, 'node.json'),
     runtimeModels: join(root, 'models.json'),
+    incidentDir: join(root, 'incidents'),
     engineDir: join(root, 'engines'),
     fenceDir: join(root, 'fence'),
     gatewayDir: join(root, 'gateways'),

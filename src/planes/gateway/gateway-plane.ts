@@ -329,9 +329,16 @@ export class GatewayPlane implements ApiContext {
   settle(record: RequestRecord): void {
     // Whoever reached an engine has said what was used.
     record.hold?.settle(null);
+    if (record.failedAt !== null) this.#reportFailed(record, record.failedAt);
     const endedMs = this.clock.monotonicMs();
     this.#counters.settled(record, endedMs);
     this.#options.writeLog(logLine(record, endedMs));
+  }
+
+  /** Of a request that no other attempt could save; a line of a batch is sent again. */
+  #reportFailed({ outcome, requestId, filler }: RequestRecord, at: NonNullable<RequestRecord['failedAt']>) {
+    if (filler || outcome === 'completed' || outcome === 'cancelled-by-client') return;
+    this.report({ type: 'requestFailed', atMs: this.clock.wallMs(), ...at, outcome, requestId });
   }
 
   countAttemptFailure(model: string, failure: AttemptFailure): void {

@@ -502,6 +502,7 @@ export class InferenceRun implements StreamRun, Watched {
   reportFailure({ replica }: Lease, failure: AttemptFailure, answer: EngineAnswer | null = null): void {
     const { context, record } = this;
     this.failed.push(runOf(replica.view));
+    record.failedAt = { replica: replica.view.id, generation: replica.view.generation };
     if (failure === 'connect-refused' || failure === 'connect-timeout') this.#unreached++;
     if (replicaDied(failure)) context.ejectBriefly(replica);
     context.countAttemptFailure(record.model ?? '', failure);

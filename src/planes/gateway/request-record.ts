@@ -60,6 +60,8 @@ export interface RequestRecord {
   estimatedTokens: number | null;
   /** Longest gap between two reads that a failover caused, ms. */
   continuationGapMs: number | null;
+  /** Where its last failed attempt was; null: none failed. */
+  failedAt: { replica: string; generation: number } | null;
 }
 
 /** Every field is written out: a copy of `seed` would cost more than all else that is done here. */
@@ -103,5 +105,6 @@ export function newRecord(
     completionTokens: null,
     estimatedTokens: null,
     continuationGapMs: null,
+    failedAt: null,
   };
 }

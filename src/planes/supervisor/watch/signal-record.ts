@@ -115,7 +115,8 @@ export class SignalRecord {
   }
 
   addProbe(probe: ProbeSample): void {
-    if (probe.ok) this.#lastGoodMs = probe.atMs;
+    // Of an engine that has work and makes no step, an answered probe is no sign of life.
+    if (probe.ok && !this.mayHang) this.#lastGoodMs = probe.atMs;
     push(this.#probes, probe);
   }
 
