@@ -142,7 +142,9 @@ const monitoringSchema = z
     metrics: z
       .array(z.enum(MONITORED_METRICS))
       .optional()
-      .describe('What is looked at beside the progress of requests, which always is. Default: all.'),
+      .describe(
+        'Figures that are looked at. What tells one fault from another always is, named or not: progress, processes, logs, kernel_log, containers, host_memory. Default: all.',
+      ),
     cpu: z
       .strictObject({
         above: z

@@ -164,7 +164,7 @@ describe('commands without a running system', () => {
     const plain = await valid.cli(['validate']);
     expect(plain.stderr).toBe('');
     expect(plain.stdout).toContain(
-      `recovery  ${policy}: looks every 2s at gpu_memory, cpu_load, request_queue`,
+      `recovery  ${policy}: looks every 2s at gpu_memory, cpu_load, host_memory, request_queue, progress, `,
     );
     expect(plain.stdout).toMatch(
       /^gpu-out-of-memory +restart_process, restart_safer x 3, quarantine +1s +oom *$/m,

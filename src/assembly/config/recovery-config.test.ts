@@ -46,7 +46,17 @@ describe('the recovery policy file', () => {
     expect(policy.monitoring).toEqual({
       ...DEFAULT_RECOVERY_POLICY.monitoring,
       intervalMs: 2_000,
-      metrics: ['gpu_memory', 'cpu_load', 'request_queue'],
+      metrics: [
+        'gpu_memory',
+        'cpu_load',
+        'host_memory',
+        'request_queue',
+        'progress',
+        'processes',
+        'logs',
+        'kernel_log',
+        'containers',
+      ],
     });
     for (const name of ['gpu-out-of-memory', 'host-out-of-memory'] as const) {
       expect(policy.strategies[name].ladder[0]?.remedy).toBe('restart_process');
@@ -68,6 +78,11 @@ describe('the recovery policy file', () => {
   it('is that of nobody when it is empty', () => {
     expect(resolve('').policy).toEqual(DEFAULT_RECOVERY_POLICY);
     expect(resolveRecovery(undefined).policy).toEqual(DEFAULT_RECOVERY_POLICY);
+  });
+
+  it('never stops looking at what tells one fault from another, whatever figures it names', () => {
+    const { metrics } = resolve('monitoring: { metrics: [] }').policy.monitoring;
+    expect(metrics).toEqual(['host_memory', 'progress', 'processes', 'logs', 'kernel_log', 'containers']);
   });
 
   it('takes times with units, numbers of milliseconds, and what the environment says', () => {

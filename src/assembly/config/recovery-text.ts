@@ -42,7 +42,7 @@ export function settingsText({
   const { intervalMs, metrics, cpuRatio, cpuForMs, hangFloorMs, hangUnmeasuredMs } = monitoring;
   const percent = (ratio: number) => `${Math.round(ratio * 100)} %`;
   return [
-    `looks every ${timeText(intervalMs)} at ${metrics.length === 0 ? 'the progress of requests only' : metrics.join(', ')}`,
+    `looks every ${timeText(intervalMs)} at ${metrics.join(', ')}`,
     `CPU above ${percent(cpuRatio)} for ${timeText(cpuForMs)} is an anomaly; a hang is considered after ${timeText(hangFloorMs)} (${timeText(hangUnmeasuredMs)} while the speed of prompts is not known)`,
     automatic
       ? `acts by itself, when it is sure to ${percent(confidenceMin)}; takes nothing out that still answers unless ${floor === 1 ? 'another replica is' : `${floor} other replicas are`} ready`

@@ -7,6 +7,7 @@ import { FAULT_CLASSES, FAULTS } from '../../contract/faults.ts';
 import { DEFAULT_RECOVERY_POLICY, POLICY_CLASSES } from '../../contract/recovery-defaults.ts';
 import type {
   LadderStep,
+  MonitoredMetric,
   MonitoringPolicy,
   PolicyClass,
   RecoveryPolicy,
@@ -34,6 +35,19 @@ export interface ResolvedRecovery {
 
 const DEFAULTS = DEFAULT_RECOVERY_POLICY;
 
+/**
+ * Not figures but what tells one fault from another: whoever names figures has not asked for strategies that cannot be told when
+ * to act. `host_memory` counts the kills for want of memory. What of them a system shall not look at, `signals` says.
+ */
+const ALWAYS_LOOKED_AT: ReadonlySet<MonitoredMetric> = new Set<MonitoredMetric>([
+  'progress',
+  'processes',
+  'logs',
+  'kernel_log',
+  'containers',
+  'host_memory',
+]);
+
 export function resolveRecovery(file: RecoveryFile | undefined): ResolvedRecovery {
   const { recovery } = file ?? {};
   const { strategies, origins, notes, problems } = resolveStrategies(recovery?.strategies ?? {});
@@ -58,7 +72,9 @@ function resolveMonitoring(written: RecoveryFile['monitoring']): MonitoringPolic
   const standard = DEFAULTS.monitoring;
   return {
     intervalMs: written?.interval ?? standard.intervalMs,
-    metrics: written?.metrics === undefined ? standard.metrics : [...new Set(written.metrics)],
+    metrics: standard.metrics.filter(
+      (metric) => ALWAYS_LOOKED_AT.has(metric) || (written?.metrics?.includes(metric) ?? true),
+    ),
     cpuRatio: written?.cpu?.above ?? standard.cpuRatio,
     cpuForMs: written?.cpu?.for ?? standard.cpuForMs,
     hangFloorMs: written?.hang?.floor ?? standard.hangFloorMs,
