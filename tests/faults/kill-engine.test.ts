@@ -146,6 +146,8 @@ describe('a replica that is stopped with SIGSTOP, its port still open', () => {
     system = await startSystem({
       models: [simulatorPool('sim', 2)],
       supervisor: { probe_interval_ms: 400, probe_timeout_ms: 300, probe_failures: 2 },
+      // Left to itself the supervisor would restart what is stopped by a signal.
+      auto_recovery: { recovery: { automatic: false } },
     });
     const body = (index: number) => ({
       model: 'sim',

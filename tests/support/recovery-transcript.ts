@@ -16,6 +16,7 @@
  *   exits ID CODE|SIGNAL [TEXT]   the process ends, and that is what its log says of it
  *   found-fault ID CLASS CONFIDENCE   what the signals of the living engine say; `none 1`: nothing
  *   mended ID [not] TEXT     answers the remedy under way
+ *   exits-as ID CODE CLASS    the process ends, and that is what its signals say of it
  *   in-flight ID N, attempt-failed ID GENERATION, drain ID, restart ID, roll POOL, end drain|kill
  */
 import { nextDeadlineMs } from '../../src/decide/recovery/deadlines.ts';
@@ -111,6 +112,12 @@ class Stage {
           lastWords: rest.slice(1).join(' ') || null,
           verdict: null,
         });
+      }
+      case 'exits-as': {
+        const generation = this.#state.replicas[id]?.generation ?? 0;
+        const exit = { kind: 'exited', code: Number(rest[0]) } as const;
+        const verdict = verdictFor(rest[1] ?? 'unknown', 0.9);
+        return this.#deliver({ type: 'exited', replica: id, generation, exit, lastWords: null, verdict });
       }
       case 'found-fault': {
         const generation = this.#state.replicas[id]?.generation ?? 0;

@@ -41,6 +41,8 @@ export interface ReplicaRecord {
   url: string | null;
   /** Hash of what the process was started with; a different one means that the configuration has changed. */
   launchHash: string;
+  /** Of a start that became ready. Default: none did. */
+  provenHash?: string;
   state: ReplicaState;
   reason: string;
   stateSinceAtMs: number;

@@ -12,6 +12,7 @@ const memory = (more: Partial<ReplicaMemory> = {}): ReplicaMemory => ({
   state: 'ready',
   reason: 'all probes passed',
   sinceMs: 0,
+  provenHash: '',
   goal: 'run',
   failing: null,
   attempt: 0,

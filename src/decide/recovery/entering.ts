@@ -28,6 +28,7 @@ export function serve(draft: Draft, replica: Replica, reason: string): void {
   const { nowMs } = draft;
   const nextProbeAtMs = nextHealthProbeMs(draft);
   closeIncident(draft, replica, 'recovered', reason);
+  replica.provenHash = replica.startedHash;
   draft.enter(
     replica,
     { name: 'serving', readySinceMs: nowMs, failedProbes: 0, probedAtMs: nowMs, nextProbeAtMs },

@@ -108,7 +108,9 @@ function answerTo(
   // Who is not sure of the class has nothing but a new start to try.
   const isSure = incident.class === 'unknown' || confidence >= policy.confidenceMin;
   const situation = situationOf(draft, replica, { class: incident.class, confidence, gone: true });
-  const choice = policy.automatic && isSure ? chooseStep(policy, replica, situation) : null;
+  // What was ready when it was started just so is not wrong: a port was taken meanwhile, or a file was away.
+  const isDoubtful = incident.class === 'bad-configuration' && replica.provenHash === replica.startedHash;
+  const choice = policy.automatic && isSure && !isDoubtful ? chooseStep(policy, replica, situation) : null;
   const { remedy, step, skipped } = choice ?? { remedy: 'restart_process' as const, step: 1, skipped: [] };
   beginTrial(draft, replica, { remedy, step, because: [verdict.summary, ...skipped].join('; ') });
   if (STAYS_DOWN.has(remedy)) return { kind: 'stay-down', because: `${remedy}: ${verdict.summary}` };

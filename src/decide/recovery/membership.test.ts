@@ -36,6 +36,7 @@ function memory(readyForMs: number): ReplicaMemory {
     state: 'ready',
     reason: 'all probes passed',
     sinceMs: NOW_MS - readyForMs,
+    provenHash: '',
     goal: 'run',
     failing: null,
     attempt: 4,

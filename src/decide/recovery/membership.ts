@@ -171,6 +171,7 @@ function remember(draft: Draft, replica: Replica, memory: ReplicaMemory): void {
   replica.restarts = memory.restarts;
   replica.failures = memory.failures;
   replica.lastIncident = memory.lastIncident;
+  replica.provenHash = memory.provenHash;
   replica.standby = memory.standby;
   replica.adjustment = memory.adjustment;
   replica.ladders = memory.ladders;

@@ -125,12 +125,20 @@ function act(draft: Draft, replica: Replica, remedy: Remedy, summary: string): v
   }
 }
 
-/** The evidence is taken first. What makes no step cannot end in order either: it is killed. */
+/** The evidence is taken first. What still serves finishes what runs; what makes no step cannot end in order: it is killed. */
 function endIll(draft: Draft, replica: Replica, summary: string): void {
   capture(draft, replica);
   const { class: fault } = replica.incident ?? { class: 'unknown' as const };
+  if (stillServes(fault)) return drainIll(draft, replica, summary);
   terminate(draft, replica, summary);
-  if (!stillServes(fault)) kill(draft, replica);
+  kill(draft, replica);
+}
+
+function drainIll(draft: Draft, replica: Replica, summary: string): void {
+  const { settleMs, drainTimeoutMs } = draft.settings;
+  replica.inFlight = null;
+  const until = { settledAtMs: draft.nowMs + settleMs, deadlineMs: draft.nowMs + drainTimeoutMs };
+  draft.enter(replica, { name: 'draining', ...until }, summary);
 }
 
 function mend(

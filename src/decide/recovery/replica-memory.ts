@@ -15,6 +15,7 @@ export interface ReplicaMemory {
   process: ProcessIdentity | null;
   url: string | null;
   launchHash: string;
+  provenHash: string;
   state: ReplicaState;
   reason: string;
   sinceMs: number;
@@ -39,6 +40,7 @@ export function memoryOf(replica: Replica): ReplicaMemory {
     process: replica.process,
     url: replica.url,
     launchHash: replica.startedHash,
+    provenHash: replica.provenHash,
     state: stateOf(replica),
     reason: replica.reason,
     sinceMs: replica.sinceMs,

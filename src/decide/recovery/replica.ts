@@ -123,6 +123,8 @@ export interface Replica {
   url: string | null;
   /** What the process was started with. */
   startedHash: string;
+  /** What a process was started with that became ready; empty: none did yet. */
+  provenHash: string;
   attempt: number;
   restarts: number;
   failures: readonly Failure[];
@@ -178,6 +180,7 @@ export function createReplica(spec: ReplicaSpec, generation: number, nowMs: numb
     process: null,
     url: spec.url,
     startedHash: spec.launchHash,
+    provenHash: '',
     attempt: 0,
     restarts: 0,
     failures: [],

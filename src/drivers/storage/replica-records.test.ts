@@ -21,6 +21,7 @@ const record = (id: string, generation = 1): ReplicaRecord => ({
   state: 'ready',
   reason: 'all probes passed',
   stateSinceAtMs: 1_700_000_000_000,
+  provenHash: '',
   goal: 'run',
   failing: null,
   attempt: 1,

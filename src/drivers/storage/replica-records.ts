@@ -32,6 +32,7 @@ const recordSchema = z.object({
   process: z.object({ pid: z.number().int().positive(), startTicks: z.number().int().min(0) }).nullable(),
   url: z.string().nullable(),
   launchHash: z.string(),
+  provenHash: z.string().default(''),
   state: z.enum(REPLICA_STATES),
   reason: z.string(),
   stateSinceAtMs: z.number(),

@@ -11,6 +11,7 @@ const memory: ReplicaMemory = {
   state: 'backing-off',
   reason: 'exit code 1 while ready; starts again in 2.0 s',
   sinceMs: 4_000,
+  provenHash: '',
   goal: 'run',
   failing: null,
   attempt: 2,

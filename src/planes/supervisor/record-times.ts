@@ -44,6 +44,7 @@ export function toMemory(record: ReplicaRecord, now: Moment, waitMaxMs: number):
     })),
     lastIncident: lastIncident === null ? null : { ...lastIncident, atMs: monotonic(lastIncident.atMs) },
     failing: record.failing ?? null,
+    provenHash: record.provenHash ?? '',
     standby: record.standby ?? false,
     adjustment: record.adjustment ?? NO_ADJUSTMENT,
     ladders: ladders.map((place) => ({ ...place, lastAtMs: monotonic(place.lastAtMs) })),
