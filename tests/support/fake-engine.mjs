@@ -1,7 +1,8 @@
 /**
  * A process that speaks just enough OpenAI to be supervised. `--port N --model NAME`; misbehaves as FAKE_ENGINE says: words
  * separated by blanks. `exit-at-start=CODE`, `ignore-term`, `deaf-while=FILE` (health answers 503 while FILE exists),
- * `child` (starts a process in a group of its own that would outlive it). POST /exit?code=N ends it with that code.
+ * `child` (starts a process in a group of its own that would outlive it). POST /exit?code=N ends it with that code,
+ * POST /eat takes memory until the kernel ends it.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -25,6 +26,7 @@ createServer((request, response) => {
   };
   const { pathname, searchParams } = new URL(request.url, 'http://engine');
   if (pathname === '/exit') process.exit(Number(searchParams.get('code')));
+  if (pathname === '/eat') for (const eaten = []; ; ) eaten.push(Buffer.alloc(8 << 20, 1));
   const file = manner('deaf-while');
   if (file && existsSync(file)) return answer(503, { error: { message: 'told to be unwell' } });
   if (pathname === '/health') return answer(200, {});

@@ -59,17 +59,25 @@ function open(
   return incident;
 }
 
+export interface TrialBegin {
+  remedy: Remedy;
+  step: number;
+  because: string;
+  /** False: it is no step of the ladder. Default: true. */
+  counts?: boolean;
+}
+
 /** A remedy begins; the ladder of its class counts it. */
 export function beginTrial(
   draft: Draft,
   replica: Replica,
-  { remedy, step, because }: { remedy: Remedy; step: number; because: string },
+  { remedy, step, because, counts = true }: TrialBegin,
 ): void {
   const { incident } = replica;
   if (incident === null) return;
   if (incident.remedy !== null) endTrial(draft, replica, false, 'the next remedy is tried');
   replica.incident = { ...incident, remedy: { remedy, step, startedAtMs: draft.nowMs } };
-  replica.ladders = counted(replica.ladders, incident.class, draft.nowMs);
+  if (counts) replica.ladders = counted(replica.ladders, incident.class, draft.nowMs);
   replica.unwritten = replica.spec.managed && !replica.stray;
   tell(draft, replica, { kind: 'remedyStarted', incident: incident.id, remedy, step, because });
 }

@@ -86,7 +86,7 @@ function whyNot(
     if (remedy === 'drain' || remedy === 'safe_shutdown') return null;
   } else {
     if (!managed && endsProcess) return 'it runs elsewhere';
-    if (outOfRotation && situation.confidence < policy.confidenceMin)
+    if ((outOfRotation || remedy === 'shed_load') && situation.confidence < policy.confidenceMin)
       return `the diagnosis is sure to ${percent(situation.confidence)}, and ${percent(policy.confidenceMin)} are asked for`;
     if (outOfRotation && stillServes(situation.class) && situation.othersReady < policy.floor)
       return `it still answers, and ${situation.othersReady} others are ready`;

@@ -75,7 +75,7 @@ function chooseFor(draft: Draft, replica: Replica, verdict: Verdict): Choice | n
 function watchOn(draft: Draft, replica: Replica, verdict: Verdict, but?: string): void {
   if (replica.incident?.remedy?.remedy === 'page') return;
   const because = but === undefined ? verdict.summary : `${verdict.summary}; ${but}`;
-  beginTrial(draft, replica, { remedy: 'page', step: 1, because });
+  beginTrial(draft, replica, { remedy: 'page', step: 1, because, counts: false });
   draft.tell('page', replica.spec.id, because);
   const isSure = verdict.confidence >= draft.settings.policy.confidenceMin;
   if (!replica.spec.managed && isSure && !stillServes(verdict.class as PolicyClass))

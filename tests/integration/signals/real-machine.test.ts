@@ -14,6 +14,7 @@ import type { ProcessFacts } from '../../../src/contract/signals.ts';
 import { createProcessHost } from '../../../src/drivers/process/local-process-host.ts';
 import { processEvidence } from '../../../src/drivers/signals/process-tree/evidence.ts';
 import { parseProcStat } from '../../../src/wire/proc/proc-stat.ts';
+import { memoryCgroup, removeCgroup } from '../../support/memory-cgroup.ts';
 
 const LIMIT_BYTES = 96 * 2 ** 20;
 const signal = new AbortController().signal;
@@ -164,25 +165,10 @@ it('finds a shell below an engine, and measures a processor that is fully used',
   expect(facts.unexpected).toMatchObject([{ command: '/bin/sh -c read line' }]);
 });
 
-/** A cgroup with a limit of memory, or why there can be none. */
-function memoryCgroup(name: string): { folder: string } | { reason: string } {
-  const v1 = '/sys/fs/cgroup/memory';
-  const isV1 = existsSync(join(v1, 'memory.limit_in_bytes'));
-  const at = join(isV1 ? v1 : '/sys/fs/cgroup', name);
-  try {
-    mkdirSync(at);
-    writeFileSync(join(at, isV1 ? 'memory.limit_in_bytes' : 'memory.max'), String(LIMIT_BYTES));
-    return { folder: at };
-  } catch (error) {
-    if (existsSync(at)) rmdirSync(at);
-    return { reason: `no cgroup with a limit of memory can be made here: ${(error as Error).message}` };
-  }
-}
-
 it('knows of a real kill for want of memory, from the counter of the cgroup and from the kernel log', async ({
   skip,
 }) => {
-  const cgroup = memoryCgroup(`autoglm-signals-${process.pid}`);
+  const cgroup = memoryCgroup(`autoglm-signals-${process.pid}`, LIMIT_BYTES);
   if ('reason' in cgroup) return skip(cgroup.reason);
   const go = join(folder, 'go');
   try {
@@ -210,20 +196,9 @@ it('knows of a real kill for want of memory, from the counter of the cgroup and 
     const told = source('kernel-log').lookLast!(other).kernelLines ?? [];
     expect(told.filter((line) => line.includes('Killed process'))).toEqual([]);
   } finally {
-    await removed(cgroup.folder);
+    await removeCgroup(cgroup.folder);
   }
 });
-
-/** A cgroup can be removed as soon as its last process is reaped. */
-async function removed(cgroup: string): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    try {
-      return rmdirSync(cgroup);
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-}
 
 it('reads the real kernel log from its present end on', async ({ skip }) => {
   const { subject } = await start('console.log(1); setInterval(() => {}, 1000)');

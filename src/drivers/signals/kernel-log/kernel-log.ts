@@ -38,7 +38,8 @@ export class KernelLogSource implements SignalSource {
   readonly name = 'kernel-log';
   readonly metrics = ['kernel_log'] as const;
   readonly #options: KernelLogOptions;
-  readonly #told = new Map<string, { generation: number; number: number }>();
+  /** Newest line that was told, by replica. */
+  readonly #told = new Map<string, number>();
   #reader: KernelLogReader;
   /** The other way is taken, or there is none. */
   #fallback: boolean;
@@ -79,9 +80,9 @@ export class KernelLogSource implements SignalSource {
   #read(subject: SignalSubject): SignalReading {
     this.#take();
     const problem = this.#problem();
-    const told = this.#told.get(subject.replica);
-    const after = told?.generation === subject.generation ? told.number : 0;
-    this.#told.set(subject.replica, { generation: subject.generation, number: this.#count });
+    // What was told of the process before is not told of this one, however soon it was started.
+    const after = this.#told.get(subject.replica) ?? 0;
+    this.#told.set(subject.replica, this.#count);
     const kernelLines = this.#arrived
       .filter((arrived) => arrived.number > after && this.#isSince(arrived, subject.startedAtMs))
       .filter(({ line }) => this.#mayBeAbout(line, subject))
