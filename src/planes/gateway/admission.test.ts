@@ -48,7 +48,10 @@ const pool = (model: string, replicas: ReplicaView[], more: Partial<PoolView> = 
   ...more,
 });
 
-function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0) {
+/** `leaveMs`: Infinity would be 1 ms for a timer. */
+const FOR_GOOD_MS = 1_000_000;
+
+function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0, leaveMs?: number) {
   const admission = new Admission({
     shared: new SharedState(memory, worker),
     clock: systemClock,
@@ -59,6 +62,7 @@ function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0) {
     gauges: new GaugeCells(memory.gauges),
     load: new LoadCells(memory.load),
     onProbe: () => {},
+    ...(leaveMs !== undefined && { leaveMs }),
   });
   const order: string[] = [];
   const ask = (model: string, caller: Partial<Caller> = {}) => {
@@ -204,7 +208,8 @@ describe('two workers with requests for the same places', () => {
   ) {
     const memory = createSharedMemory();
     const table = tableOf(pool('m', [replica('m/0')]));
-    const workers = [0, 1].map((worker) => setUp(table, memory, worker));
+    // A place is left to whose turn it is for as long as that takes here: a busy machine changes nothing in the order.
+    const workers = [0, 1].map((worker) => setUp(table, memory, worker, FOR_GOOD_MS));
     const order: string[] = [];
     let held = await workers[0]!.ask('m');
     for (const [worker, caller, count] of waiting) {
@@ -262,6 +267,58 @@ describe('two workers with requests for the same places', () => {
       40,
     );
     expect(Math.abs(countOf(order, '1 heavy') - 30)).toBeLessThanOrEqual(2);
+  });
+
+  it('let nobody who arrives in one overtake those that wait in the other', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(pool('m', [replica('m/0')]));
+    const [one, other] = [0, 1].map((worker) => setUp(table, memory, worker, FOR_GOOD_MS)) as [
+      ReturnType<typeof setUp>,
+      ReturnType<typeof setUp>,
+    ];
+    let held = await one.ask('m');
+    const order: string[] = [];
+    const note = (name: string) => (lease: Lease) => {
+      order.push(name);
+      held = lease;
+    };
+    void other.ask('m').then(note('first there'));
+    void other.ask('m').then(note('second there'));
+    held.release();
+    // The place is free at this moment, and the other has not been woken.
+    void one.ask('m').then(note('newcomer here'));
+    await expect.poll(() => order).toHaveLength(1);
+    expect(order).toEqual(['first there']);
+    held.release();
+    await expect.poll(() => order).toHaveLength(2);
+    held.release();
+    await expect.poll(() => order).toHaveLength(3);
+    expect(order.slice(1).sort()).toEqual(['newcomer here', 'second there']);
+    for (const { admission } of [one, other]) admission.close();
+  });
+
+  it('keep nobody from a place that is left over by all who wait elsewhere', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(
+      pool('m', [replica('m/0', [], { window: 3 }), replica('m/1', [], { state: 'starting' })], {
+        adapters: ['sql'],
+      }),
+    );
+    const [one, other] = [setUp(table, memory, 0, FOR_GOOD_MS), setUp(table, memory, 1, FOR_GOOD_MS)];
+    void other.ask('sql').catch(() => {});
+    void one.ask('m');
+    await settled();
+    expect(one.order).toEqual(['m']);
+    for (const { admission } of [one, other]) admission.close();
+  });
+
+  it('give a newcomer what those that wait elsewhere can not use, without a wake-up', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(pool('m', [replica('m/0')], { adapters: ['sql'] }));
+    const [one, other] = [setUp(table, memory, 0), setUp(table, memory, 1)];
+    void other.ask('sql').catch(() => {});
+    expect((await one.ask('m')).replica.view.id).toBe('m/0');
+    for (const { admission } of [one, other]) admission.close();
   });
 
   it('leave a place to nobody who can not use it', async () => {
