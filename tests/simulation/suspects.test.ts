@@ -265,7 +265,8 @@ class World {
 
   #fleet(): FleetNow {
     const replicas = this.#replicas.map(({ generation, ready, jobs }, index) => ({
-      ...{ id: `r/${index}`, generation, ready, planned: false, comesBack: true, inFlight: jobs.size },
+      ...{ id: `r/${index}`, generation, ready, planned: false, late: false, comesBack: true },
+      inFlight: jobs.size,
     }));
     return { pools: new Map([['m', replicas]]) };
   }

@@ -23,7 +23,8 @@ class Pool {
   constructor(replicas: number, records: SuspectRecord[] = []) {
     this.state = startSuspects(records);
     this.replicas = Array.from({ length: replicas }, (_, index) => ({
-      ...{ id: `m/${index}`, generation: 1, ready: true, planned: false, comesBack: true, inFlight: 0 },
+      ...{ id: `m/${index}`, generation: 1, ready: true, planned: false, late: false, comesBack: true },
+      inFlight: 0,
     }));
   }
 
@@ -162,6 +163,16 @@ describe('a lost connection of an engine that lives on', () => {
     const [ask] = pool.crash(0, [{ name: 'a' }], { dies: false });
     pool.pass(300);
     expect(pool.verdicts.get(ask!)?.kind).toBe('go');
+    pool.pass(5_000);
+    expect(pool.status('a')).toBe('released');
+  });
+
+  it('is forgotten too when the engine is only late with its probes', () => {
+    const pool = new Pool(2);
+    const [ask] = pool.crash(0, [{ name: 'a' }], { dies: false });
+    Object.assign(pool.replicas[0]!, { ready: false, late: true });
+    pool.pass(300);
+    expect(pool.verdicts.get(ask!)?.kind).toBe('place');
     pool.pass(5_000);
     expect(pool.status('a')).toBe('released');
   });
@@ -332,6 +343,18 @@ describe('an engine that answers with errors', () => {
     Object.assign(pool.replicas[0]!, { ready: false, planned: true });
     pool.pass(20);
     expect(pool.status('a')).toBeUndefined();
+  });
+
+  it('has not while it is only late with its probes, and has when it dies of it', () => {
+    const pool = new Pool(2);
+    const what = { ...errored, fingerprint: 'a', generation: 1, runningMs: 5, committed: false };
+    pool.tell({ ...what, atMs: pool.nowMs });
+    Object.assign(pool.replicas[0]!, { ready: false, late: true });
+    pool.pass(2_000);
+    expect(pool.status('a')).toBeUndefined();
+    Object.assign(pool.replicas[0]!, { late: false, generation: 2 });
+    pool.pass(20);
+    expect(pool.status('a')).toBe('suspected');
   });
 });
 
