@@ -108,6 +108,30 @@ describe('after one crash', () => {
     expect(pool.verdicts.get(second!)?.kind).toBe('place');
   });
 
+  it('who finds the isolated place full lets the next one try, and goes elsewhere before long', () => {
+    const pool = new Pool(3);
+    const [first, second] = pool.crash(0, [{ name: 'a' }, { name: 'b', runningMs: 200 }]);
+    pool.pass(5_000);
+    expect(pool.verdicts.get(first!)).toMatchObject({ kind: 'place', replica: 'm/1' });
+    expect(pool.verdicts.has(second!)).toBe(false);
+    pool.pass(100);
+    expect(pool.verdicts.get(second!)).toMatchObject({ kind: 'place', replica: 'm/1' });
+    pool.tell({ type: 'placed', atMs: pool.nowMs, ask: second! });
+    pool.pass(2_800);
+    expect(pool.verdicts.get(first!)?.kind).toBe('place');
+    pool.pass(200);
+    expect(pool.verdicts.get(first!)).toEqual({ kind: 'go', avoid: ['m/1@1', 'm/0@2'] });
+  });
+
+  it('who still waits for the isolated place is sent to the next replica when that one dies', () => {
+    const pool = new Pool(3);
+    const [ask] = pool.crash(0, [{ name: 'a' }]);
+    pool.pass(5_500);
+    Object.assign(pool.replicas[1]!, { ready: false, generation: 2 });
+    pool.pass(20);
+    expect(pool.verdicts.get(ask!)).toMatchObject({ kind: 'place', replica: 'm/2' });
+  });
+
   it('whoever ends well is suspected no more, and anybody with the same content waits for one of them only', () => {
     const pool = new Pool(3);
     const [first] = pool.crash(0, [{ name: 'same' }, { name: 'other' }]);

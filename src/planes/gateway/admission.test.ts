@@ -12,6 +12,7 @@ import { GaugeCells } from './places/gauge-cells.ts';
 import { LoadCells } from './places/load-cells.ts';
 import { createSharedMemory } from './shared-memory.ts';
 import { SharedState } from './shared-state.ts';
+import type { OnlyOn } from './suspects/suspicion.ts';
 
 const BODY = Buffer.from('{"model":"m","messages":[]}');
 const adapter = (name: string): AdapterView => ({ name, servedModel: `m:${name}`, fields: { lora: name } });
@@ -65,10 +66,10 @@ function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0, lea
     ...(leaveMs !== undefined && { leaveMs }),
   });
   const order: string[] = [];
-  const ask = (model: string, caller: Partial<Caller> = {}) => {
+  const ask = (model: string, caller: Partial<Caller> = {}, only?: OnlyOn) => {
     const deadlineMs = systemClock.monotonicMs() + 60_000;
     const demand = new Demand(parseEnvelope('chat', BODY), { ...ANYBODY, ...caller });
-    const asked = admission.acquire({ model, demand, avoid: [], urgent: false, deadlineMs }, () => {});
+    const asked = admission.acquire({ model, demand, avoid: [], urgent: false, deadlineMs, only }, () => {});
     asked.then(
       () => order.push(model),
       () => order.push(`no ${model}`),
@@ -160,6 +161,24 @@ describe('an adapter that could not be loaded', () => {
       TEST_SETTINGS,
     );
     expect((await waits).replica.view.id).toBe('m/1');
+  });
+});
+
+describe('a suspect that may go to one replica only', () => {
+  it('waits for it although others are free, and stays away from it when it is sent on', async () => {
+    const { admission, ask, order } = setUp(
+      tableOf(pool('m', [replica('m/0', [], { window: 2 }), replica('m/1', [], { window: 9 })])),
+    );
+    const only: OnlyOn = { run: 'm/0@1', alone: true, avoid: [] };
+    const busy = await ask('m', {}, { ...only, alone: false });
+    order.length = 0;
+    const suspect = ask('m', {}, only);
+    await settled();
+    expect(order).toEqual([]);
+    Object.assign(only, { run: null, alone: false, avoid: ['m/0@1'] });
+    busy.release();
+    expect((await suspect).replica.view.id).toBe('m/1');
+    admission.close();
   });
 });
 
