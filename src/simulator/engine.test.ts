@@ -368,6 +368,24 @@ describe('SimulatedEngine under faults', () => {
     expect(fired.map(({ action }) => action)).toEqual(['exit', 'exit']);
   });
 
+  it('fires it also for a text that is embedded or classified, and holds one back where it says so', async () => {
+    const engine = engineOf();
+    const poison = engine.tokenize('a zebra came', { parseSpecial: false });
+    const { signal } = new AbortController();
+    arm({ action: 'exit', when: { promptContains: 'zebra' } });
+    arm({ action: 'hang-request' });
+    await engine.embed([300, 400], signal);
+    expect(fired).toEqual([]);
+    await engine.embed(poison, signal);
+    await engine.classify(poison, signal);
+    expect(fired.map(({ action }) => action)).toEqual(['exit', 'exit']);
+    arm({ action: 'hang-request', when: { promptTokensOver: 2 } });
+    const leaving = new AbortController();
+    const held = engine.embed([300, 400, 500], leaving.signal);
+    leaving.abort(new Error('left'));
+    await expect(held).rejects.toThrow('left');
+  });
+
   it('runs out of memory over a threshold of tokens', async () => {
     arm({ action: 'out-of-memory', tokensOver: 100 });
     const engine = engineOf();

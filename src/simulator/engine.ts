@@ -120,8 +120,7 @@ export class SimulatedEngine implements EngineCore {
   }
 
   async embed(tokens: readonly number[], signal: AbortSignal): Promise<number[]> {
-    signal.throwIfAborted();
-    this.#promptTokens += tokens.length;
+    await this.#readText(tokens, signal);
     return embedTokens(this.#options.modelSeed, tokens);
   }
 
@@ -129,9 +128,18 @@ export class SimulatedEngine implements EngineCore {
     tokens: readonly number[],
     signal: AbortSignal,
   ): Promise<{ label: string; probs: number[] }> {
-    signal.throwIfAborted();
-    this.#promptTokens += tokens.length;
+    await this.#readText(tokens, signal);
     return classifyTokens(this.#options.modelSeed, tokens);
+  }
+
+  /** Rejects when whoever asked has left. */
+  async #readText(tokens: readonly number[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#requestFaults.meetText(tokens))
+      await new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      });
+    this.#promptTokens += tokens.length;
   }
 
   adapted(adapter: string): EngineCore {

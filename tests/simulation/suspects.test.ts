@@ -22,6 +22,9 @@ const ENDS_MS = 40_000;
 const TIMES = { suspectTtlMs: 600_000, holdTtlMs: 600_000, convictTtlMs: 3_600_000 };
 /** Crashes that one poison may cause, whatever happens. */
 const CRASHES_MAX = 3;
+/** A request that may go to one replica only is not forgotten when that dies, and before long sent on when it stays full and others do not. */
+const GONE_MAX_MS = 500;
+const PASSED_OVER_MAX_MS = 9_500;
 
 interface Job {
   id: number;
@@ -42,6 +45,9 @@ interface Job {
   ask: number | null;
   verdict: Verdict | null;
   waitsForVerdict: boolean;
+  /** It may go to one replica only: since when that is gone and nobody thinks of it, and since when others have a place, ms. */
+  goneMs: number;
+  passedOverMs: number;
   end: 'completed' | 'refused' | 'failed' | null;
 }
 
@@ -134,7 +140,7 @@ class World {
       const replica = this.#replicas[index]!;
       const gone = !replica.ready || replica.generation !== verdict.generation;
       if (!gone && replica.jobs.size < (verdict.alone ? 1 : this.#window)) return this.#start(job, index);
-      if (!gone || verdict.alone) return;
+      return this.#waitsThere(job, gone);
     }
     const avoid = verdict?.kind === 'go' ? verdict.avoid : [];
     const free = (mayAvoid: boolean) =>
@@ -148,6 +154,20 @@ class World {
     if (open[0] !== undefined) this.#start(job, open[0].index);
   }
 
+  /** It goes nowhere else until it is told to; the gateway would give up before long. */
+  #waitsThere(job: Job, gone: boolean): void {
+    job.goneMs = gone && !this.state.asks.has(job.ask!) ? job.goneMs + STEP_MS : 0;
+    const who = `${job.fingerprint} waits for a place`;
+    if (job.goneMs > GONE_MAX_MS)
+      throw new Error(`${who} on a replica that is gone, and nobody will tell it`);
+    const open = this.#replicas.some(({ ready, jobs }, index) => {
+      return ready && jobs.size < this.#window && !this.#isReserved(index);
+    });
+    job.passedOverMs = open ? job.passedOverMs + STEP_MS : 0;
+    if (job.verdict?.kind === 'place' && !job.verdict.alone && job.passedOverMs > PASSED_OVER_MAX_MS)
+      throw new Error(`${who} on a full replica although others have one`);
+  }
+
   #isReserved(index: number): boolean {
     return [...this.state.asks.values()].some(
       ({ permit }) => permit?.alone === true && permit.replica === `r/${index}`,
@@ -157,6 +177,8 @@ class World {
   #start(job: Job, index: number): void {
     job.on = index;
     job.sinceMs = this.#nowMs;
+    job.goneMs = 0;
+    job.passedOverMs = 0;
     job.told = false;
     job.attempts++;
     this.#replicas[index]!.jobs.add(job);
@@ -265,7 +287,8 @@ class World {
 
   #fleet(): FleetNow {
     const replicas = this.#replicas.map(({ generation, ready, jobs }, index) => ({
-      ...{ id: `r/${index}`, generation, ready, planned: false, comesBack: true, inFlight: jobs.size },
+      ...{ id: `r/${index}`, generation, ready, planned: false, late: false, comesBack: true },
+      inFlight: jobs.size,
     }));
     return { pools: new Map([['m', replicas]]) };
   }
@@ -290,7 +313,7 @@ class World {
       ...{ id, fingerprint, killsAfterMs, streams: this.#chance(0.7) },
       ...{ prefillMs: 40 + this.#random.next() * 400, workMs: 300 + this.#random.next() * 8_000, doneMs: 0 },
       ...{ committed: false, attempts: 0, on: null, sinceMs: 0, told: false, ask: null },
-      ...{ verdict: null, waitsForVerdict: false, end: null },
+      ...{ verdict: null, waitsForVerdict: false, end: null, goneMs: 0, passedOverMs: 0 },
     };
   }
 

@@ -3,6 +3,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { PoolView } from '../../src/contract/fleet.ts';
 import type { GatewaySettings } from '../../src/contract/gateway-snapshot.ts';
 import type { FileContents } from '../../src/contract/ports/file-contents.ts';
+import type { SharedLimits } from '../../src/contract/ports/shared-limits.ts';
 import type { Stores } from '../../src/contract/ports/stores.ts';
 import type { Transport } from '../../src/contract/ports/transport.ts';
 import { CacheClient } from '../../src/planes/gateway/cache/cache-client.ts';
@@ -38,6 +39,8 @@ export interface PlaneParts {
   send?: (...call: Parameters<Transport['send']>) => void;
   /** Those that the test asks for anything. */
   stores?: { [Name in keyof Stores]?: Partial<Stores[Name]> };
+  /** Default: limits are counted here. */
+  sharedLimits?: SharedLimits | null;
 }
 
 export interface PlaneUnderTest {
@@ -51,6 +54,7 @@ export function planeUnderTest({
   snapshot = demoSnapshot(),
   send = () => {},
   stores = {},
+  sharedLimits = null,
 }: PlaneParts = {}): PlaneUnderTest {
   const memory = createSharedMemory();
   const shared = new SharedState(memory, 0);
@@ -68,7 +72,7 @@ export function planeUnderTest({
     shared,
     memory,
     worker: 0,
-    sharedLimits: null,
+    sharedLimits,
     cacheClient: new CacheClient(),
     onHealth: () => {},
     snapshot,

@@ -100,7 +100,8 @@ function isSeenDead(
   { pool, replica, generation }: Pick<CrashedRun, 'pool' | 'replica' | 'generation'>,
 ) {
   const found = fleet.pools.get(pool)?.find(({ id }) => id === replica);
-  return found === undefined || found.generation !== generation || (!found.ready && !found.planned);
+  if (found === undefined || found.generation !== generation) return true;
+  return !found.ready && !found.planned && !found.late;
 }
 
 function withdraw(draft: SuspectDraft, key: string): void {

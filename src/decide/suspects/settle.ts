@@ -6,7 +6,7 @@
 import { isRefused, type SuspectRecord } from '../../contract/suspects.ts';
 import { countRivals, exonerate } from './crashes.ts';
 import type { SuspectDraft } from './draft.ts';
-import { type Ask, type CrashedRun, type ReplicaNow, runKey } from './suspect-state.ts';
+import { type Ask, type CrashedRun, type Permit, type ReplicaNow, runKey } from './suspect-state.ts';
 
 /** Requests of one crash that are sent one after the other: the youngest, for what kills an engine does so when it is begun. */
 const ISOLATED_MAX = 8;
@@ -69,11 +69,24 @@ function endPermits(draft: SuspectDraft): void {
       if (permit.placedMs !== null && nowMs - permit.placedMs > seatMs) {
         draft.passed.add(fingerprint);
         draft.asks.delete(ask.id);
-      } else if (permit.placedMs === null && nowMs - permit.grantedMs > SEAT_MAX_MS) {
-        draft.asks.delete(ask.id);
+      } else if (permit.placedMs === null && hasWaitedEnough(ask, permit, nowMs)) {
+        draft.answer(ask, { kind: 'go', avoid: avoided(draft, ask, isolationOf(draft, ask)) });
       }
     }
   }
+}
+
+/**
+ * A place on a replica that stays full is none. It still may be had until then, so whoever waits for it is not forgotten: if that
+ * replica dies, it is sent to the next.
+ */
+function hasWaitedEnough({ servableMs }: Ask, { grantedMs }: Permit, nowMs: number): boolean {
+  return nowMs - (servableMs ?? grantedMs) > ISOLATED_WAIT_MS && nowMs - grantedMs > SEAT_MIN_MS;
+}
+
+/** Whoever could not take the isolated place in time lets the next one try. */
+function keepsOthersOut({ alone, placedMs, grantedMs }: Permit, nowMs: number): boolean {
+  return alone || placedMs !== null || nowMs - grantedMs <= SEAT_MAX_MS;
 }
 
 function consider(draft: SuspectDraft, ask: Ask): void {
@@ -101,7 +114,8 @@ function considerSuspected(draft: SuspectDraft, ask: Ask, run: CrashedRun | unde
   if (gathering === 'wait') return;
   if (gathering === 'lives-on' || (run !== undefined && !isIsolated(run, ask)))
     return draft.answer(ask, elsewhere);
-  for (const { permit, pool } of draft.asks.values()) if (permit !== null && pool === ask.pool) return;
+  for (const { permit, pool } of draft.asks.values())
+    if (permit !== null && pool === ask.pool && keepsOthersOut(permit, draft.nowMs)) return;
   draft.answer(ask, {
     kind: 'place',
     replica: isolated.replica,

@@ -23,7 +23,8 @@ class Pool {
   constructor(replicas: number, records: SuspectRecord[] = []) {
     this.state = startSuspects(records);
     this.replicas = Array.from({ length: replicas }, (_, index) => ({
-      ...{ id: `m/${index}`, generation: 1, ready: true, planned: false, comesBack: true, inFlight: 0 },
+      ...{ id: `m/${index}`, generation: 1, ready: true, planned: false, late: false, comesBack: true },
+      inFlight: 0,
     }));
   }
 
@@ -107,6 +108,30 @@ describe('after one crash', () => {
     expect(pool.verdicts.get(second!)?.kind).toBe('place');
   });
 
+  it('who finds the isolated place full lets the next one try, and goes elsewhere before long', () => {
+    const pool = new Pool(3);
+    const [first, second] = pool.crash(0, [{ name: 'a' }, { name: 'b', runningMs: 200 }]);
+    pool.pass(5_000);
+    expect(pool.verdicts.get(first!)).toMatchObject({ kind: 'place', replica: 'm/1' });
+    expect(pool.verdicts.has(second!)).toBe(false);
+    pool.pass(100);
+    expect(pool.verdicts.get(second!)).toMatchObject({ kind: 'place', replica: 'm/1' });
+    pool.tell({ type: 'placed', atMs: pool.nowMs, ask: second! });
+    pool.pass(2_800);
+    expect(pool.verdicts.get(first!)?.kind).toBe('place');
+    pool.pass(200);
+    expect(pool.verdicts.get(first!)).toEqual({ kind: 'go', avoid: ['m/1@1', 'm/0@2'] });
+  });
+
+  it('who still waits for the isolated place is sent to the next replica when that one dies', () => {
+    const pool = new Pool(3);
+    const [ask] = pool.crash(0, [{ name: 'a' }]);
+    pool.pass(5_500);
+    Object.assign(pool.replicas[1]!, { ready: false, generation: 2 });
+    pool.pass(20);
+    expect(pool.verdicts.get(ask!)).toMatchObject({ kind: 'place', replica: 'm/2' });
+  });
+
   it('whoever ends well is suspected no more, and anybody with the same content waits for one of them only', () => {
     const pool = new Pool(3);
     const [first] = pool.crash(0, [{ name: 'same' }, { name: 'other' }]);
@@ -162,6 +187,16 @@ describe('a lost connection of an engine that lives on', () => {
     const [ask] = pool.crash(0, [{ name: 'a' }], { dies: false });
     pool.pass(300);
     expect(pool.verdicts.get(ask!)?.kind).toBe('go');
+    pool.pass(5_000);
+    expect(pool.status('a')).toBe('released');
+  });
+
+  it('is forgotten too when the engine is only late with its probes', () => {
+    const pool = new Pool(2);
+    const [ask] = pool.crash(0, [{ name: 'a' }], { dies: false });
+    Object.assign(pool.replicas[0]!, { ready: false, late: true });
+    pool.pass(300);
+    expect(pool.verdicts.get(ask!)?.kind).toBe('place');
     pool.pass(5_000);
     expect(pool.status('a')).toBe('released');
   });
@@ -332,6 +367,18 @@ describe('an engine that answers with errors', () => {
     Object.assign(pool.replicas[0]!, { ready: false, planned: true });
     pool.pass(20);
     expect(pool.status('a')).toBeUndefined();
+  });
+
+  it('has not while it is only late with its probes, and has when it dies of it', () => {
+    const pool = new Pool(2);
+    const what = { ...errored, fingerprint: 'a', generation: 1, runningMs: 5, committed: false };
+    pool.tell({ ...what, atMs: pool.nowMs });
+    Object.assign(pool.replicas[0]!, { ready: false, late: true });
+    pool.pass(2_000);
+    expect(pool.status('a')).toBeUndefined();
+    Object.assign(pool.replicas[0]!, { late: false, generation: 2 });
+    pool.pass(20);
+    expect(pool.status('a')).toBe('suspected');
   });
 });
 

@@ -62,6 +62,8 @@ export interface ReplicaNow {
   ready: boolean;
   /** Not ready because it was told so: nothing died. */
   planned: boolean;
+  /** Its probes are not answered in time, and its port is open: it is busy, or stands still, and lives. */
+  late: boolean;
   /** It is ready, or will be by itself. */
   comesBack: boolean;
   inFlight: number;

@@ -12,6 +12,7 @@ import { GaugeCells } from './places/gauge-cells.ts';
 import { LoadCells } from './places/load-cells.ts';
 import { createSharedMemory } from './shared-memory.ts';
 import { SharedState } from './shared-state.ts';
+import type { OnlyOn } from './suspects/suspicion.ts';
 
 const BODY = Buffer.from('{"model":"m","messages":[]}');
 const adapter = (name: string): AdapterView => ({ name, servedModel: `m:${name}`, fields: { lora: name } });
@@ -48,7 +49,10 @@ const pool = (model: string, replicas: ReplicaView[], more: Partial<PoolView> = 
   ...more,
 });
 
-function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0) {
+/** `leaveMs`: Infinity would be 1 ms for a timer. */
+const FOR_GOOD_MS = 1_000_000;
+
+function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0, leaveMs?: number) {
   const admission = new Admission({
     shared: new SharedState(memory, worker),
     clock: systemClock,
@@ -59,12 +63,13 @@ function setUp(table: FleetTable, memory = createSharedMemory(), worker = 0) {
     gauges: new GaugeCells(memory.gauges),
     load: new LoadCells(memory.load),
     onProbe: () => {},
+    ...(leaveMs !== undefined && { leaveMs }),
   });
   const order: string[] = [];
-  const ask = (model: string, caller: Partial<Caller> = {}) => {
+  const ask = (model: string, caller: Partial<Caller> = {}, only?: OnlyOn) => {
     const deadlineMs = systemClock.monotonicMs() + 60_000;
     const demand = new Demand(parseEnvelope('chat', BODY), { ...ANYBODY, ...caller });
-    const asked = admission.acquire({ model, demand, avoid: [], urgent: false, deadlineMs }, () => {});
+    const asked = admission.acquire({ model, demand, avoid: [], urgent: false, deadlineMs, only }, () => {});
     asked.then(
       () => order.push(model),
       () => order.push(`no ${model}`),
@@ -159,6 +164,24 @@ describe('an adapter that could not be loaded', () => {
   });
 });
 
+describe('a suspect that may go to one replica only', () => {
+  it('waits for it although others are free, and stays away from it when it is sent on', async () => {
+    const { admission, ask, order } = setUp(
+      tableOf(pool('m', [replica('m/0', [], { window: 2 }), replica('m/1', [], { window: 9 })])),
+    );
+    const only: OnlyOn = { run: 'm/0@1', alone: true, avoid: [] };
+    const busy = await ask('m', {}, { ...only, alone: false });
+    order.length = 0;
+    const suspect = ask('m', {}, only);
+    await settled();
+    expect(order).toEqual([]);
+    Object.assign(only, { run: null, alone: false, avoid: ['m/0@1'] });
+    busy.release();
+    expect((await suspect).replica.view.id).toBe('m/1');
+    admission.close();
+  });
+});
+
 describe('when everything stops', () => {
   it('nobody waits for a replica that will not become ready, and who waits for a busy one still gets its turn', async () => {
     const { admission, ask } = setUp(
@@ -204,7 +227,8 @@ describe('two workers with requests for the same places', () => {
   ) {
     const memory = createSharedMemory();
     const table = tableOf(pool('m', [replica('m/0')]));
-    const workers = [0, 1].map((worker) => setUp(table, memory, worker));
+    // A place is left to whose turn it is for as long as that takes here: a busy machine changes nothing in the order.
+    const workers = [0, 1].map((worker) => setUp(table, memory, worker, FOR_GOOD_MS));
     const order: string[] = [];
     let held = await workers[0]!.ask('m');
     for (const [worker, caller, count] of waiting) {
@@ -262,6 +286,58 @@ describe('two workers with requests for the same places', () => {
       40,
     );
     expect(Math.abs(countOf(order, '1 heavy') - 30)).toBeLessThanOrEqual(2);
+  });
+
+  it('let nobody who arrives in one overtake those that wait in the other', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(pool('m', [replica('m/0')]));
+    const [one, other] = [0, 1].map((worker) => setUp(table, memory, worker, FOR_GOOD_MS)) as [
+      ReturnType<typeof setUp>,
+      ReturnType<typeof setUp>,
+    ];
+    let held = await one.ask('m');
+    const order: string[] = [];
+    const note = (name: string) => (lease: Lease) => {
+      order.push(name);
+      held = lease;
+    };
+    void other.ask('m').then(note('first there'));
+    void other.ask('m').then(note('second there'));
+    held.release();
+    // The place is free at this moment, and the other has not been woken.
+    void one.ask('m').then(note('newcomer here'));
+    await expect.poll(() => order).toHaveLength(1);
+    expect(order).toEqual(['first there']);
+    held.release();
+    await expect.poll(() => order).toHaveLength(2);
+    held.release();
+    await expect.poll(() => order).toHaveLength(3);
+    expect(order.slice(1).sort()).toEqual(['newcomer here', 'second there']);
+    for (const { admission } of [one, other]) admission.close();
+  });
+
+  it('keep nobody from a place that is left over by all who wait elsewhere', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(
+      pool('m', [replica('m/0', [], { window: 3 }), replica('m/1', [], { state: 'starting' })], {
+        adapters: ['sql'],
+      }),
+    );
+    const [one, other] = [setUp(table, memory, 0, FOR_GOOD_MS), setUp(table, memory, 1, FOR_GOOD_MS)];
+    void other.ask('sql').catch(() => {});
+    void one.ask('m');
+    await settled();
+    expect(one.order).toEqual(['m']);
+    for (const { admission } of [one, other]) admission.close();
+  });
+
+  it('give a newcomer what those that wait elsewhere can not use, without a wake-up', async () => {
+    const memory = createSharedMemory();
+    const table = tableOf(pool('m', [replica('m/0')], { adapters: ['sql'] }));
+    const [one, other] = [setUp(table, memory, 0), setUp(table, memory, 1)];
+    void other.ask('sql').catch(() => {});
+    expect((await one.ask('m')).replica.view.id).toBe('m/0');
+    for (const { admission } of [one, other]) admission.close();
   });
 
   it('leave a place to nobody who can not use it', async () => {

@@ -74,8 +74,10 @@ interface PoolState {
   pool: PoolEntry;
   scheduler: PoolScheduler;
   queue: FairQueue<Waiting>;
-  /** For a moment, what comes free is for other workers. */
-  isLeaving: boolean;
+  /** Set for the moment in which what comes free is for other workers. */
+  leaving: NodeJS.Timeout | null;
+  /** The queue is looked at before long. */
+  isLookedAt: boolean;
 }
 
 export interface AdmissionOptions {
@@ -89,11 +91,13 @@ export interface AdmissionOptions {
   gauges: GaugeCells;
   load: LoadCells;
   onProbe(replica: ReplicaEntry, probe: number): void;
+  /** How long a place is left to a worker whose turn it is, ms. Default LEAVE_MS. */
+  leaveMs?: number;
 }
 
 /** While requests wait, the queue is looked at this often besides the wake-ups: deadlines and ejections pass silently. */
 const SWEEP_MS = 50;
-/** How long a place is left to a worker whose turn it is, ms: a few times what waking it takes. */
+/** A few times what waking a worker takes. */
 const LEAVE_MS = 5;
 /** Longest Retry-After of a request that waited in vain, s. */
 const RETRY_AFTER_MAX_S = 60;
@@ -104,6 +108,7 @@ export class Admission {
   readonly #load: LoadCells;
   readonly #gates: ReplicaGates;
   readonly #scheduling: PoolSchedulerOptions;
+  readonly #leaveMs: number;
   /** By model. */
   readonly #pools = new Map<string, PoolState>();
   #table: FleetTable;
@@ -112,7 +117,9 @@ export class Admission {
   #listening = false;
   #stopping = false;
 
-  constructor({ shared, clock, table, settings, prefixes, gates, gauges, load, onProbe }: AdmissionOptions) {
+  constructor(options: AdmissionOptions) {
+    const { shared, clock, table, settings, prefixes, gates, gauges, load, onProbe } = options;
+    this.#leaveMs = options.leaveMs ?? LEAVE_MS;
     this.#load = load;
     this.#gates = gates;
     this.#shared = shared;
@@ -138,7 +145,7 @@ export class Admission {
     if (seen === undefined) return null;
     const state = this.#pools.get(seen.view.model)!;
     // Whoever arrives must not overtake those that wait, unless it is urgent.
-    if (state.queue.size > 0 && !options.urgent && options.only === undefined) return null;
+    if (!options.urgent && options.only === undefined && this.#othersComeFirst(state)) return null;
     const place = state.scheduler.take(seen, options, this.#moment());
     if (typeof place === 'string') return null;
     return new HeldPlace(this, state, { replica: seen.replicas[place.index]!, place, options, queuedMs: 0 });
@@ -169,6 +176,8 @@ export class Admission {
         ),
       );
       this.#keepLooking();
+      // Held back for others, who may be unable to use what is free: nobody gives it back, so nobody would look.
+      if (this.#openPlaces(state.pool) > 0) this.#lookSoon(state);
     });
   }
 
@@ -200,7 +209,10 @@ export class Admission {
 
   /** Refuses all that wait; the worker stops. */
   close(): void {
-    for (const state of this.#pools.values()) this.#rejectAll(state, beingStopped());
+    for (const state of this.#pools.values()) {
+      this.#rejectAll(state, beingStopped());
+      stopLeaving(state);
+    }
     this.#stopSweeping();
   }
 
@@ -212,7 +224,7 @@ export class Admission {
       const known = this.#pools.get(model);
       if (known === undefined) {
         const scheduler = new PoolScheduler(pool, this.#scheduling);
-        this.#pools.set(model, { pool, scheduler, queue: new FairQueue(), isLeaving: false });
+        this.#pools.set(model, { pool, scheduler, queue: new FairQueue(), leaving: null, isLookedAt: false });
       } else {
         known.pool = pool;
         known.scheduler.update(pool);
@@ -220,9 +232,27 @@ export class Admission {
       }
     }
     for (const model of gone) {
-      this.#rejectAll(this.#pools.get(model)!, unknownModel(model, this.#table.names));
+      const state = this.#pools.get(model)!;
+      this.#rejectAll(state, unknownModel(model, this.#table.names));
+      stopLeaving(state);
       this.#pools.delete(model);
     }
+  }
+
+  /** Those that wait here; or in other workers, where they could use all that is free. */
+  #othersComeFirst({ pool, queue }: PoolState): boolean {
+    if (queue.size > 0) return true;
+    const waiting = this.#shared.queued(pool.index);
+    return waiting > 0 && this.#openPlaces(pool) <= waiting;
+  }
+
+  #lookSoon(state: PoolState): void {
+    if (state.isLookedAt) return;
+    state.isLookedAt = true;
+    setImmediate(() => {
+      state.isLookedAt = false;
+      if (state.queue.size > 0) this.#pump(state);
+    });
   }
 
   #moment(): Moment {
@@ -300,12 +330,10 @@ export class Admission {
 
   /** Whoever freed the place has woken them. What they can not use, or are too slow for, is not left idle. */
   #leaveToOthers(state: PoolState): void {
-    if (state.isLeaving) return;
-    state.isLeaving = true;
-    setTimeout(() => {
-      state.isLeaving = false;
+    state.leaving ??= setTimeout(() => {
+      state.leaving = null;
       if (state.queue.size > 0) this.#pump(state, true);
-    }, LEAVE_MS);
+    }, this.#leaveMs);
   }
 
   /** The pool as a request sees it that waits: itself, or through an adapter. */
@@ -378,14 +406,19 @@ export class Admission {
   #queueSizeMax(pool: PoolEntry): number {
     const { queueSizeMax } = this.#settings;
     const length = Math.max(Math.min(1, queueSizeMax), Math.floor(queueSizeMax * this.#load.queueShare));
-    return pool.replicas.reduce((sum, replica) => sum + this.#placesSoon(replica), length);
+    const filler = pool.replicas.reduce((sum, { slot }) => sum + this.#shared.fillerInFlight(slot), 0);
+    return length + filler + this.#openPlaces(pool);
   }
 
-  #placesSoon({ slot, view }: ReplicaEntry): number {
-    const filler = this.#shared.fillerInFlight(slot);
-    if (view.state !== 'ready' || this.#gates.isClosed(slot)) return filler;
-    const open = Math.floor(view.window * this.#gates.share(slot)) - this.#shared.inFlight(slot);
-    return filler + Math.max(0, open);
+  /** Places that are free for clients. */
+  #openPlaces({ replicas }: PoolEntry): number {
+    let places = 0;
+    for (const { slot, view } of replicas) {
+      if (view.state !== 'ready' || this.#gates.isClosed(slot)) continue;
+      const window = Math.max(1, Math.floor(view.window * this.#gates.share(slot)));
+      places += Math.max(0, window - this.#shared.inFlight(slot));
+    }
+    return places;
   }
 }
 
@@ -449,6 +482,11 @@ function newWaiting(
   const tokens = demand.promptTokens + demand.answerTokens;
   const ticket = urgent ? '' : demand.ticket();
   return { ...more, options, tenant, weight, priority, tokens, urgent, ticket, deadlineMs, heapAt: -1 };
+}
+
+function stopLeaving(state: PoolState): void {
+  if (state.leaving !== null) clearTimeout(state.leaving);
+  state.leaving = null;
 }
 
 function isAnyReady({ replicas }: PoolEntry): boolean {

@@ -143,7 +143,7 @@ export class SharedState {
     Atomics.store(this.#turns, cell, (Atomics.load(this.#turns, cell) + cost) | 0);
   }
 
-  /** This worker's queue was empty and is not any more: it saved up nothing meanwhile, and stands where the others are. */
+  /** This worker's queue was empty and is not any more: it saved up nothing meanwhile, and stands just behind the others that wait. */
   joinTurns(pool: number): void {
     const own = this.#turn(this.#worker, pool);
     let ahead = 0;
@@ -153,7 +153,7 @@ export class SharedState {
       ahead = Math.max(ahead, difference);
       if (this.#waitsElsewhere(worker, pool)) least = Math.min(least ?? difference, difference);
     }
-    const behind = least ?? ahead;
+    const behind = least === null ? ahead : least + 1;
     if (behind > 0) this.tookTurn(pool, behind);
   }
 

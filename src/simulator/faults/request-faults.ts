@@ -3,6 +3,9 @@ import type { EngineSequence } from '../sequence.ts';
 import { decode } from '../tokenizer.ts';
 import type { ArmedFault, FaultBoard } from './fault-board.ts';
 
+/** Requests that generate are counted from 1. */
+const NO_GENERATION = 0;
+
 export class RequestFaults {
   readonly #board: FaultBoard;
 
@@ -15,6 +18,16 @@ export class RequestFaults {
     // A preempted sequence comes back with its tokens; its faults are known already.
     if (sequence.generated > 0) return;
     for (const armed of this.#matching(sequence)) this.#expect(sequence, armed);
+  }
+
+  /** A text is embedded or classified: faults that wait for such a prompt fire. False: no answer is to come of it. */
+  meetText(tokens: readonly number[]): boolean {
+    const met = this.#board.matching({ ...traitsOf(tokens), ordinal: NO_GENERATION }).filter(({ fault }) => {
+      const { promptContains, promptTokensOver, atToken } = fault.when;
+      return atToken === undefined && (promptContains !== undefined || promptTokensOver !== undefined);
+    });
+    const fired = met.filter((armed) => this.#board.fireForRequest(armed));
+    return !fired.some(({ fault }) => fault.action === 'hang-request');
   }
 
   /** A fault was armed while these were running. */
@@ -33,11 +46,8 @@ export class RequestFaults {
   }
 
   #matching(sequence: EngineSequence): ArmedFault[] {
-    return this.#board.matching({
-      ordinal: sequence.ordinal,
-      promptTokens: sequence.promptLength,
-      promptText: () => Buffer.from(decode(sequence.request.promptTokens)).toString('utf8'),
-    });
+    const { ordinal, promptLength: promptTokens, request } = sequence;
+    return this.#board.matching({ ...traitsOf(request.promptTokens), ordinal, promptTokens });
   }
 
   #expect(sequence: EngineSequence, armed: ArmedFault): void {
@@ -52,4 +62,11 @@ export class RequestFaults {
     else if (fault.action === 'stall-stream') sequence.answer?.stall();
     else if (fault.action === 'truncate-stream') sequence.answer?.truncate(fault.how);
   }
+}
+
+function traitsOf(tokens: readonly number[]) {
+  return {
+    promptTokens: tokens.length,
+    promptText: () => Buffer.from(decode(tokens)).toString('utf8'),
+  };
 }

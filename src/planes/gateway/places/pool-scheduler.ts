@@ -3,6 +3,7 @@
  * from the snapshot and the shared counts, asks, and takes a place. A decision allocates nothing.
  */
 import type { Random } from '../../../base/random.ts';
+import type { ReplicaView } from '../../../contract/fleet.ts';
 import { DEFAULT_STRATEGY, type StrategyName } from '../../../contract/scheduling.ts';
 import type { PrefixIndex } from '../../../decide/scheduling/affinity/prefix-index.ts';
 import { DATA_NEEDS, type DataNeed, type RequestFacts } from '../../../decide/scheduling/pick/decision.ts';
@@ -161,7 +162,11 @@ export class PoolScheduler {
     return this.#scheduler.decide(facts);
   }
 
-  #look(seen: PoolEntry, { avoid, urgent }: Pick<Asked, 'avoid' | 'urgent'>, wallMs: number): void {
+  #look(
+    seen: PoolEntry,
+    { avoid, urgent, only }: Pick<Asked, 'avoid' | 'urgent' | 'only'>,
+    wallMs: number,
+  ): void {
     const { shared, gates, gauges } = this.#options;
     const columns = this.#columns;
     const { replicas } = this.#pool;
@@ -179,7 +184,8 @@ export class PoolScheduler {
       columns.windowShare[index] = urgent ? 1 : share;
       columns.capable[index] =
         seen.adapter === undefined || seen.replicas[index]!.view.state === 'ready' ? 1 : 0;
-      columns.avoided[index] = avoid.length > 0 && avoid.includes(runOf(view)) ? 1 : 0;
+      columns.avoided[index] =
+        isAmong(avoid, view) || (only !== undefined && isAmong(only.avoid, view)) ? 1 : 0;
     }
   }
 
@@ -199,6 +205,10 @@ export class PoolScheduler {
 /** Whether a strategy needs what that scorer reads of a request: it is worked out for no other. */
 function scores(strategy: StrategyName, scorer: ScorerName): boolean {
   return STRATEGIES[strategy].scorers.some(({ name }) => name === scorer);
+}
+
+function isAmong(runs: readonly string[], view: ReplicaView): boolean {
+  return runs.length > 0 && runs.includes(runOf(view));
 }
 
 /** With room to grow, so that a replica more does not cost what pickers remember. */

@@ -98,6 +98,22 @@ describe('the list of suspect requests of a gateway', () => {
     expect(gates.isClosed(0)).toBe(false);
   });
 
+  it('does not take a replica for dead whose probes are only late', () => {
+    const { keeper, snapshot, pass } = setUp();
+    const late = snapshot(['unready', 'ready']);
+    const [pool] = late.snapshot.fleet.pools;
+    late.snapshot.fleet.pools[0] = {
+      ...pool!,
+      replicas: pool!.replicas.map((view) => (view.state === 'ready' ? view : { ...view, late: true })),
+    };
+    keeper.update(late);
+    keeper.take({ ...CRASHED, type: 'errored', atMs: 1_000, fingerprint: 'a' });
+    pass(1_000);
+    expect(keeper.records).toEqual([]);
+    keeper.update(snapshot(['unready', 'ready']));
+    expect(keeper.records).toMatchObject([{ fingerprint: 'a', status: 'suspected' }]);
+  });
+
   it('ends a trial with the worker that had it', () => {
     const { keeper, gates, snapshot } = setUp({ records: [RECORD] });
     keeper.update(snapshot(['ready', 'ready']));

@@ -3,7 +3,7 @@
  * workers tell, hands verdicts back, closes replicas on which a request is tried alone, and says which records changed.
  */
 import type { Clock } from '../../../base/clock.ts';
-import type { ReplicaState } from '../../../contract/fleet.ts';
+import type { ReplicaState, ReplicaView } from '../../../contract/fleet.ts';
 import { type QuarantineSettings, SUSPECT_STATUSES, type SuspectRecord } from '../../../contract/suspects.ts';
 import { stepSuspects } from '../../../decide/suspects/step.ts';
 import {
@@ -37,7 +37,8 @@ export class SuspectKeeper {
   readonly #options: SuspectKeeperOptions;
   #state: SuspectState;
   #settings: QuarantineSettings | undefined;
-  #replicas: { pool: string; id: string; generation: number; state: ReplicaState; slot: number }[] = [];
+  #replicas: (Pick<ReplicaView, 'id' | 'generation' | 'state' | 'late'> & { pool: string; slot: number })[] =
+    [];
   /** Slots of replicas that are closed, because a request is tried alone there. */
   #reserved = new Set<number>();
   #timer: NodeJS.Timeout | null = null;
@@ -71,9 +72,11 @@ export class SuspectKeeper {
     this.#settings = quarantine?.enabled === true ? quarantine : undefined;
     if (this.#settings === undefined) this.#letGo();
     this.#replicas = snapshot.fleet.pools.flatMap(({ model, replicas }) =>
-      replicas.flatMap(({ id, generation, state }) => {
+      replicas.flatMap(({ id, generation, state, late }) => {
         const slot = replicaSlots[id];
-        return slot === undefined ? [] : [{ pool: model, id, generation, state, slot }];
+        return slot === undefined
+          ? []
+          : [{ pool: model, id, generation, state, slot, ...(late === true && { late }) }];
       }),
     );
     this.tick();
@@ -161,9 +164,10 @@ export class SuspectKeeper {
 
   #fleet(): FleetNow {
     const pools = new Map<string, ReplicaNow[]>();
-    for (const { pool, id, generation, state, slot } of this.#replicas) {
+    for (const { pool, id, generation, state, late, slot } of this.#replicas) {
       const replica = {
         ...{ id, generation, ready: state === 'ready', planned: PLANNED.includes(state) },
+        late: late === true,
         comesBack: state !== 'quarantined' && !PLANNED.includes(state),
         inFlight: this.#options.inFlight(slot),
       };

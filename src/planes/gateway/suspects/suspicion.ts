@@ -10,6 +10,8 @@ export interface OnlyOn {
   run: string | null;
   /** No other request may be there. */
   alone: boolean;
+  /** Runs to stay away from since it may go anywhere. */
+  avoid: readonly string[];
 }
 
 export interface SuspicionOptions {
@@ -72,12 +74,12 @@ export class Suspicion {
         return this.#close();
       case 'go':
         this.avoid = verdict.avoid;
-        if (this.only !== null) Object.assign(this.only, { run: null, alone: false });
+        if (this.only !== null) Object.assign(this.only, { run: null, alone: false, avoid: verdict.avoid });
         // Nobody asks how it fares from here on; that it ended well is told all the same.
         return this.#verdict.resolve();
       case 'place': {
         const run = `${verdict.replica}@${verdict.generation}`;
-        if (this.only === null) this.only = { run, alone: verdict.alone };
+        if (this.only === null) this.only = { run, alone: verdict.alone, avoid: [] };
         else Object.assign(this.only, { run, alone: verdict.alone });
         return this.#verdict.resolve();
       }
