@@ -7,6 +7,9 @@ import type { RequestOutcome } from './outcomes.ts';
 import type { Remedy } from './remedies.ts';
 import type { SuspectStatus } from './suspects.ts';
 
+/** A processor that is fully used for long; a program that an engine has no business to start; and so on. */
+export type AnomalyKind = 'cpu' | 'unexpected-process' | 'process-missing' | 'container-restarted';
+
 /** How an attempt on a replica failed, as the gateway saw it. A client's 4xx is never one of these. */
 export type AttemptFailure =
   | 'connect-refused'
@@ -58,6 +61,15 @@ export type Fact =
       /** Where engines died with it. */
       replicas: string[];
       requestId: string;
+    }
+  /** Something about the processes of an engine that people should know and that is no fault by itself; once per process and kind. */
+  | {
+      type: 'anomalySeen';
+      atMs: number;
+      replica: string;
+      generation: number;
+      kind: AnomalyKind;
+      text: string;
     }
   | { type: 'workerReplaced'; atMs: number; worker: number; reason: string }
   | {

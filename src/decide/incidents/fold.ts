@@ -58,6 +58,8 @@ export function foldFact(state: IncidentsState, fact: Fact): IncidentsState {
       return stateChanged(state, fact);
     case 'suspectJudged':
       return judged(state, fact);
+    case 'anomalySeen':
+      return noted(state, fact);
     case 'workerReplaced':
       return state;
   }
@@ -238,6 +240,13 @@ function judged(state: IncidentsState, fact: FactOf<'suspectJudged'>): Incidents
     if (incident !== undefined) next = replace(next, withLine(incident, { atMs, source: 'suspects', text }));
   }
   return next;
+}
+
+function noted(state: IncidentsState, { atMs, replica, text }: FactOf<'anomalySeen'>): IncidentsState {
+  const incident = newestOf(state, replica, isOpen);
+  return incident === undefined
+    ? state
+    : replace(state, withLine(incident, { atMs, source: 'signals', text }));
 }
 
 /** By no decision of the machine that had opened it. */

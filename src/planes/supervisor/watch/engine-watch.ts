@@ -199,6 +199,15 @@ export class EngineWatch {
       if (seen !== undefined) record.addFlow(nowMs, seen, sinceLookMs);
       this.#readLog(id, record);
       void this.#askCanary(replica, record);
+      for (const { kind, text } of record.newAnomalies(this.#parts.monitoring))
+        this.#parts.options.onFact({
+          type: 'anomalySeen',
+          atMs: this.#clock.wallMs(),
+          replica: id,
+          generation: record.generation,
+          kind,
+          text,
+        });
       this.#tell(replica, record);
     }
   }

@@ -7,6 +7,7 @@ import type { EngineMetrics } from '../../../contract/ports/engine-driver.ts';
 import type { ProcessExit } from '../../../contract/ports/process-host.ts';
 import type { MonitoringPolicy } from '../../../contract/recovery-policy.ts';
 import type { ContainerFacts, GpuFacts, ProcessFacts, SignalReading } from '../../../contract/signals.ts';
+import { type Anomaly, anomaliesIn } from '../../../decide/diagnosis/anomalies.ts';
 import type { LineReader } from '../../../decide/diagnosis/line-reader.ts';
 import { LogScan } from '../../../decide/diagnosis/log-scan.ts';
 import type {
@@ -19,6 +20,8 @@ import type {
 } from '../../../decide/diagnosis/signals.ts';
 
 const SAMPLES_MAX = 300;
+/** Engines without processes of their own for computing. */
+const COMPUTE_IN_MAIN: readonly string[] = ['embedded', 'llama-server', 'ollama', 'simulator'];
 /** Characters of a prompt are at least so many per token; a body has more around it. */
 const BYTES_PER_TOKEN_MIN = 2;
 /** First tokens before their mean says how fast prompts are read. */
@@ -43,6 +46,8 @@ export class SignalRecord {
   readonly #probes: ProbeSample[] = [];
   readonly #flow: FlowSample[] = [];
   readonly #rss: Point[] = [];
+  readonly #cpu: Point[] = [];
+  readonly #anomaliesTold = new Set<string>();
   readonly #latency: Point[] = [];
   #tokensSeen = 0;
   #latestFlow: FlowReading | null = null;
@@ -144,6 +149,8 @@ export class SignalRecord {
     this.#oomKills = reading.oomKills ?? this.#oomKills;
     this.#memoryLimitBytes = reading.memoryLimitBytes ?? this.#memoryLimitBytes;
     this.#shmFreeBytes = reading.shmFreeBytes ?? this.#shmFreeBytes;
+    const cpu = reading.processes?.frontendCpuRatio;
+    if (cpu !== undefined) push(this.#cpu, { atMs, value: cpu });
     const rssBytes = reading.processes?.rssBytes;
     if (rssBytes !== undefined) push(this.#rss, { atMs, value: rssBytes });
     for (const line of reading.kernelLines ?? []) {
@@ -180,6 +187,22 @@ export class SignalRecord {
     if (before?.ok !== true || last?.ok !== true) return flowStill;
     const outstanding = (last.running ?? 0) + (last.waiting ?? 0);
     return flowStill || (outstanding > 0 && last.progressCount === before.progressCount);
+  }
+
+  /** Those that were not told of this process before. */
+  newAnomalies({ cpuRatio, cpuForMs }: MonitoringPolicy): Anomaly[] {
+    const { running = 0, waiting = 0 } = this.#latestMetrics ?? {};
+    const found = anomaliesIn({
+      cpu: this.#cpu,
+      computesInMain: COMPUTE_IN_MAIN.includes(this.#parts.engine),
+      hasWork: running + waiting + (this.#latestFlow?.inFlight ?? 0) > 0,
+      processes: this.#processes,
+      container: this.#container,
+      cpuRatio,
+      cpuForMs,
+    }).filter(({ kind }) => !this.#anomaliesTold.has(kind));
+    for (const { kind } of found) this.#anomaliesTold.add(kind);
+    return found;
   }
 
   window(now: {
