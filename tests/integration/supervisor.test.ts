@@ -82,17 +82,27 @@ it('takes an exit with status 0 that nobody asked for as a failure', async () =>
 
 it('gives up on a crash loop, says why in words, and tries again when a person says so', async () => {
   const manners = 'exit-at-start=134';
-  const supervised = directory.supervise([fakeModel({}, manners)], { restartsMax: 3 });
+  const supervised = directory.supervise([fakeModel({}, manners)], { restartsMax: 1 });
   await supervised.supervisor.start();
   expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
   const status = statusOf(supervised);
-  expect(status).toMatchObject({ state: 'quarantined', restarts: 3, pid: null });
+  expect(status).toMatchObject({ state: 'quarantined', restarts: 1, pid: null });
   expect(status.reason).toMatch(
-    /^exited 4 times within [\d.]+ m?s; last: exit code 134 \(SIGABRT\) while starting$/,
+    /^exited 2 times within [\d.]+ m?s; last: exit code 134 \(SIGABRT\) while starting$/,
   );
-  expect(supervised.log.join('\n')).toContain('quarantined: exited 4 times');
+  expect(supervised.log.join('\n')).toContain('quarantined: exited 2 times');
   expect(supervised.supervisor.restart('demo/0').ok).toBe(true);
-  await until(() => statusOf(supervised).generation >= 5, 'it was started again');
+  await until(() => statusOf(supervised).generation >= 3, 'it was started again');
+});
+
+it('gives up on three starts that end alike, whatever the limit on restarts', async () => {
+  const supervised = directory.supervise([fakeModel({}, 'exit-at-start=134')], { restartsMax: 100 });
+  await supervised.supervisor.start();
+  expect(await supervised.supervisor.untilReady(20_000)).toBe(false);
+  const status = statusOf(supervised);
+  expect(status).toMatchObject({ state: 'quarantined', restarts: 2, pid: null });
+  expect(status.reason).toContain('bad-configuration');
+  expect(status.reason).toContain('the last 3 starts ended alike');
 });
 
 it('says of an engine that ends what its log says of the cause, and only of this process', async () => {
