@@ -75,8 +75,8 @@ export function failed(
   replica.goal = { kind: 'run' };
   const attempt = draft.stayedReady(replica) ? 0 : replica.attempt;
   // One that was ended for a remedy has its answer already.
-  const answer = kind === 'unhealthy' ? null : answerTo(draft, replica, verdict);
-  if (answer?.kind === 'stay-down') return quarantine(draft, replica, `${summary}; ${answer.because}`);
+  const staysDown = kind === 'unhealthy' ? null : answerTo(draft, replica, verdict);
+  if (staysDown !== null) return quarantine(draft, replica, `${summary}; ${staysDown}`);
   const history = {
     kind,
     summary,
@@ -94,12 +94,8 @@ export function failed(
   replica.attempt = attempt + 1;
 }
 
-/** What the ladder of the fault says of a process that is gone. Null: nothing, so it is started again. */
-function answerTo(
-  draft: Draft,
-  replica: Replica,
-  verdict: Verdict,
-): { kind: 'restart' } | { kind: 'stay-down'; because: string } | null {
+/** What the ladder of the fault says of a process that is gone. Null: it is started again; else why it stays down. */
+function answerTo(draft: Draft, replica: Replica, verdict: Verdict): string | null {
   const incident = noteFault(draft, replica, verdict, true);
   captureAfterwards(draft, replica);
   endTrial(draft, replica, false, verdict.summary);
@@ -113,9 +109,9 @@ function answerTo(
   const choice = policy.automatic && isSure && !isDoubtful ? chooseStep(policy, replica, situation) : null;
   const { remedy, step, skipped } = choice ?? { remedy: 'restart_process' as const, step: 1, skipped: [] };
   beginTrial(draft, replica, { remedy, step, because: [verdict.summary, ...skipped].join('; ') });
-  if (STAYS_DOWN.has(remedy)) return { kind: 'stay-down', because: `${remedy}: ${verdict.summary}` };
+  if (STAYS_DOWN.has(remedy)) return `${remedy}: ${verdict.summary}`;
   adjust(draft, replica, remedy);
-  return { kind: 'restart' };
+  return null;
 }
 
 const STAYS_DOWN: ReadonlySet<Remedy> = new Set<Remedy>(['quarantine', 'drain', 'safe_shutdown']);

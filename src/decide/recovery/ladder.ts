@@ -83,7 +83,6 @@ function whyNot(
   const { endsProcess, outOfRotation } = REMEDIES[remedy];
   if (situation.gone) {
     if (!endsProcess) return 'its process has ended';
-    if (remedy === 'drain' || remedy === 'safe_shutdown') return null;
   } else {
     if (!managed && endsProcess) return 'it runs elsewhere';
     if ((outOfRotation || remedy === 'shed_load') && situation.confidence < policy.confidenceMin)

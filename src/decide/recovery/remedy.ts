@@ -32,15 +32,33 @@ export function onDiagnosed(draft: Draft, replica: Replica, verdict: Verdict): v
   if (replica.goal.kind !== 'run' || (name !== 'serving' && name !== 'ailing')) return;
   if (verdict.class === 'none') return onClear(draft, replica);
   replica.growAtMs = null;
-  const { incident } = replica;
-  const trial = incident?.remedy ?? null;
-  if (trial !== null && incident?.class === verdict.class) {
-    if (draft.nowMs < trial.startedAtMs + verificationMs(draft, trial.remedy)) return;
-    // Nothing milder is left to try, and nothing was worth more than watching.
-    if (chooseFor(draft, replica, verdict)?.remedy === trial.remedy && isPassive(trial.remedy)) return;
-    endTrial(draft, replica, false, 'the signs are still there');
-  } else if (trial !== null && !isPassive(trial.remedy)) return;
+  const trial = replica.incident?.remedy ?? null;
+  if (trial === null) return treat(draft, replica, verdict);
+  const isSame = replica.incident?.class === verdict.class;
+  if (isSame ? !isVerified(draft, trial) : !givesWay(draft, replica, verdict)) return;
+  // What is watched already, and all that is left is to watch it.
+  if (isSame && isPassive(trial.remedy)) {
+    const next = chooseFor(draft, replica, verdict)?.remedy ?? 'page';
+    if (isPassive(next)) return;
+  }
+  if (isSame) endTrial(draft, replica, false, 'the signs are still there');
   treat(draft, replica, verdict);
+}
+
+function isVerified(draft: Draft, trial: { remedy: Remedy; startedAtMs: number }): boolean {
+  return draft.nowMs >= trial.startedAtMs + verificationMs(draft, trial.remedy);
+}
+
+/**
+ * Whether the remedy under way is left for another fault. For one that nobody understands it never is. What takes the engine out, or
+ * asks it for something, is finished; what lies beside the traffic is left at once for an engine that does no work any more, else
+ * when it had its time.
+ */
+function givesWay(draft: Draft, { incident, acting }: Replica, verdict: Verdict): boolean {
+  const trial = incident?.remedy ?? null;
+  if (trial === null || verdict.class === 'unknown' || verdict.class === 'none') return trial === null;
+  if (!BESIDE_TRAFFIC.has(trial.remedy) || acting?.kind === 'mend') return false;
+  return isPassive(trial.remedy) || !stillServes(verdict.class) || isVerified(draft, trial);
 }
 
 /** What is done to a living engine in rotation shows at once, if it helps. */
@@ -71,9 +89,8 @@ function chooseFor(draft: Draft, replica: Replica, verdict: Verdict): Choice | n
   return chooseStep(draft.settings.policy, replica, situation);
 }
 
-/** Nothing can be done, or nothing may be: people are told, once. An engine elsewhere that does no work gets none. */
+/** Nothing can be done, or nothing may be: people are told. An engine elsewhere that does no work gets none. */
 function watchOn(draft: Draft, replica: Replica, verdict: Verdict, but?: string): void {
-  if (replica.incident?.remedy?.remedy === 'page') return;
   const because = but === undefined ? verdict.summary : `${verdict.summary}; ${but}`;
   beginTrial(draft, replica, { remedy: 'page', step: 1, because, counts: false });
   draft.tell('page', replica.spec.id, because);

@@ -5,6 +5,8 @@ import { triesOf } from './incident.ts';
 import type { Situation } from './ladder.ts';
 import { type Replica, stateOf } from './replica.ts';
 
+const CONFIDENCE_BY_RECURRENCE = 0.1;
+
 export function situationOf(
   draft: Draft,
   replica: Replica,
@@ -13,9 +15,12 @@ export function situationOf(
   const { policy } = draft.settings;
   const pool = poolOf(draft, replica);
   const others = pool.filter(({ spec }) => spec.id !== replica.spec.id);
+  const tries = triesOf(replica, found.class, draft.nowMs - policy.ladderWindowMs);
   return {
     ...found,
-    tries: triesOf(replica, found.class, draft.nowMs - policy.ladderWindowMs),
+    // That it came again after what was done about it speaks for it.
+    confidence: Math.min(1, found.confidence + tries * CONFIDENCE_BY_RECURRENCE),
+    tries,
     othersReady: others.filter((other) => stateOf(other) === 'ready').length,
     standbyReady: others.some((other) => stateOf(other) === 'standby'),
     spareDevice: spareDevice(replica, others),
