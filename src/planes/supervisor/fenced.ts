@@ -38,7 +38,6 @@ export class FenceGuard {
 
 export function fencedProcessHost(host: ProcessHost, guard: FenceGuard): ProcessHost {
   return {
-    ...host,
     isAlive: (identity) => host.isAlive(identity),
     onExit: (identity, callback) => host.onExit(identity, callback),
     findOwned: (prefix) => host.findOwned(prefix),

@@ -41,7 +41,7 @@ const CLOSE_LOOK_MS = 400;
 /** Longest that one look may take; what has not answered by then is silent. */
 const LOOK_MS_MAX = 1_500;
 const INCIDENTS_MAX = 20;
-/** Between two canaries of a replica in rotation that has room. */
+/** Between two canaries of a replica of ours that is in rotation and has room. */
 const CANARY_MS = 20_000;
 const CANARY_PATIENCE_MS = 10_000;
 
@@ -54,14 +54,15 @@ export class EngineWatch {
   readonly #told = new Set<string>();
   readonly #canaries = new Canaries();
   #timer: NodeJS.Timeout | null = null;
-  #lastLookMs: number;
+  /** When gateways last said what they see. */
+  #lastFlowMs: number;
   #looking: Promise<void> | null = null;
   #closed = false;
 
   constructor(parts: EngineWatchParts) {
     this.#parts = parts;
     this.#clock = parts.options.clock;
-    this.#lastLookMs = this.#clock.monotonicMs();
+    this.#lastFlowMs = this.#clock.monotonicMs();
   }
 
   start(): void {
@@ -98,7 +99,7 @@ export class EngineWatch {
 
   noteEmptySuccess(id: string, generation: number): void {
     const record = this.#records.get(id);
-    if (record?.generation === generation) record.countEmptySuccess();
+    if (record?.generation === generation) record.countEmptySuccess(this.#clock.monotonicMs());
   }
 
   /** The last sign of life of a replica, monotonic ms; null: not known. */
@@ -187,16 +188,16 @@ export class EngineWatch {
     const [flows, found] = await Promise.all([flowing, Promise.all(looks)]);
     if (this.#closed) return;
     const nowMs = this.#clock.monotonicMs();
-    const sinceLookMs = nowMs - this.#lastLookMs;
-    this.#lastLookMs = nowMs;
+    const sinceFlowMs = flows.atMs - this.#lastFlowMs;
+    this.#lastFlowMs = flows.atMs;
     for (const { replica, metrics, readings } of found) {
       const { id } = replica.spec;
       const record = this.#recordOf(replica);
       if (record === null) continue;
       record.addMetrics(nowMs, metrics);
       for (const reading of readings) record.addReading(nowMs, reading);
-      const seen = flows[id];
-      if (seen !== undefined) record.addFlow(nowMs, seen, sinceLookMs);
+      const seen = flows.readings[id];
+      if (seen !== undefined) record.addFlow(flows.atMs, seen, sinceFlowMs);
       this.#readLog(id, record);
       void this.#askCanary(replica, record);
       for (const { kind, text } of record.newAnomalies(this.#parts.monitoring))
@@ -212,13 +213,10 @@ export class EngineWatch {
     }
   }
 
-  /** Gateways that do not answer see nothing. */
-  async #flows(): Promise<Readonly<Record<string, FlowReading>>> {
-    try {
-      return (await this.#parts.options.flow?.()) ?? {};
-    } catch {
-      return {};
-    }
+  /** With the moment at which gateways said it; those that do not answer see nothing. */
+  async #flows(): Promise<{ atMs: number; readings: Readonly<Record<string, FlowReading>> }> {
+    const readings = await this.#parts.options.flow?.().catch(() => ({}));
+    return { atMs: this.#clock.monotonicMs(), readings: readings ?? {} };
   }
 
   #tell({ spec, generation }: Replica, record: SignalRecord): void {
@@ -237,7 +235,9 @@ export class EngineWatch {
   /** Not waited for: a busy engine answers late, and that is no sign of anything. */
   async #askCanary({ spec, generation, phase }: Replica, record: SignalRecord): Promise<void> {
     const nowMs = this.#clock.monotonicMs();
-    if (phase.name !== 'serving' || nowMs < record.canaryAtMs + CANARY_MS || !record.hasRoom) return;
+    // An engine that runs elsewhere may be paid for by the token.
+    if (!spec.managed || phase.name !== 'serving' || !record.hasRoom) return;
+    if (nowMs < record.canaryAtMs + CANARY_MS) return;
     record.beginCanary(nowMs);
     const result = await this.canary(spec.id, AbortSignal.timeout(CANARY_PATIENCE_MS)).catch(() => null);
     if (result !== null && this.#records.get(spec.id)?.generation === generation)

@@ -24,6 +24,8 @@ const SAMPLES_MAX = 300;
 const COMPUTE_IN_MAIN: readonly string[] = ['embedded', 'llama-server', 'ollama', 'simulator'];
 /** Characters of a prompt are at least so many per token; a body has more around it. */
 const BYTES_PER_TOKEN_MIN = 2;
+/** What was wrong with single answers counts for so long. */
+const ANSWERS_MS = 60_000;
 /** First tokens before their mean says how fast prompts are read. */
 const FIRST_TOKENS_MIN = 3;
 
@@ -61,7 +63,7 @@ export class SignalRecord {
   #shmFreeBytes: number | undefined;
   #hasLog = false;
   #hasKernelLog = false;
-  #emptySuccesses = 0;
+  readonly #emptySuccesses: number[] = [];
   /** Asked since the last step. */
   #canariesOpen = 0;
   #canary: 'passed' | 'wrong' | undefined;
@@ -174,8 +176,8 @@ export class SignalRecord {
     return (this.#latestMetrics?.waiting ?? 0) === 0 && !this.mayHang;
   }
 
-  countEmptySuccess(): void {
-    this.#emptySuccesses++;
+  countEmptySuccess(atMs: number): void {
+    push(this.#emptySuccesses, atMs);
   }
 
   /** The look before the last saw work and no step: the next one should not wait long. */
@@ -186,7 +188,9 @@ export class SignalRecord {
       flow !== null && flow.inFlight > 0 && (flow.sinceProgressMs ?? Number.POSITIVE_INFINITY) > 1_000;
     if (before?.ok !== true || last?.ok !== true) return flowStill;
     const outstanding = (last.running ?? 0) + (last.waiting ?? 0);
-    return flowStill || (outstanding > 0 && last.progressCount === before.progressCount);
+    const { progressCount } = last;
+    const isCounted = progressCount !== undefined && progressCount === before.progressCount;
+    return flowStill || (outstanding > 0 && isCounted);
   }
 
   /** Those that were not told of this process before. */
@@ -242,7 +246,7 @@ export class SignalRecord {
       },
       patience: { floorMs: monitoring.hangFloorMs, unmeasuredMs: monitoring.hangUnmeasuredMs },
       answers: {
-        emptySuccesses: this.#emptySuccesses,
+        emptySuccesses: this.#emptySuccesses.filter((atMs) => atMs > nowMs - ANSWERS_MS).length,
         ...(this.#canary !== undefined && { canary: this.#canary }),
       },
       host,
@@ -258,8 +262,8 @@ export class SignalRecord {
   }
 
   /**
-   * The longest prompt that may be being read, and how fast they are read: slower than it is, since first tokens also wait in the
-   * queue. Both are bounds on the safe side: a longer patience restarts no engine that is well.
+   * The longest prompt that may be being read, and how fast they are read: tokens that had to be computed, by times that hold the
+   * wait in the queue as well. Both are bounds on the safe side: a longer patience restarts no engine that is well.
    */
   #readingSpeed(): NonNullable<SignalWindow['capacity']> {
     const metrics = this.#latestMetrics;
@@ -269,14 +273,14 @@ export class SignalRecord {
     const promptTokensMax = seesAll
       ? Math.ceil(flow.waitingBytesMax / BYTES_PER_TOKEN_MIN)
       : this.#parts.contextLength;
-    const { promptTokensTotal, timeToFirstTokenSecondsSum = 0, timeToFirstTokenCount = 0 } = metrics ?? {};
-    const isMeasured = timeToFirstTokenCount >= FIRST_TOKENS_MIN && timeToFirstTokenSecondsSum > 0;
+    const { promptTokensTotal = 0, prefixCacheHitsTotal = 0 } = metrics ?? {};
+    const { timeToFirstTokenSecondsSum = 0, timeToFirstTokenCount = 0 } = metrics ?? {};
+    const computedTokens = promptTokensTotal - prefixCacheHitsTotal;
+    const isMeasured =
+      computedTokens > 0 && timeToFirstTokenCount >= FIRST_TOKENS_MIN && timeToFirstTokenSecondsSum > 0;
     return {
       ...(promptTokensMax !== undefined && { promptTokensMax }),
-      ...(isMeasured &&
-        promptTokensTotal !== undefined && {
-          prefillTokensPerS: promptTokensTotal / timeToFirstTokenSecondsSum,
-        }),
+      ...(isMeasured && { prefillTokensPerS: computedTokens / timeToFirstTokenSecondsSum }),
     };
   }
 }
