@@ -17,6 +17,7 @@ import { HostMemorySource } from '../drivers/signals/host-memory.ts';
 import { hasHostPids } from '../drivers/signals/pid-namespace.ts';
 import { ProcessTable } from '../drivers/signals/process-tree/process-table.ts';
 import { ProcessTreeSource } from '../drivers/signals/process-tree/process-tree.ts';
+import { exporterText } from '../drivers/telemetry/gpu-exporter.ts';
 import { logFileOf } from '../planes/supervisor/launch-replica.ts';
 import { generationsPrefix, ownerPrefix, parseOwner } from '../planes/supervisor/owner-tag.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
@@ -77,7 +78,7 @@ class MemoryReader {
     this.#gpus = new GpuSource({
       table: this.#table,
       nvidiaSmi: this.#smi,
-      dcgm: new DcgmExporter({ nowMs }),
+      dcgm: new DcgmExporter({ nowMs, fetchText: exporterText }),
       samePids: hasHostPids(),
     });
     this.#tree = new ProcessTreeSource({

@@ -11,6 +11,7 @@ import { KernelLogSource } from '../drivers/signals/kernel-log/kernel-log.ts';
 import { hasHostPids } from '../drivers/signals/pid-namespace.ts';
 import { ProcessTable } from '../drivers/signals/process-tree/process-table.ts';
 import { ProcessTreeSource } from '../drivers/signals/process-tree/process-tree.ts';
+import { exporterText } from '../drivers/telemetry/gpu-exporter.ts';
 import type { ResolvedConfig } from './config/resolve-config.ts';
 import { loadSignalPlugins } from './config/signal-plugins.ts';
 import type { LogLevel } from './node-log.ts';
@@ -52,7 +53,7 @@ export function createSignalSources({
     table,
     samePids,
     nvidiaSmi: new NvidiaSmi({ nowMs, program: nvidiaSmi }),
-    dcgm: new DcgmExporter({ nowMs }),
+    dcgm: new DcgmExporter({ nowMs, fetchText: exporterText }),
     xidsSince: (subject) => kernel.xidsSince(subject),
   });
   const sources = [

@@ -79,3 +79,12 @@ describe('what is kept or shown', () => {
     expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
 });
+
+it('takes out what stands behind the scheme of an authorization, however short', () => {
+  const { text } = createRedactor([]);
+  expect(text('sh -c curl -H "Authorization: Bearer abc" http://h')).toBe(
+    'sh -c curl -H "Authorization: Bearer [secret]" http://h',
+  );
+  expect(text('authorization=Basic eA==')).toBe('authorization=Basic [secret]');
+  expect(text('{"authorization": "Bearer abc"}')).not.toContain('abc');
+});

@@ -52,14 +52,23 @@ function withoutNamed(given: string): string {
     if (index < done || !namesSecret(name)) continue;
     const valueAt = endOf(ASSIGNED, given, index + name.length) ?? afterOption(given, name, index);
     if (valueAt === null) continue;
-    const end = endOf(VALUE, given, valueAt);
-    if (end === null) continue;
-    const value = given.slice(valueAt, end);
-    if (NOTHING.test(value) || SCHEME.test(value) || value.startsWith('[secret')) continue;
-    shown += given.slice(done, valueAt) + REDACTED;
-    done = end;
+    const found = valueBehindScheme(given, valueAt);
+    if (found === null) continue;
+    const value = given.slice(found.from, found.to);
+    if (NOTHING.test(value) || value.startsWith('[secret')) continue;
+    shown += given.slice(done, found.from) + REDACTED;
+    done = found.to;
   }
   return shown + given.slice(done);
+}
+
+/** `Bearer x` is a value of two words, of which the second one counts. */
+function valueBehindScheme(given: string, from: number): { from: number; to: number } | null {
+  const to = endOf(VALUE, given, from);
+  if (to === null || !SCHEME.test(given.slice(from, to))) return to === null ? null : { from, to };
+  const next = endOf(BLANK, given, to);
+  const nextTo = next === null ? null : endOf(VALUE, given, next);
+  return next === null || nextTo === null ? null : { from: next, to: nextTo };
 }
 
 function afterOption(given: string, name: string, index: number): number | null {

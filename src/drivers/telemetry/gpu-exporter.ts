@@ -7,8 +7,14 @@ const TEXT_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Null: it did not answer as it should. */
 export async function readGpuExporter(url: string): Promise<GpuGauges | null> {
+  const text = await exporterText(url, TIMEOUT_MS);
+  return text === null ? null : gpuGauges(text);
+}
+
+/** What it publishes, as it is; null: it did not answer as it should. */
+export async function exporterText(url: string, timeoutMs: number): Promise<string | null> {
   try {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' });
+    const answer = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), redirect: 'error' });
     const chunks: Uint8Array[] = [];
     let bytes = 0;
     for await (const chunk of answer.body ?? []) {
@@ -16,7 +22,7 @@ export async function readGpuExporter(url: string): Promise<GpuGauges | null> {
       if (bytes > TEXT_BYTES_MAX) return null;
       chunks.push(chunk);
     }
-    return answer.ok ? gpuGauges(Buffer.concat(chunks).toString('utf8')) : null;
+    return answer.ok ? Buffer.concat(chunks).toString('utf8') : null;
   } catch {
     return null;
   }

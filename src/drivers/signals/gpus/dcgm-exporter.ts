@@ -99,22 +99,20 @@ function firstOf(samples: readonly PrometheusSample[], names: readonly string[])
 
 export interface DcgmOptions {
   nowMs(): number;
-  /** Default: over HTTP. Null: it did not answer as it should. */
-  fetchText?: (url: string) => Promise<string | null>;
+  /** What an exporter publishes, within the time; null: it did not answer as it should. */
+  fetchText: (url: string, timeoutMs: number) => Promise<string | null>;
 }
 
 const FRESH_MS = 1_800;
 const TIMEOUT_MS = 1_200;
-/** Hundreds of GPUs need less. */
-const TEXT_BYTES_MAX = 4 * 1024 * 1024;
 const ADDRESSES_MAX = 256;
 
 export class DcgmExporter {
   readonly #nowMs: () => number;
-  readonly #fetchText: (url: string) => Promise<string | null>;
+  readonly #fetchText: DcgmOptions['fetchText'];
   readonly #asked = new Map<string, { atMs: number; answer: Promise<ExportedGpus | null> }>();
 
-  constructor({ nowMs, fetchText = textOf }: DcgmOptions) {
+  constructor({ nowMs, fetchText }: DcgmOptions) {
     this.#nowMs = nowMs;
     this.#fetchText = fetchText;
   }
@@ -124,24 +122,10 @@ export class DcgmExporter {
     const known = this.#asked.get(url);
     if (known !== undefined && this.#nowMs() - known.atMs < FRESH_MS) return await known.answer;
     if (known === undefined && this.#asked.size === ADDRESSES_MAX) this.#asked.clear();
-    const answer = this.#fetchText(url).then((text) => (text === null ? null : readExportedGpus(text)));
+    const answer = this.#fetchText(url, TIMEOUT_MS).then((text) =>
+      text === null ? null : readExportedGpus(text),
+    );
     this.#asked.set(url, { atMs: this.#nowMs(), answer });
     return await answer;
-  }
-}
-
-async function textOf(url: string): Promise<string | null> {
-  try {
-    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS), redirect: 'error' });
-    const chunks: Uint8Array[] = [];
-    let bytes = 0;
-    for await (const chunk of answer.body ?? []) {
-      bytes += chunk.length;
-      if (bytes > TEXT_BYTES_MAX) return null;
-      chunks.push(chunk);
-    }
-    return answer.ok ? Buffer.concat(chunks).toString('utf8') : null;
-  } catch {
-    return null;
   }
 }

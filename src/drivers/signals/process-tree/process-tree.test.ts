@@ -4,7 +4,6 @@ import type { ProcessFacts } from '../../../contract/signals.ts';
 import { isUnexpected } from './engine-programs.ts';
 import { ProcessTable } from './process-table.ts';
 import { ProcessTreeSource } from './process-tree.ts';
-import { withoutSecrets } from './without-secrets.ts';
 
 let proc: PretendProc;
 let nowMs: number;
@@ -197,13 +196,4 @@ describe('programs', () => {
     // A person who starts the engine by a script has a shell on top.
     expect(isBad('bash', { engine: 'openai', mainProgram: 'bash' })).toBe(false);
   });
-});
-
-it('takes keys and passwords out of a command line, and leaves options that only sound like one', () => {
-  expect(withoutSecrets('vllm --api-key sk-1 --max-num-batched-tokens 8192 --tokenizer x')).toBe(
-    'vllm --api-key [secret] --max-num-batched-tokens 8192 --tokenizer x',
-  );
-  expect(withoutSecrets('x HF_TOKEN=hf_1 redis://me:pw@h/0 password: p')).toBe(
-    'x HF_TOKEN=[secret] redis://me:[secret]@h/0 password: [secret]',
-  );
 });

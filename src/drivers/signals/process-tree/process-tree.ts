@@ -3,14 +3,15 @@
  * processes that are stopped, what former starts left behind, and programs that an engine has no business to start; says what the
  * tree takes of memory and processors. It looks at intervals: a program that lives shorter than one may be missed.
  */
+
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { createRedactor } from '../../../base/redaction.ts';
 import type { SignalSource, SignalSubject } from '../../../contract/ports/signal-source.ts';
 import type { ProcessFacts, SignalReading } from '../../../contract/signals.ts';
 import { isTool, isUnexpected, isWorkerTitle, keepsChildren } from './engine-programs.ts';
 import type { ProcessSnapshot, ProcessTable, SeenProcess } from './process-table.ts';
 import { type EngineTree, orphansOf, treeOf } from './tree-of.ts';
-import { withoutSecrets } from './without-secrets.ts';
 
 /** Ticks of /proc/PID/stat per second (USER_HZ), on every architecture that Node runs on. */
 const TICKS_PER_S = 100;
@@ -47,6 +48,9 @@ interface Memory {
 }
 
 const PIDS_MAX = 4_096;
+
+/** A command line is shown and kept; what reads like a key or a password is not. */
+const redactor = createRedactor([]);
 
 export class ProcessTreeSource implements SignalSource {
   readonly name = 'process-tree';
@@ -187,7 +191,7 @@ export class ProcessTreeSource implements SignalSource {
       const parent = members.get(seen.parentId);
       const parentProgram = parent === undefined ? null : this.#table.programOf(parent);
       if (!isUnexpected({ engine, program, command, parentProgram, mainProgram })) return [];
-      return [{ pid: seen.pid, name: program, command: withoutSecrets(command).slice(0, COMMAND_CHARS_MAX) }];
+      return [{ pid: seen.pid, name: program, command: redactor.text(command).slice(0, COMMAND_CHARS_MAX) }];
     });
     return found.slice(0, LISTED_MAX);
   }
