@@ -2,54 +2,27 @@
  * Goal: evidence on a disk without a free byte makes nothing wait or fail, says what was not kept, and takes the room of older
  * evidence where there is some. Method: a small file system of its own, filled to the last byte.
  */
-import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { LocalEvidence } from '../../src/drivers/evidence/evidence-collector.ts';
+import { fill, mayMount, mountSmall } from '../support/full-disk.ts';
 
-let mounted: string | undefined;
-afterEach(() => {
-  if (mounted === undefined) return;
-  spawnSync('umount', ['-l', mounted]);
-  rmdirSync(mounted);
-  mounted = undefined;
+let directory: string;
+let disk: Disposable;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'autoglm-evidence-disk-'));
+  disk = mountSmall(directory, 'size=1m');
 });
-
-function mountSmall(): string | null {
-  const directory = mkdtempSync(join(tmpdir(), 'autoglm-evidence-disk-'));
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', directory]);
-  if (status === 0) mounted = directory;
-  else rmdirSync(directory);
-  return status === 0 ? directory : null;
-}
-
-function mayMount(): boolean {
-  const directory = mountSmall();
-  if (directory === null) return false;
-  spawnSync('umount', [directory]);
+afterEach(() => {
+  disk[Symbol.dispose]();
   rmdirSync(directory);
-  mounted = undefined;
-  return true;
-}
-
-function fill(file: string): void {
-  const fd = openSync(file, 'w');
-  const block = Buffer.alloc(4096);
-  try {
-    while (writeSync(fd, block) > 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-  } finally {
-    closeSync(fd);
-  }
-}
+});
 
 describe.skipIf(!mayMount())('evidence on a disk without a free byte (needs the right to mount)', () => {
   it('takes the room of older evidence, or says that there is none, and never waits', async () => {
-    const directory = mountSmall() as string;
     const told: Record<string, unknown>[] = [];
     const open = new Set<string>();
     const evidence = new LocalEvidence({

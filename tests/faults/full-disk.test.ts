@@ -3,11 +3,10 @@
  * Method: the state directory on a small file system of its own, filled to the last byte before the start or while the system
  * serves; whatever can be killed is killed.
  */
-import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readdirSync, rmdirSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { fill, mayMount, mountSmall } from '../support/full-disk.ts';
 import { Installation, signal, until } from '../support/serve-harness.ts';
 import { Outage } from '../support/state-outage.ts';
 
@@ -17,42 +16,13 @@ supervisor: { backoff_initial_ms: 20, restarts_max: 100 }
 `;
 
 let installation: AsyncDisposable | undefined;
-let mounted: string | undefined;
+let disk: Disposable | undefined;
 afterEach(async () => {
-  // Lazily: whoever still has a file open there ends with the installation.
-  if (mounted !== undefined) spawnSync('umount', ['-l', mounted]);
+  disk?.[Symbol.dispose]();
   await installation?.[Symbol.asyncDispose]();
   installation = undefined;
-  mounted = undefined;
+  disk = undefined;
 });
-
-function mountSmall(directory: string, options = 'size=4m'): boolean {
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', directory]);
-  if (status === 0) mounted = directory;
-  return status === 0;
-}
-
-/** Root in a container may not mount either, so it is tried. */
-function mayMount(): boolean {
-  const directory = mkdtempSync(join(tmpdir(), 'autoglm-mount-'));
-  const may = mountSmall(directory);
-  if (may) spawnSync('umount', [directory]);
-  rmdirSync(directory);
-  mounted = undefined;
-  return may;
-}
-
-function fill(file: string): void {
-  const fd = openSync(file, 'w');
-  const block = Buffer.alloc(4096);
-  try {
-    while (writeSync(fd, block) > 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
-  } finally {
-    closeSync(fd);
-  }
-}
 
 describe.skipIf(!mayMount())('a state directory without a free byte (needs the right to mount)', () => {
   it.each([
@@ -61,7 +31,7 @@ describe.skipIf(!mayMount())('a state directory without a free byte (needs the r
   ])('does not keep a killed engine down (%s)', async (_engine, models) => {
     const here = new Installation(CONFIG + models);
     installation = here;
-    mountSmall(here.stateDir);
+    disk = mountSmall(here.stateDir, 'size=4m');
     await here.serve().waitFor(/^ready: 2 replicas/m);
     const filler = join(here.stateDir, 'filler');
     fill(filler);
@@ -94,7 +64,7 @@ describe.skipIf(!mayMount())('a state directory without a free byte (needs the r
   ])('serves from the very first start without %s, and all that is killed comes back', async (_what, options) => {
     const here = await Outage.start();
     installation = here;
-    mountSmall(here.stateDir, options);
+    disk = mountSmall(here.stateDir, options);
     fill(join(here.stateDir, 'filler'));
     const launched = await here.serve();
     expect(await here.chat()).toBe(200);

@@ -1,5 +1,5 @@
 /** For tests of healing: a system under a load without a pause, faults put into its engines, and the facts that follow. */
-import { type LoadResult, runLoad } from '../../bench/load-client.ts';
+import { type LoadError, type LoadResult, runLoad } from '../../bench/load-client.ts';
 import type { SystemStatus } from '../../src/contract/admin-api.ts';
 import type { Fact } from '../../src/contract/facts.ts';
 import type { SystemUnderTest } from './system-under-test.ts';
@@ -88,6 +88,6 @@ export async function untilHealed(
   }, timeoutMs);
 }
 
-export function errorsOf({ records }: LoadResult): unknown[] {
-  return records.filter(({ error }) => error !== null).map(({ error }) => error);
+export function errorsOf({ records }: LoadResult): LoadError[] {
+  return records.map(({ error }) => error).filter((error) => error !== null);
 }
